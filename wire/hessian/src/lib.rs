@@ -1,0 +1,1 @@
+//! Hessian serialization in both dialects.
