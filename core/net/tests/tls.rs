@@ -1,3 +1,4 @@
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 //! TLS and mutual TLS with certificates made on the spot.
 
 mod support;

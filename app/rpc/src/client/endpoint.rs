@@ -1,0 +1,68 @@
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::SystemTime;
+
+use diwan_net::bolt::{Client, ClientOptions, PeerState};
+
+use super::Provider;
+use crate::SetupError;
+
+/// A provider with its connections and what is known of its health.
+pub(super) struct Endpoint {
+    pub(super) provider: Provider,
+    pub(super) client: Arc<Client>,
+    pub(super) health: Health,
+}
+
+/// Counts of the current window and the share of its weight that fault tolerance leaves an endpoint.
+pub(super) struct Health {
+    pub(super) calls: AtomicU32,
+    pub(super) errors: AtomicU32,
+    /// In thousandths of the provider's weight.
+    pub(super) permille: AtomicU32,
+}
+
+pub(super) const PERMILLE_FULL: u32 = 1000;
+
+impl Endpoint {
+    pub(super) fn new(provider: Provider, client: Arc<Client>) -> Self {
+        let health = Health {
+            calls: AtomicU32::new(0),
+            errors: AtomicU32::new(0),
+            permille: AtomicU32::new(PERMILLE_FULL),
+        };
+        Self { provider, client, health }
+    }
+
+    /// Weight now: warm-up and fault tolerance counted in. Never 0 by degradation alone.
+    pub(super) fn weight(&self, now: SystemTime) -> u32 {
+        let full = self.provider.weight_at(now);
+        let permille = self.health.permille.load(Relaxed);
+        let left = u64::from(full) * u64::from(permille) / u64::from(PERMILLE_FULL);
+        (left as u32).max(full.min(1))
+    }
+
+    /// Whether a call has a chance: connected, or not tried yet.
+    pub(super) fn is_available(&self) -> bool {
+        matches!(self.client.state(), PeerState::Connected | PeerState::Connecting)
+    }
+}
+
+/// The connections to an address, shared by all consumers of this process that want them alike.
+pub(super) fn shared_client(addr: SocketAddr, sharing: &str, options: &ClientOptions) -> Result<Arc<Client>, SetupError> {
+    type Clients = Mutex<HashMap<(SocketAddr, String), Weak<Client>>>;
+    static CLIENTS: OnceLock<Clients> = OnceLock::new();
+    let mut clients = CLIENTS.get_or_init(Clients::default).lock().unwrap_or_else(PoisonError::into_inner);
+    clients.retain(|_, client| client.strong_count() > 0);
+    let key = (addr, sharing.to_owned());
+    if let Some(client) = clients.get(&key).and_then(Weak::upgrade) {
+        return Ok(client);
+    }
+    let client = Client::connect(addr, options.clone())
+        .map_err(|error| SetupError::Io { addr: addr.to_string(), error })?;
+    let client = Arc::new(client);
+    clients.insert(key, Arc::downgrade(&client));
+    Ok(client)
+}

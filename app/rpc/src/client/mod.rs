@@ -1,0 +1,24 @@
+//! Calling services.
+
+mod balance;
+mod block_on;
+mod cluster;
+mod consumer;
+mod discovery;
+mod endpoint;
+mod filter;
+mod method;
+mod provider;
+mod ring;
+mod router;
+mod tolerance;
+
+pub use balance::Balancer;
+pub use block_on::block_on;
+pub use consumer::{CallOptions, Cluster, Consumer, ConsumerOptions, ServiceClient};
+pub use discovery::{Discovery, StaticDiscovery};
+pub use filter::{CallInfo, ClientFilter};
+pub use method::ClientMethod;
+pub use provider::Provider;
+pub use router::Router;
+pub use tolerance::ToleranceRule;

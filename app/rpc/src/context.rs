@@ -1,0 +1,66 @@
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use diwan_bolt::HeaderMap;
+use diwan_sofarpc::names;
+use tokio::time::Instant;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Context>>> = const { RefCell::new(None) };
+}
+
+/// What came with the request that is being handled: deadline, trace context, baggage. Calls made while it is
+/// current carry it on, untouched.
+#[derive(Debug, Default)]
+pub struct Context {
+    header: Box<[u8]>,
+    deadline: Option<Instant>,
+}
+
+impl Context {
+    pub(crate) fn new(header: &[u8], deadline: Option<Instant>) -> Arc<Self> {
+        Arc::new(Self { header: header.into(), deadline })
+    }
+
+    /// The context of the request that this thread is handling right now. It follows the handler's future, not the
+    /// tasks that the handler spawns: see [`scope`](Self::scope).
+    pub fn current() -> Option<Arc<Self>> {
+        CURRENT.with_borrow(Clone::clone)
+    }
+
+    /// Runs `work` with this context as the current one. To carry a context into a spawned task, call it around
+    /// each poll, or make the calls' futures inside of it.
+    pub fn scope<R>(this: Option<&Arc<Self>>, work: impl FnOnce() -> R) -> R {
+        struct Restore(Option<Arc<Context>>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                CURRENT.set(self.0.take());
+            }
+        }
+        let _restore = Restore(CURRENT.replace(this.cloned()));
+        work()
+    }
+
+    /// When the caller stops waiting.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// A header entry of the request.
+    pub fn entry(&self, key: &str) -> Option<&str> {
+        HeaderMap::new(&self.header).get(key)
+    }
+
+    /// Baggage that the caller set.
+    pub fn baggage(&self, key: &str) -> Option<&str> {
+        self.carried().find(|(name, _)| name.strip_prefix(names::REQUEST_BAGGAGE) == Some(&format!(".{key}")[..])).map(|(_, value)| value)
+    }
+
+    /// The entries that go on with further calls.
+    pub(crate) fn carried(&self) -> impl Iterator<Item = (&str, &str)> {
+        HeaderMap::new(&self.header)
+            .iter()
+            .map_while(Result::ok)
+            .filter(|(key, _)| key.starts_with(names::TRACE_CONTEXT) || key.starts_with(names::REQUEST_BAGGAGE))
+    }
+}

@@ -1,0 +1,288 @@
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Waker};
+
+use diwan_bolt::{FrameTooLarge, FrameWriter, Status};
+use diwan_hessian::Encode;
+use diwan_net::bolt::Responder;
+use diwan_sofarpc::names::{RESPONSE_CLASS, SERVER_EXCEPTION_CLASS, codec as code};
+use diwan_sofarpc::{Body, write_error, write_exception, write_failure, write_message, write_value};
+use tokio::time::Instant;
+
+use super::blocking::{BlockingPool, Ran};
+use super::{Outcome, RequestInfo, ServerFilter};
+use crate::Context;
+use crate::codec::Codecs;
+
+/// Futures of finished calls whose memory is kept for the next ones, for each method and worker.
+const SPARE_SLOTS_MAX: usize = 256;
+
+/// A request on its way to its method.
+pub struct Incoming<'a> {
+    /// The arguments.
+    pub body: Body<'a>,
+    /// What happens at the end.
+    pub finish: Finish,
+}
+
+/// One method on one worker thread.
+pub trait MethodWorker {
+    /// Reads the arguments, runs the method, answers.
+    fn call(self: Rc<Self>, incoming: Incoming<'_>);
+}
+
+/// Answers a request and tells the filters.
+pub struct Finish {
+    pub(super) responder: Responder,
+    pub(super) context: Arc<Context>,
+    pub(super) blocking: BlockingPool,
+    pub(super) watched: Option<Box<Watched>>,
+}
+
+/// What filters are told at the end; made only where there are filters.
+pub(super) struct Watched {
+    pub(super) filters: Arc<[Arc<dyn ServerFilter>]>,
+    pub(super) service: String,
+    pub(super) method: String,
+    pub(super) remote: SocketAddr,
+    pub(super) began: Instant,
+}
+
+impl Finish {
+    fn answer(
+        &mut self,
+        outcome: Outcome,
+        write: impl FnOnce(&mut FrameWriter<'_>) -> Result<(), String>,
+    ) {
+        let mut problem = None;
+        let sent = self.responder.send(Status::Success, RESPONSE_CLASS.as_bytes(), |writer| {
+            problem = write(writer).err();
+        });
+        match sent {
+            Ok(()) if problem.is_none() => self.tell(outcome),
+            Ok(()) => self.tell(Outcome::Failed),
+            Err(FrameTooLarge { part, bytes, .. }) => {
+                self.fail(Status::ServerSerialException, &format!("the answer's {part} of {bytes} bytes is too large"));
+            }
+        }
+    }
+
+    /// Answers that the framework could not call the method. Not an exception: `isError` is set.
+    pub(super) fn error(&mut self, message: &str) {
+        let codec = self.responder.head().codec;
+        self.answer(Outcome::Failed, |writer| {
+            match codec {
+                code::HESSIAN2 => write_error(writer, message),
+                code::JSON => write_message(writer, &serde_json::Value::from(message).to_string()),
+                _ => write_message(writer, message),
+            }
+            Ok(())
+        });
+    }
+
+    /// Answers with a failure of the transport and an `RpcServerException`, which is Hessian whatever was asked in.
+    pub(super) fn fail(&mut self, status: Status, message: &str) {
+        self.responder.use_codec(code::HESSIAN2);
+        let sent =
+            self.responder.send(status, SERVER_EXCEPTION_CLASS.as_bytes(), |writer| write_failure(writer, message));
+        if sent.is_err() {
+            self.responder.send_status(status);
+        }
+        self.tell(Outcome::Failed);
+    }
+
+    fn busy(&mut self) {
+        self.responder.send_busy();
+        self.tell(Outcome::Failed);
+    }
+
+    fn tell(&mut self, outcome: Outcome) {
+        let Some(watched) = self.watched.take() else { return };
+        let request = RequestInfo {
+            service: &watched.service,
+            method: &watched.method,
+            remote: watched.remote,
+            context: &self.context,
+        };
+        for filter in watched.filters.iter() {
+            filter.after(&request, outcome, watched.began.elapsed());
+        }
+    }
+}
+
+/// What a method's future gives.
+enum Ended<T, E> {
+    Returned(Result<T, E>),
+    Busy,
+    Panicked,
+}
+
+/// Memory for one call's future: refilled, not reallocated, by the next call.
+type Slot<Fut> = Pin<Box<Option<Fut>>>;
+
+struct Method<A, T, E, F, Fut> {
+    codecs: Codecs<A, T, E>,
+    run: F,
+    spare: RefCell<Vec<Slot<Fut>>>,
+    arguments: PhantomData<fn(A)>,
+}
+
+/// The worker part of an async method. `run` starts it.
+pub fn method<A, T, E, F, Fut>(codecs: Codecs<A, T, E>, run: F) -> Rc<dyn MethodWorker>
+where
+    A: 'static,
+    T: 'static,
+    E: Display + 'static,
+    F: Fn(A) -> Fut + 'static,
+    Fut: Future<Output = Result<T, E>> + Send + 'static,
+{
+    let run = move |arguments, _: &BlockingPool| {
+        let work = run(arguments);
+        async move { Ended::Returned(work.await) }
+    };
+    Rc::new(Method { codecs, run, spare: RefCell::default(), arguments: PhantomData })
+}
+
+/// The worker part of a method that blocks: it runs on a bounded pool of threads.
+pub fn blocking_method<A, T, E, F>(codecs: Codecs<A, T, E>, run: F) -> Rc<dyn MethodWorker>
+where
+    A: Send + 'static,
+    T: Send + 'static,
+    E: Display + Send + 'static,
+    F: Fn(A) -> Result<T, E> + Clone + Send + 'static,
+{
+    let run = move |arguments, pool: &BlockingPool| {
+        let (run, pool) = (run.clone(), pool.clone());
+        async move {
+            match pool.run(move || run(arguments)).await {
+                Ran::Done(result) => Ended::Returned(result),
+                Ran::Busy => Ended::Busy,
+                Ran::Panicked => Ended::Panicked,
+            }
+        }
+    };
+    Rc::new(Method { codecs, run, spare: RefCell::default(), arguments: PhantomData })
+}
+
+impl<A, T, E, F, Fut> MethodWorker for Method<A, T, E, F, Fut>
+where
+    A: 'static,
+    T: 'static,
+    E: Display + 'static,
+    F: Fn(A, &BlockingPool) -> Fut + 'static,
+    Fut: Future<Output = Ended<T, E>> + 'static,
+{
+    fn call(self: Rc<Self>, incoming: Incoming<'_>) {
+        let Incoming { body, mut finish } = incoming;
+        let arguments = match self.arguments(body) {
+            Ok(arguments) => arguments,
+            Err(problem) => return finish.fail(Status::ServerDeserialException, &deserialization_failed(&problem)),
+        };
+        let context = finish.context.clone();
+        let mut slot = self.spare.borrow_mut().pop().unwrap_or_else(|| Box::pin(None));
+        let started = Context::scope(Some(&context), || {
+            catch_unwind(AssertUnwindSafe(|| slot.set(Some((self.run)(arguments, &finish.blocking)))))
+        });
+        if started.is_err() {
+            return self.finish(Ended::Panicked, finish);
+        }
+        // Most methods are done at once: then no task is made. The waker is of no use, because a pending future is
+        // polled again by the task that takes it over.
+        match poll(&mut slot, &context, &mut TaskContext::from_waker(Waker::noop())) {
+            Poll::Ready(ended) => {
+                self.keep(slot);
+                self.finish(ended, finish);
+            }
+            Poll::Pending => {
+                finish.responder.defer();
+                tokio::task::spawn_local(async move {
+                    let ended = poll_fn(|cx| poll(&mut slot, &context, cx)).await;
+                    self.keep(slot);
+                    self.finish(ended, finish);
+                });
+            }
+        }
+    }
+}
+
+fn poll<T, E, Fut: Future<Output = Ended<T, E>>>(
+    slot: &mut Slot<Fut>,
+    context: &Arc<Context>,
+    cx: &mut TaskContext<'_>,
+) -> Poll<Ended<T, E>> {
+    let Some(future) = slot.as_mut().as_pin_mut() else { return Poll::Ready(Ended::Panicked) };
+    let outcome = Context::scope(Some(context), || catch_unwind(AssertUnwindSafe(|| future.poll(cx))));
+    outcome.unwrap_or(Poll::Ready(Ended::Panicked))
+}
+
+impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
+    fn arguments(&self, body: Body<'_>) -> Result<A, String> {
+        match body {
+            Body::Hessian { mut arguments, .. } => match &self.codecs.hessian {
+                Some(hessian) => (hessian.decode_arguments)(&mut arguments).map_err(|error| error.to_string()),
+                None => Err(unsupported(code::HESSIAN2)),
+            },
+            Body::Other { codec, content } => match self.codecs.content(codec) {
+                Some(content_codec) => (content_codec.decode_arguments)(content),
+                None => Err(unsupported(codec)),
+            },
+        }
+    }
+
+    fn keep(&self, mut slot: Slot<Fut>) {
+        // A future that panics in its drop must not take the worker with it.
+        let emptied = catch_unwind(AssertUnwindSafe(|| slot.set(None)));
+        let mut spare = self.spare.borrow_mut();
+        if emptied.is_ok() && spare.len() < SPARE_SLOTS_MAX {
+            spare.push(slot);
+        }
+    }
+
+    fn finish(&self, ended: Ended<T, E>, mut finish: Finish) {
+        let codec = finish.responder.head().codec;
+        match ended {
+            Ended::Busy => finish.busy(),
+            Ended::Panicked => finish.error("the method panicked"),
+            Ended::Returned(Ok(value)) => match (&self.codecs.hessian, self.codecs.content(codec)) {
+                (Some(hessian), _) if codec == code::HESSIAN2 => finish.answer(Outcome::Value, |writer| {
+                    (hessian.encode_value)(&value, &mut |value: &dyn Encode| write_value(writer, value));
+                    Ok(())
+                }),
+                (_, Some(content)) => match (content.encode_value)(&value) {
+                    Ok(bytes) => finish.answer(Outcome::Value, |writer| {
+                        writer.content().extend_from_slice(&bytes);
+                        Ok(())
+                    }),
+                    Err(problem) => finish.fail(Status::ServerSerialException, &problem),
+                },
+                _ => finish.fail(Status::ServerSerialException, &unsupported(codec)),
+            },
+            Ended::Returned(Err(exception)) => match &self.codecs.hessian {
+                Some(hessian) if codec == code::HESSIAN2 => finish.answer(Outcome::Exception, |writer| {
+                    (hessian.encode_exception)(&exception, &mut |value: &dyn Encode| write_exception(writer, value));
+                    Ok(())
+                }),
+                _ => finish.error(&exception.to_string()),
+            },
+        }
+    }
+}
+
+fn unsupported(codec: u8) -> String {
+    format!("codec {codec} is not supported by this method")
+}
+
+/// The words of the original (`sofastack/sofa-bolt:com/alipay/remoting/rpc/RpcCommandFactory.java`).
+pub(super) fn deserialization_failed(problem: &str) -> String {
+    format!(
+        "[Server]OriginErrorMsg: com.alipay.remoting.exception.DeserializationException: {problem}. \
+         AdditionalErrorMsg: null"
+    )
+}

@@ -1,0 +1,15 @@
+//! Publishing services.
+
+mod blocking;
+mod builder;
+mod dispatch;
+mod filter;
+mod health;
+mod method;
+mod service;
+
+pub use builder::{Server, ServerBuilder};
+pub use filter::{Outcome, RequestInfo, ServerFilter};
+pub use health::HealthCheck;
+pub use method::{Finish, Incoming, MethodWorker, blocking_method, method};
+pub use service::{MethodDescriptor, Published, Service, ServiceDescriptor};

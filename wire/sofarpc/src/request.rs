@@ -1,0 +1,154 @@
+use std::borrow::Cow;
+
+use diwan_bolt::{Frame, HeaderMap};
+use diwan_hessian::{Decoder, Limits};
+use smallvec::SmallVec;
+
+use crate::names::{self, codec};
+use crate::{Error, Result};
+
+/// A request as a server reads it; borrows from its frame.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Unique name of the service; the header's overrides the body's.
+    pub service: Cow<'a, str>,
+    /// Method name.
+    pub method: Cow<'a, str>,
+    /// What is left of the caller's time in milliseconds, where it says so.
+    pub deadline_remain_ms: Option<i64>,
+    /// The header block.
+    pub header: HeaderMap<'a>,
+    /// What follows: the arguments.
+    pub body: Body<'a>,
+}
+
+/// The arguments of a request, not read yet.
+#[derive(Debug)]
+pub enum Body<'a> {
+    /// Java signatures of the arguments, and a decoder at the first of them.
+    Hessian {
+        /// One for each argument.
+        signatures: SmallVec<[Cow<'a, str>; 6]>,
+        /// At the first argument.
+        arguments: Decoder<'a>,
+    },
+    /// The content as it is, of another codec.
+    Other {
+        /// Codec number.
+        codec: u8,
+        /// The content.
+        content: &'a [u8],
+    },
+}
+
+impl<'a> Request<'a> {
+    /// Reads a request frame.
+    ///
+    /// # Errors
+    /// When the frame holds something else, the header or the content is broken, or no service or method is named.
+    pub fn read(frame: &Frame<'a>, limits: Limits) -> Result<Self> {
+        if frame.class != names::REQUEST_CLASS.as_bytes() {
+            return Err(Error::Class {
+                found: String::from_utf8_lossy(frame.class).into_owned(),
+                expected: names::REQUEST_CLASS,
+            });
+        }
+        let head = Head::read(frame.header)?;
+        if frame.head.codec == codec::HESSIAN2 {
+            return Self::read_hessian(frame, head, limits);
+        }
+        // Other codecs have nothing but the arguments in the content; what the body would say is in the header.
+        Ok(Self {
+            service: head.service.ok_or(Error::Missing("service name"))?.into(),
+            method: head.method.ok_or(Error::Missing("method name"))?.into(),
+            deadline_remain_ms: head.deadline_remain_ms,
+            header: HeaderMap::new(frame.header),
+            body: Body::Other { codec: frame.head.codec, content: frame.content },
+        })
+    }
+
+    fn read_hessian(frame: &Frame<'a>, head: Head<'a>, limits: Limits) -> Result<Self> {
+        let mut decoder = Decoder::with(frame.content, None, limits);
+        let object = decoder.object_begin()?.ok_or(Error::Missing("SofaRequest"))?;
+        let mut service = None;
+        let mut method = None;
+        let mut deadline_remain_ms = head.deadline_remain_ms;
+        let mut signatures = SmallVec::new();
+        for index in 0..decoder.field_count(object) {
+            // Clients send the fields in different orders: by name.
+            match &*decoder.field_name(object, index) {
+                "methodName" => method = decoder.str()?,
+                "targetServiceUniqueName" => service = decoder.str()?,
+                "methodArgSigs" => {
+                    if let Some(mut list) = decoder.list_begin()? {
+                        while decoder.list_more(&mut list)? {
+                            signatures.push(decoder.str()?.unwrap_or_default());
+                        }
+                    }
+                }
+                "requestProps" => {
+                    if let Some(remain) = read_deadline(&mut decoder)? {
+                        deadline_remain_ms = Some(remain);
+                    }
+                }
+                _ => decoder.skip()?,
+            }
+        }
+        decoder.object_end(object)?;
+        Ok(Self {
+            service: head
+                .service
+                .map(Cow::Borrowed)
+                .or(service)
+                .filter(|name| !name.is_empty())
+                .ok_or(Error::Missing("service name"))?,
+            method: method
+                .or(head.method.map(Cow::Borrowed))
+                .filter(|name| !name.is_empty())
+                .ok_or(Error::Missing("method name"))?,
+            deadline_remain_ms,
+            header: HeaderMap::new(frame.header),
+            body: Body::Hessian { signatures, arguments: decoder },
+        })
+    }
+}
+
+/// The header entries that a server dispatches by.
+struct Head<'a> {
+    service: Option<&'a str>,
+    method: Option<&'a str>,
+    deadline_remain_ms: Option<i64>,
+}
+
+impl<'a> Head<'a> {
+    fn read(block: &'a [u8]) -> Result<Self> {
+        let (mut service, mut target_service, mut method, mut deadline_remain_ms) = (None, None, None, None);
+        for entry in HeaderMap::new(block).iter() {
+            let (key, value) = entry?;
+            match key {
+                names::SERVICE => service = Some(value),
+                names::TARGET_SERVICE => target_service = Some(value),
+                names::METHOD_NAME => method = Some(value),
+                names::DEADLINE_REMAIN_MS => deadline_remain_ms = value.trim().parse().ok(),
+                _ => {}
+            }
+        }
+        // A mesh rewrites `service`; a blank one does not count.
+        let service = service.or(target_service).filter(|name| !name.trim().is_empty());
+        Ok(Self { service, method, deadline_remain_ms })
+    }
+}
+
+fn read_deadline(decoder: &mut Decoder<'_>) -> Result<Option<i64>> {
+    let mut remain = None;
+    if let Some(mut map) = decoder.map_begin()? {
+        while decoder.map_more(&mut map)? {
+            if decoder.str()?.as_deref() == Some(names::DEADLINE_REMAIN_MS) {
+                remain = Some(decoder.long()?);
+            } else {
+                decoder.skip()?;
+            }
+        }
+    }
+    Ok(remain)
+}
