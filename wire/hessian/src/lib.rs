@@ -1,1 +1,33 @@
-//! Hessian serialization in both dialects.
+//! Hessian serialization in both dialects: SOFA's 3.x draft and the final Hessian 2.0.
+//!
+//! [`Encoder`] and [`Decoder`] write and read values one by one; [`Encode`] and [`Decode`] do it for Rust types, most
+//! of them through `#[derive(Hessian)]`; [`Value`] holds anything the wire can carry. The crate knows no protocol
+//! around the values and never constructs a class by its name.
+
+mod class;
+mod decode;
+mod dialect;
+mod encode;
+mod error;
+mod java_type;
+mod limits;
+mod types;
+mod value;
+
+#[doc(hidden)]
+pub mod derive_support;
+
+pub use class::Class;
+pub use decode::{Decode, Decoder, DenyList, ListHead, MapHead, ObjectHead};
+pub use dialect::Dialect;
+pub use diwan_hessian_derive::Hessian;
+pub use encode::{Encode, Encoder};
+pub use error::{Error, Result};
+pub use java_type::JavaType;
+pub use limits::Limits;
+pub use types::{
+    BigDecimal, BigInteger, Bytes, Date, Duration, Instant, JavaArray, JavaClass, JavaMap,
+    LocalDate, LocalDateTime, LocalTime, Locale, MonthDay, OffsetDateTime, OffsetTime, Period,
+    Shared, SharedRef, StackFrame, Throwable, Year, YearMonth, ZoneId, ZoneOffset, ZonedDateTime,
+};
+pub use value::{Builder, Kind, NodeId, Value, ValueRef};

@@ -1,0 +1,414 @@
+//! Class definitions and objects.
+
+use std::borrow::Cow;
+
+use super::Decoder;
+use super::reference::Open;
+use crate::class::Typed;
+use crate::dialect::{Dialect, draft, last, tag};
+use crate::error::{Error, Result};
+
+/// UTF-16 units a name may have: what one chunk holds.
+const NAME_UNITS_MAX: usize = 0x8000;
+
+/// A class definition that was read.
+#[derive(Clone, Copy)]
+pub(super) struct ClassSlot<'de> {
+    name: &'de [u8],
+    /// The class known at compile time whose definition this is, byte by byte.
+    known: Option<&'static Typed>,
+    /// Its names in `Decoder::fields`, unless it is a known class.
+    first_field: u32,
+    field_count: u32,
+}
+
+/// An object that is being read; from [`Decoder::object_begin`].
+#[derive(Clone, Copy, Debug)]
+pub struct ObjectHead {
+    open: Open,
+    class: u32,
+    fields: u32,
+}
+
+impl ObjectHead {
+    pub(crate) fn number(&self) -> u32 {
+        self.open.number
+    }
+
+    pub(crate) fn class_index(&self) -> usize {
+        self.class as usize
+    }
+}
+
+/// Field names of a class as they stand in the input.
+#[derive(Clone, Copy)]
+pub(crate) enum Names<'n, 'de> {
+    Known(&'static [&'static str]),
+    Read(&'n [&'de [u8]]),
+}
+
+impl<'de> Names<'_, 'de> {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Names::Known(names) => names.len(),
+            Names::Read(names) => names.len(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> &'de [u8] {
+        match self {
+            Names::Known(names) => names[index].as_bytes(),
+            Names::Read(names) => names[index],
+        }
+    }
+}
+
+/// A name as text. Names were checked when they were read: they have no lone surrogates.
+pub(crate) fn name_text(name: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(name) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => {
+            let mut units = Vec::new();
+            let run = super::text::Run::of_name(name);
+            // Checked when it was read.
+            let _ = run.push_units(&mut units);
+            Cow::Owned(String::from_utf16_lossy(&units))
+        }
+    }
+}
+
+impl<'de> Decoder<'de> {
+    /// Begins an object: reads the class definitions in front of it and its tag; `None` for null. A back reference to
+    /// an object is read again from there. The fields follow in the order of the class.
+    pub fn object_begin(&mut self) -> Result<Option<ObjectHead>> {
+        self.object(None)
+    }
+
+    /// [`object_begin`](Self::object_begin) for a class known at compile time: `true` if the object's class was
+    /// defined by exactly its bytes, so that the fields are the declared ones in the declared order.
+    #[doc(hidden)]
+    #[inline]
+    pub fn object_of(&mut self, typed: &'static Typed) -> Result<Option<(ObjectHead, bool)>> {
+        let Some(head) = self.object(Some(typed))? else {
+            return Ok(None);
+        };
+        let slot = &self.classes[head.class as usize];
+        if slot.known.is_some_and(|known| std::ptr::eq(known, typed)) {
+            return Ok(Some((head, true)));
+        }
+        if slot.name == typed.class.name.as_bytes() {
+            return Ok(Some((head, false)));
+        }
+        Err(self.other_class(head, typed.class.name))
+    }
+
+    /// The object that comes is none of the expected classes.
+    #[doc(hidden)]
+    #[cold]
+    pub fn other_class(&self, head: ObjectHead, expected: &'static str) -> Error {
+        Error::Class {
+            offset: self.position,
+            expected,
+            found: self.class_name(head).into(),
+        }
+    }
+
+    fn object(&mut self, typed: Option<&'static Typed>) -> Result<Option<ObjectHead>> {
+        loop {
+            let byte = self.byte()?;
+            if byte == tag::NULL {
+                return Ok(None);
+            }
+            if self.is_definition(byte) {
+                self.definition(typed)?;
+                continue;
+            }
+            if let Some(head) = self.object_after(byte, None)? {
+                return Ok(Some(head));
+            }
+            if let Some(number) = self.reference_after(byte)? {
+                let resume = self.follow(number)?;
+                let byte = self.byte()?;
+                if let Some(head) = self.object_after(byte, Some(resume))? {
+                    return Ok(Some(head));
+                }
+            }
+            return Err(self.unexpected("an object"));
+        }
+    }
+
+    /// Whether `byte`, just read, starts a class definition.
+    #[inline]
+    pub(crate) fn is_definition(&mut self, byte: u8) -> bool {
+        matches!(byte, draft::CLASS | last::CLASS)
+            && matches!(
+                (self.settle(byte), byte),
+                (Dialect::Draft, draft::CLASS) | (Dialect::Final, last::CLASS)
+            )
+    }
+
+    /// The object that `byte` starts, if it does.
+    pub(crate) fn object_after(
+        &mut self,
+        byte: u8,
+        resume: Option<usize>,
+    ) -> Result<Option<ObjectHead>> {
+        let offset = self.position - 1;
+        let Some(class) = self.class_after(byte)? else {
+            return Ok(None);
+        };
+        let fields = self.classes[class as usize].field_count;
+        self.charge(1 + fields as usize)?;
+        let open = self.open(offset, resume)?;
+        Ok(Some(ObjectHead {
+            open,
+            class,
+            fields,
+        }))
+    }
+
+    /// Class number of the object that `byte` starts, if it does.
+    #[inline]
+    fn class_after(&mut self, byte: u8) -> Result<Option<u32>> {
+        let offset = self.position - 1;
+        if !matches!(byte, 0x60..=0x6f | last::OBJECT) {
+            return Ok(None);
+        }
+        let index = match (self.settle(byte), byte) {
+            (Dialect::Draft, draft::OBJECT) | (Dialect::Final, last::OBJECT) => {
+                i64::from(self.int()?)
+            }
+            (Dialect::Final, 0x60..=0x6f) => i64::from(byte) - 0x60,
+            _ => return Ok(None),
+        };
+        match u32::try_from(index) {
+            Ok(class) if (class as usize) < self.classes.len() => Ok(Some(class)),
+            _ => Err(Error::ClassIndex {
+                offset,
+                index,
+                count: self.classes.len(),
+            }),
+        }
+    }
+
+    /// Reads the class definitions that are next, if any.
+    pub(crate) fn definitions(&mut self) -> Result<()> {
+        loop {
+            let byte = self.byte()?;
+            if !self.is_definition(byte) {
+                self.position -= 1;
+                return Ok(());
+            }
+            self.definition(None)?;
+        }
+    }
+
+    /// Reads a class definition whose tag was read.
+    pub(crate) fn definition(&mut self, typed: Option<&'static Typed>) -> Result<()> {
+        if let Some(typed) = typed {
+            let bytes = if self.dialect == Some(Dialect::Draft) {
+                typed.draft
+            } else {
+                typed.last
+            };
+            let start = self.position - 1;
+            if self.input[start..].starts_with(bytes) {
+                self.position = start + bytes.len();
+                let (name, count) = (typed.class.name.as_bytes(), typed.class.fields.len());
+                self.check_denied(name)?;
+                self.add_class(ClassSlot {
+                    name,
+                    known: Some(typed),
+                    first_field: 0,
+                    field_count: count as u32,
+                });
+                return Ok(());
+            }
+        }
+        let name = if self.dialect == Some(Dialect::Draft) {
+            let offset = self.position;
+            let units = self.int()?;
+            let left = self.left();
+            let length = Error::Length {
+                offset,
+                length: i64::from(units),
+                left,
+            };
+            let units = usize::try_from(units).map_err(|_| length)?;
+            self.name(units)?
+        } else {
+            self.name_string()?
+        };
+        self.check_denied(name)?;
+        let offset = self.position;
+        let count = self.int()?;
+        let left = self.left();
+        let field_count = match u32::try_from(count) {
+            Ok(count) if count as usize <= left => count,
+            _ => {
+                return Err(Error::Length {
+                    offset,
+                    length: i64::from(count),
+                    left,
+                });
+            }
+        };
+        let first_field = self.fields.len() as u32;
+        for _ in 0..field_count {
+            let field = self.name_string()?;
+            if self.replays == 0 {
+                self.fields.push(field);
+            }
+        }
+        self.add_class(ClassSlot {
+            name,
+            known: None,
+            first_field,
+            field_count,
+        });
+        Ok(())
+    }
+
+    fn add_class(&mut self, class: ClassSlot<'de>) {
+        // What is read again was defined the first time.
+        if self.replays == 0 {
+            self.classes.push(class);
+        }
+    }
+
+    /// A name written as a string of one chunk.
+    fn name_string(&mut self) -> Result<&'de [u8]> {
+        let byte = self.byte()?;
+        match self.string_head(byte)? {
+            Some((units, false)) => self.name(units),
+            Some((_, true)) => Err(Error::Name {
+                offset: self.position - 1,
+            }),
+            None => Err(self.unexpected("a name")),
+        }
+    }
+
+    /// The bytes of a name, UTF-8 or CESU-8 without lone surrogates.
+    pub(super) fn name(&mut self, units: usize) -> Result<&'de [u8]> {
+        let offset = self.position;
+        if units > NAME_UNITS_MAX && units <= self.left() {
+            return Err(Error::Name { offset });
+        }
+        let run = self.run(units)?;
+        if run.bytes.len() != units {
+            run.check_name(offset)?;
+        }
+        Ok(run.bytes)
+    }
+
+    fn check_denied(&self, name: &[u8]) -> Result<()> {
+        match self.denied {
+            Some(list) => self.check_listed(list, name),
+            None => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn check_listed(&self, list: &super::DenyList, name: &[u8]) -> Result<()> {
+        let class = name_text(name);
+        if list.denies(&class) {
+            return Err(Error::Denied {
+                offset: self.position,
+                class: class.into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Checks the class name of a list or map.
+    pub(super) fn check_denied_type(&self, name: &[u8]) -> Result<()> {
+        self.check_denied(name)
+    }
+
+    /// Java class of an object.
+    pub fn class_name(&self, head: ObjectHead) -> Cow<'de, str> {
+        name_text(self.classes[head.class as usize].name)
+    }
+
+    /// Fields of an object.
+    #[inline]
+    pub fn field_count(&self, head: ObjectHead) -> usize {
+        head.fields as usize
+    }
+
+    /// Name of field `index` of an object.
+    pub fn field_name(&self, head: ObjectHead, index: usize) -> Cow<'de, str> {
+        name_text(self.field_bytes(head, index))
+    }
+
+    #[doc(hidden)]
+    #[inline]
+    pub fn field_bytes(&self, head: ObjectHead, index: usize) -> &'de [u8] {
+        let slot = &self.classes[head.class as usize];
+        match slot.known {
+            Some(known) => known.class.fields[index].as_bytes(),
+            None => self.fields[slot.first_field as usize + index],
+        }
+    }
+
+    /// Which of `names` field `index` is. `guess` is where the search starts and ends up behind the one found: fields
+    /// usually come in the declared order.
+    #[doc(hidden)]
+    #[inline]
+    pub fn field_of(
+        &self,
+        head: ObjectHead,
+        index: usize,
+        names: &[&str],
+        guess: &mut usize,
+    ) -> Option<usize> {
+        let field = self.field_bytes(head, index);
+        let found = match names.get(*guess) {
+            Some(name) if name.as_bytes() == field => *guess,
+            _ => names.iter().position(|name| name.as_bytes() == field)?,
+        };
+        *guess = found + 1;
+        Some(found)
+    }
+
+    /// Name and field names of class `index`.
+    pub(crate) fn class(&self, index: usize) -> (&'de [u8], Names<'_, 'de>) {
+        let slot = &self.classes[index];
+        let names = match slot.known {
+            Some(known) => Names::Known(known.class.fields),
+            None => {
+                let first = slot.first_field as usize;
+                Names::Read(&self.fields[first..first + slot.field_count as usize])
+            }
+        };
+        (slot.name, names)
+    }
+
+    /// Ends an object whose fields were all read.
+    #[inline]
+    pub fn object_end(&mut self, head: ObjectHead) -> Result<()> {
+        self.close(head.open);
+        Ok(())
+    }
+
+    /// Class of the object that is next, left in place; `None` if it is null or no object. Follows a back reference.
+    pub fn peek_class(&mut self) -> Result<Option<Cow<'de, str>>> {
+        self.definitions()?;
+        let start = self.position;
+        let byte = self.byte()?;
+        let class = match self.class_after(byte)? {
+            Some(class) => Some(class),
+            None => match self.reference_after(byte)? {
+                Some(number) => {
+                    self.position = self.offset_of(number);
+                    let byte = self.byte()?;
+                    self.class_after(byte)?
+                }
+                None => None,
+            },
+        };
+        self.position = start;
+        Ok(class.map(|class| name_text(self.classes[class as usize].name)))
+    }
+}

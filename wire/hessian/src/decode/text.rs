@@ -1,0 +1,330 @@
+//! Strings and bytes: lent when they are one chunk of plain UTF-8, put together otherwise.
+
+use std::borrow::Cow;
+
+use super::Decoder;
+use crate::dialect::{Dialect, draft, last, tag};
+use crate::error::{Error, Result};
+
+/// A string as the wire can carry it.
+#[derive(Clone, Debug)]
+pub(crate) enum Text<'de> {
+    /// UTF-8: lent if it was one chunk without surrogates.
+    Utf8(Cow<'de, str>),
+    /// UTF-16 units with at least one lone surrogate.
+    Lone(Vec<u16>),
+}
+
+impl<'de> Decoder<'de> {
+    /// Reads a string, `None` for null. Lone surrogates are an error here; `Value` keeps them.
+    #[inline]
+    pub fn str(&mut self) -> Result<Option<Cow<'de, str>>> {
+        let byte = self.byte()?;
+        // Nearly every string of a call is this one: up to 31 ASCII characters, lent.
+        if byte <= 0x1f
+            && let Some(bytes) = self
+                .input
+                .get(self.position..self.position + usize::from(byte))
+            && bytes.is_ascii()
+            && let Ok(text) = std::str::from_utf8(bytes)
+        {
+            self.position += bytes.len();
+            self.charge_replayed(bytes.len())?;
+            return Ok(Some(Cow::Borrowed(text)));
+        }
+        self.str_other(byte)
+    }
+
+    fn str_other(&mut self, byte: u8) -> Result<Option<Cow<'de, str>>> {
+        let offset = self.position - 1;
+        if byte == tag::NULL {
+            return Ok(None);
+        }
+        match self.text_after(byte)? {
+            Some(Text::Utf8(text)) => Ok(Some(text)),
+            Some(Text::Lone(_)) => Err(Error::Surrogate { offset }),
+            None => Err(self.unexpected("a string")),
+        }
+    }
+
+    /// The string that `byte` starts, if it does.
+    pub(crate) fn text_after(&mut self, byte: u8) -> Result<Option<Text<'de>>> {
+        let Some((units, more)) = self.string_head(byte)? else {
+            return Ok(None);
+        };
+        let first = self.run(units)?;
+        let text = if more {
+            self.string_chunks(first)?
+        } else {
+            self.run_text(first)?
+        };
+        Ok(Some(text))
+    }
+
+    /// Units of the chunk that `byte` starts and whether more chunks follow.
+    pub(super) fn string_head(&mut self, byte: u8) -> Result<Option<(usize, bool)>> {
+        Ok(Some(match byte {
+            0x00..=0x1f => (usize::from(byte), false),
+            tag::STRING => (self.length16()?, false),
+            0x30..=0x33 | draft::STRING_CHUNK | last::STRING_CHUNK => {
+                match (self.settle(byte), byte) {
+                    (Dialect::Final, 0x30..=0x33) => (
+                        (usize::from(byte) - 0x30) << 8 | usize::from(self.byte()?),
+                        false,
+                    ),
+                    (Dialect::Draft, draft::STRING_CHUNK)
+                    | (Dialect::Final, last::STRING_CHUNK) => (self.length16()?, true),
+                    _ => return Ok(None),
+                }
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    fn length16(&mut self) -> Result<usize> {
+        Ok(usize::from(u16::from_be_bytes(self.array()?)))
+    }
+
+    /// The bytes of `units` UTF-16 units and whether there are surrogates among them.
+    pub(super) fn run(&mut self, units: usize) -> Result<Run<'de>> {
+        let start = self.position;
+        let left = self.input.get(start..).unwrap_or_default();
+        // A unit is a byte at least, so a length beyond the bytes left is a lie.
+        if units > left.len() {
+            return Err(Error::Length {
+                offset: start,
+                length: units as i64,
+                left: left.len(),
+            });
+        }
+        let mut surrogates = false;
+        let len = if left[..units].is_ascii() {
+            units
+        } else {
+            utf8_len(left, units, start, &mut surrogates)?
+        };
+        self.position += len;
+        self.charge_replayed(len)?;
+        Ok(Run {
+            bytes: &left[..len],
+            offset: start,
+            surrogates,
+        })
+    }
+
+    fn run_text(&self, run: Run<'de>) -> Result<Text<'de>> {
+        if run.surrogates {
+            let mut units = Vec::new();
+            run.push_units(&mut units)?;
+            return Ok(text_of_units(units));
+        }
+        Ok(Text::Utf8(Cow::Borrowed(run.text()?)))
+    }
+
+    /// The rest of a string whose first chunk was read. A pair may be split between chunks, so surrogates are put
+    /// together from units.
+    #[cold]
+    fn string_chunks(&mut self, first: Run<'de>) -> Result<Text<'de>> {
+        let mut text = String::new();
+        let mut units: Option<Vec<u16>> = None;
+        let mut run = first;
+        let mut more = true;
+        loop {
+            match &mut units {
+                Some(units) => run.push_units(units)?,
+                None if run.surrogates => {
+                    run.push_units(units.insert(text.encode_utf16().collect()))?
+                }
+                None => text.push_str(run.text()?),
+            }
+            if !more {
+                break;
+            }
+            let byte = self.byte()?;
+            let Some((length, following)) = self.string_head(byte)? else {
+                return Err(self.unexpected("a string chunk"));
+            };
+            more = following;
+            run = self.run(length)?;
+        }
+        Ok(units.map_or(Text::Utf8(Cow::Owned(text)), text_of_units))
+    }
+
+    /// Reads `byte[]`, `None` for null.
+    pub fn bytes(&mut self) -> Result<Option<Cow<'de, [u8]>>> {
+        let byte = self.byte()?;
+        if byte == tag::NULL {
+            return Ok(None);
+        }
+        match self.bytes_after(byte)? {
+            Some(bytes) => Ok(Some(bytes)),
+            None => Err(self.unexpected("bytes")),
+        }
+    }
+
+    /// The bytes that `byte` starts, if it does.
+    pub(crate) fn bytes_after(&mut self, byte: u8) -> Result<Option<Cow<'de, [u8]>>> {
+        let Some((len, mut more)) = self.bytes_head(byte)? else {
+            return Ok(None);
+        };
+        let first = self.counted(len)?;
+        if !more {
+            return Ok(Some(Cow::Borrowed(first)));
+        }
+        let mut all = first.to_vec();
+        while more {
+            let byte = self.byte()?;
+            let Some((len, following)) = self.bytes_head(byte)? else {
+                return Err(self.unexpected("a chunk of bytes"));
+            };
+            more = following;
+            all.extend_from_slice(self.counted(len)?);
+        }
+        Ok(Some(Cow::Owned(all)))
+    }
+
+    /// Length of the chunk that `byte` starts and whether more chunks follow.
+    pub(super) fn bytes_head(&mut self, byte: u8) -> Result<Option<(usize, bool)>> {
+        Ok(Some(match byte {
+            0x20..=0x2f => (usize::from(byte) - 0x20, false),
+            tag::BYTES => (self.length16()?, false),
+            0x34..=0x37 | draft::BYTES_CHUNK | last::BYTES_CHUNK => match (self.settle(byte), byte)
+            {
+                (Dialect::Final, 0x34..=0x37) => (
+                    (usize::from(byte) - 0x34) << 8 | usize::from(self.byte()?),
+                    false,
+                ),
+                (Dialect::Draft, draft::BYTES_CHUNK) | (Dialect::Final, last::BYTES_CHUNK) => {
+                    (self.length16()?, true)
+                }
+                _ => return Ok(None),
+            },
+            _ => return Ok(None),
+        }))
+    }
+
+    pub(super) fn counted(&mut self, len: usize) -> Result<&'de [u8]> {
+        if len > self.left() {
+            return Err(Error::Length {
+                offset: self.position,
+                length: len as i64,
+                left: self.left(),
+            });
+        }
+        self.charge_replayed(len)?;
+        self.take(len)
+    }
+}
+
+/// Bytes of one chunk of a string.
+#[derive(Clone, Copy)]
+pub(super) struct Run<'de> {
+    pub(super) bytes: &'de [u8],
+    offset: usize,
+    pub(super) surrogates: bool,
+}
+
+impl<'de> Run<'de> {
+    pub(super) fn of_name(bytes: &'de [u8]) -> Self {
+        Run {
+            bytes,
+            offset: 0,
+            surrogates: true,
+        }
+    }
+
+    /// Whether the run can be a name: pairs are fine, lone surrogates are not.
+    #[cold]
+    pub(super) fn check_name(&self, offset: usize) -> Result<()> {
+        if !self.surrogates {
+            return self.text().map(drop);
+        }
+        let mut units = Vec::new();
+        self.push_units(&mut units)?;
+        match text_of_units(units) {
+            Text::Utf8(_) => Ok(()),
+            Text::Lone(_) => Err(Error::Surrogate { offset }),
+        }
+    }
+
+    pub(super) fn text(&self) -> Result<&'de str> {
+        std::str::from_utf8(self.bytes).map_err(|e| Error::Utf8 {
+            offset: self.offset + e.valid_up_to(),
+        })
+    }
+
+    /// Appends the UTF-16 units. The lead bytes were checked when the run was measured, what follows them is here.
+    pub(super) fn push_units(&self, units: &mut Vec<u16>) -> Result<()> {
+        let mut at = 0;
+        while let Some(&lead) = self.bytes.get(at) {
+            let len = sequence_len(lead);
+            let sequence = &self.bytes[at..at + len];
+            let bad = Error::Utf8 {
+                offset: self.offset + at,
+            };
+            if let [high @ 0xe0..=0xef, middle @ 0x80..=0xbf, low @ 0x80..=0xbf] = *sequence {
+                let unit = u16::from(high & 0x0f) << 12
+                    | u16::from(middle & 0x3f) << 6
+                    | u16::from(low & 0x3f);
+                if unit < 0x800 {
+                    return Err(bad);
+                }
+                units.push(unit);
+            } else {
+                units.extend(
+                    std::str::from_utf8(sequence)
+                        .map_err(|_| bad)?
+                        .encode_utf16(),
+                );
+            }
+            at += len;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that `units` UTF-16 units take. Characters beyond the BMP come as two three-byte surrogates (CESU-8, what
+/// Java writes) or as the four bytes of UTF-8, which count as two units.
+#[cold]
+fn utf8_len(bytes: &[u8], units: usize, start: usize, surrogates: &mut bool) -> Result<usize> {
+    let (mut at, mut left) = (0, units);
+    while left > 0 {
+        let eof = Error::Eof {
+            offset: start + bytes.len(),
+            needed: left,
+        };
+        let Some(&lead) = bytes.get(at) else {
+            return Err(eof);
+        };
+        let len = sequence_len(lead);
+        let cost = if len == 4 { 2 } else { 1 };
+        if len == 0 || cost > left {
+            return Err(Error::Utf8 { offset: start + at });
+        }
+        if at + len > bytes.len() {
+            return Err(eof);
+        }
+        *surrogates |= lead == 0xed && bytes[at + 1] >= 0xa0;
+        at += len;
+        left -= cost;
+    }
+    Ok(at)
+}
+
+/// Bytes of the sequence a lead byte starts, zero if it starts none.
+fn sequence_len(lead: u8) -> usize {
+    match lead {
+        0x00..=0x7f => 1,
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => 0,
+    }
+}
+
+fn text_of_units(units: Vec<u16>) -> Text<'static> {
+    match String::from_utf16(&units) {
+        Ok(text) => Text::Utf8(Cow::Owned(text)),
+        Err(_) => Text::Lone(units),
+    }
+}

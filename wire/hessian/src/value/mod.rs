@@ -1,0 +1,217 @@
+//! `Value`: anything the wire can carry, without a Rust type.
+
+mod build;
+mod cursor;
+mod describe;
+mod equal;
+mod read;
+mod write;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use build::{Builder, NodeId};
+pub use cursor::{Kind, ValueRef};
+pub(crate) use write::Written;
+
+use crate::java_type::JavaType;
+
+/// A value of any kind: cycles and shared references as they are on the wire, class names and field order kept, lone
+/// surrogates kept. No class is ever constructed: an unknown one is data like any other.
+///
+/// The nodes lie in one arena and refer to each other by index, so a value is cheap to clone, to send and to drop,
+/// however deep it is. Values read together ([`Decoder::values`](crate::Decoder::values)) share an arena. Strings and
+/// bytes are lent from the input where they were one chunk of plain UTF-8.
+#[derive(Clone)]
+pub struct Value<'a> {
+    arena: Arc<Arena<'a>>,
+    root: u32,
+}
+
+/// Nodes and what they point to.
+pub(crate) struct Arena<'a> {
+    /// Tells arenas apart for as long as the program runs: a writer remembers what it wrote of each.
+    id: u64,
+    nodes: Vec<Node<'a>>,
+    /// Node indices: items of lists, keys and values of maps in turn, fields of objects.
+    children: Vec<u32>,
+    classes: Vec<ClassInfo>,
+    /// Names of classes, fields and types.
+    names: Vec<Cow<'a, str>>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Node<'a> {
+    Null,
+    Bool(bool),
+    Int(i32),
+    Long(i64),
+    Double(f64),
+    Date(i64),
+    Str(Cow<'a, str>),
+    /// A string with lone surrogates.
+    Utf16(Box<[u16]>),
+    Bytes(Cow<'a, [u8]>),
+    /// `class` is an index into `names`, or [`NO_NAME`].
+    List {
+        class: u32,
+        children: Children,
+    },
+    Map {
+        class: u32,
+        children: Children,
+    },
+    /// `class` is an index into `classes`.
+    Object {
+        class: u32,
+        children: Children,
+    },
+}
+
+/// A range of `Arena::children`.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Children {
+    start: u32,
+    end: u32,
+}
+
+/// A class by its names: `name` and `field_count` fields from `first_field`.
+#[derive(Clone, Copy)]
+struct ClassInfo {
+    name: u32,
+    first_field: u32,
+    field_count: u32,
+}
+
+const NO_NAME: u32 = u32::MAX;
+
+impl<'a> Arena<'a> {
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Arena {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            nodes: Vec::new(),
+            children: Vec::new(),
+            classes: Vec::new(),
+            names: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, node: Node<'a>) -> u32 {
+        self.nodes.push(node);
+        (self.nodes.len() - 1) as u32
+    }
+
+    fn push_children(&mut self, ids: impl IntoIterator<Item = u32>) -> Children {
+        let start = self.children.len() as u32;
+        self.children.extend(ids);
+        Children {
+            start,
+            end: self.children.len() as u32,
+        }
+    }
+
+    fn children(&self, children: Children) -> &[u32] {
+        &self.children[children.start as usize..children.end as usize]
+    }
+
+    fn fields(&self, class: u32) -> &[Cow<'a, str>] {
+        let class = self.classes[class as usize];
+        &self.names[class.first_field as usize..][..class.field_count as usize]
+    }
+
+    /// Index of a type name, added if it is new.
+    fn name(&mut self, name: Cow<'a, str>) -> u32 {
+        // The names of a value are few; most lists and maps have none at all.
+        let known = self.names.iter().position(|known| *known == name);
+        known.unwrap_or_else(|| {
+            self.names.push(name);
+            self.names.len() - 1
+        }) as u32
+    }
+
+    fn class(&mut self, name: Cow<'a, str>, fields: impl IntoIterator<Item = Cow<'a, str>>) -> u32 {
+        let first = self.names.len() as u32;
+        self.names.push(name);
+        self.names.extend(fields);
+        let field_count = self.names.len() as u32 - first - 1;
+        self.classes.push(ClassInfo {
+            name: first,
+            first_field: first + 1,
+            field_count,
+        });
+        (self.classes.len() - 1) as u32
+    }
+
+    fn into_owned(self) -> Arena<'static> {
+        fn text(text: Cow<'_, str>) -> Cow<'static, str> {
+            Cow::Owned(text.into_owned())
+        }
+        let own = |node| match node {
+            Node::Null => Node::Null,
+            Node::Bool(value) => Node::Bool(value),
+            Node::Int(value) => Node::Int(value),
+            Node::Long(value) => Node::Long(value),
+            Node::Double(value) => Node::Double(value),
+            Node::Date(value) => Node::Date(value),
+            Node::Str(value) => Node::Str(text(value)),
+            Node::Utf16(value) => Node::Utf16(value),
+            Node::Bytes(value) => Node::Bytes(Cow::Owned(value.into_owned())),
+            Node::List { class, children } => Node::List { class, children },
+            Node::Map { class, children } => Node::Map { class, children },
+            Node::Object { class, children } => Node::Object { class, children },
+        };
+        Arena {
+            id: self.id,
+            nodes: self.nodes.into_iter().map(own).collect(),
+            children: self.children,
+            classes: self.classes,
+            names: self.names.into_iter().map(text).collect(),
+        }
+    }
+}
+
+impl Clone for Arena<'_> {
+    fn clone(&self) -> Self {
+        Arena {
+            // Same nodes under the same indices: what was written of one was written of the other.
+            id: self.id,
+            nodes: self.nodes.clone(),
+            children: self.children.clone(),
+            classes: self.classes.clone(),
+            names: self.names.clone(),
+        }
+    }
+}
+
+impl<'a> Value<'a> {
+    /// The value without borrows from the input.
+    pub fn into_owned(self) -> Value<'static> {
+        let arena = Arc::try_unwrap(self.arena).unwrap_or_else(|shared| (*shared).clone());
+        Value {
+            arena: Arc::new(arena.into_owned()),
+            root: self.root,
+        }
+    }
+}
+
+impl Default for Value<'_> {
+    fn default() -> Self {
+        Value::null()
+    }
+}
+
+/// The canonical text: finite whatever cycles there are.
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe())
+    }
+}
+
+impl JavaType for Value<'_> {
+    fn java_type() -> Cow<'static, str> {
+        Cow::Borrowed("java.lang.Object")
+    }
+}

@@ -1,0 +1,237 @@
+//! Reading a value into an arena.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Arena, Children, NO_NAME, Node, Value};
+use crate::decode::{Decode, Decoder, Text, name_text};
+use crate::dialect::tag;
+use crate::error::{Error, Result};
+
+/// An arena that is being filled.
+struct Collector<'a> {
+    arena: Arena<'a>,
+    /// First container number that belongs to this arena.
+    base: u32,
+    /// Node of each container from `base` on.
+    containers: Vec<u32>,
+    /// Nodes of earlier containers that were read again into this arena.
+    earlier: BTreeMap<u32, u32>,
+    /// Arena class of each class number of the input.
+    classes: Vec<u32>,
+    /// Children of the containers that are still open.
+    pending: Vec<u32>,
+}
+
+impl<'de> Decoder<'de> {
+    /// Reads one value of any kind.
+    pub fn value(&mut self) -> Result<Value<'de>> {
+        let mut collector = Collector::new(self);
+        let root = collector.read(self)?;
+        Ok(Value {
+            arena: Arc::new(collector.arena),
+            root,
+        })
+    }
+
+    /// Reads `count` values into one arena: references that cross from one to another stay references, for reading as
+    /// for writing.
+    pub fn values(&mut self, count: usize) -> Result<Vec<Value<'de>>> {
+        let mut collector = Collector::new(self);
+        let mut roots = Vec::new();
+        for _ in 0..count {
+            roots.push(collector.read(self)?);
+        }
+        let arena = Arc::new(collector.arena);
+        Ok(roots
+            .into_iter()
+            .map(|root| Value {
+                arena: arena.clone(),
+                root,
+            })
+            .collect())
+    }
+}
+
+/// Owned, so that a field of a type without lifetimes can hold it; [`Decoder::value`] lends.
+impl<'de, 'a> Decode<'de> for Value<'a> {
+    fn decode(d: &mut Decoder<'de>) -> Result<Self> {
+        d.value().map(Value::into_owned)
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Value::null())
+    }
+}
+
+impl<'a> Collector<'a> {
+    fn new(d: &Decoder<'a>) -> Self {
+        let mut arena = Arena::new();
+        // A guess at the usual request, far below what the bytes left could become.
+        let guess = (d.left() / 8).min(64);
+        arena.nodes.reserve(guess);
+        arena.children.reserve(guess);
+        Collector {
+            arena,
+            base: d.container_count(),
+            containers: Vec::new(),
+            earlier: BTreeMap::new(),
+            classes: Vec::new(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// Reads one value, returns its node.
+    fn read(&mut self, d: &mut Decoder<'a>) -> Result<u32> {
+        d.definitions()?;
+        let offset = d.position();
+        let byte = d.next_byte()?;
+        if let Some(leaf) = leaf(d, byte)? {
+            return Ok(self.arena.push(leaf));
+        }
+        if let Some(node) = self.container(d, byte, None)? {
+            return Ok(node);
+        }
+        let Some(number) = d.reference_number(byte)? else {
+            return Err(Error::Tag {
+                offset,
+                tag: byte,
+                expected: "a value",
+            });
+        };
+        if let Some(node) = self.node_of(number) {
+            return Ok(node);
+        }
+        // Read before, outside of this arena.
+        let resume = d.go_back(number)?;
+        let byte = d.next_byte()?;
+        match self.container(d, byte, Some(resume))? {
+            Some(node) => Ok(node),
+            None => Err(Error::Tag {
+                offset,
+                tag: byte,
+                expected: "a container",
+            }),
+        }
+    }
+
+    fn node_of(&self, number: u32) -> Option<u32> {
+        match number.checked_sub(self.base) {
+            Some(index) => self.containers.get(index as usize).copied(),
+            None => self.earlier.get(&number).copied(),
+        }
+    }
+
+    /// Notes the node of container `number` before its content is read: the content may refer to it.
+    fn note(&mut self, number: u32, node: u32) {
+        match number.checked_sub(self.base) {
+            Some(index) if index as usize == self.containers.len() => self.containers.push(node),
+            Some(_) => {}
+            None => {
+                self.earlier.insert(number, node);
+            }
+        }
+    }
+
+    fn container(
+        &mut self,
+        d: &mut Decoder<'a>,
+        byte: u8,
+        resume: Option<usize>,
+    ) -> Result<Option<u32>> {
+        if let Some(head) = d.object_after(byte, resume)? {
+            let class = self.class(d, head.class_index());
+            let node = self.arena.push(Node::Null);
+            self.note(head.number(), node);
+            let mark = self.pending.len();
+            for _ in 0..d.field_count(head) {
+                let field = self.read(d)?;
+                self.pending.push(field);
+            }
+            d.object_end(head)?;
+            let children = self.close(mark);
+            self.arena.nodes[node as usize] = Node::Object { class, children };
+            return Ok(Some(node));
+        }
+        if let Some(mut head) = d.list_after(byte, resume)? {
+            let class = self.type_name(head.class_bytes());
+            let node = self.arena.push(Node::Null);
+            self.note(head.number(), node);
+            let mark = self.pending.len();
+            while d.list_more(&mut head)? {
+                let item = self.read(d)?;
+                self.pending.push(item);
+            }
+            let children = self.close(mark);
+            self.arena.nodes[node as usize] = Node::List { class, children };
+            return Ok(Some(node));
+        }
+        if let Some(mut head) = d.map_after(byte, resume)? {
+            let class = self.type_name(head.class_bytes());
+            let node = self.arena.push(Node::Null);
+            self.note(head.number(), node);
+            let mark = self.pending.len();
+            while d.map_more(&mut head)? {
+                let key = self.read(d)?;
+                self.pending.push(key);
+                let value = self.read(d)?;
+                self.pending.push(value);
+            }
+            let children = self.close(mark);
+            self.arena.nodes[node as usize] = Node::Map { class, children };
+            return Ok(Some(node));
+        }
+        Ok(None)
+    }
+
+    fn close(&mut self, mark: usize) -> Children {
+        self.arena.push_children(self.pending.drain(mark..))
+    }
+
+    fn type_name(&mut self, name: &'a [u8]) -> u32 {
+        if name.is_empty() {
+            NO_NAME
+        } else {
+            self.arena.name(name_text(name))
+        }
+    }
+
+    fn class(&mut self, d: &Decoder<'a>, index: usize) -> u32 {
+        if self.classes.len() <= index {
+            self.classes.resize(index + 1, NO_NAME);
+        }
+        if self.classes[index] == NO_NAME {
+            let (name, fields) = d.class(index);
+            let fields = (0..fields.len()).map(|field| name_text(fields.get(field)));
+            self.classes[index] = self.arena.class(name_text(name), fields);
+        }
+        self.classes[index]
+    }
+}
+
+/// The value without children that `byte` starts, if it does.
+fn leaf<'a>(d: &mut Decoder<'a>, byte: u8) -> Result<Option<Node<'a>>> {
+    use crate::decode::Number;
+    if byte == tag::NULL {
+        return Ok(Some(Node::Null));
+    }
+    if let Some(text) = d.text_after(byte)? {
+        return Ok(Some(match text {
+            Text::Utf8(text) => Node::Str(text),
+            Text::Lone(units) => Node::Utf16(units.into()),
+        }));
+    }
+    if let Some(number) = d.number_after(byte)? {
+        return Ok(Some(match number {
+            Number::Null => Node::Null,
+            Number::Bool(value) => Node::Bool(value),
+            Number::Int(value) => Node::Int(value),
+            Number::Long(value) => Node::Long(value),
+            Number::Double(value) => Node::Double(value),
+        }));
+    }
+    if let Some(date) = d.date_after(byte)? {
+        return Ok(Some(Node::Date(date)));
+    }
+    Ok(d.bytes_after(byte)?.map(Node::Bytes))
+}

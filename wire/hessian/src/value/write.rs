@@ -1,0 +1,126 @@
+//! Writing a value: shared nodes once, references afterwards.
+
+use super::{Arena, NO_NAME, Node, Value};
+use crate::encode::{Encode, Encoder};
+
+/// What a writer has written of an arena.
+pub(crate) struct Written {
+    arena: u64,
+    /// Container number of each node.
+    numbers: Vec<u32>,
+    /// Class number of each class.
+    classes: Vec<u32>,
+}
+
+const NOT_WRITTEN: u32 = u32::MAX;
+
+/// A container that is being written.
+struct Open {
+    node: u32,
+    /// Next child and end, in `Arena::children`.
+    next: u32,
+    end: u32,
+}
+
+impl Encode for Value<'_> {
+    fn encode(&self, e: &mut Encoder<'_>) {
+        let mut written = e
+            .take_written(self.arena.id)
+            .unwrap_or_else(|| Written::new(&self.arena));
+        let mut open: Vec<Open> = Vec::new();
+        let mut id = self.root;
+        loop {
+            if let Some(container) = written.write(&self.arena, id, e) {
+                open.push(container);
+            }
+            // The next child of the innermost container that has one left.
+            id = loop {
+                match open.last_mut() {
+                    Some(top) if top.next < top.end => {
+                        top.next += 1;
+                        break self.arena.children[top.next as usize - 1];
+                    }
+                    Some(top) => {
+                        match self.arena.nodes[top.node as usize] {
+                            Node::List { .. } => e.list_end(),
+                            Node::Map { .. } => e.map_end(),
+                            _ => {}
+                        }
+                        open.pop();
+                    }
+                    None => return e.put_written(written),
+                }
+            };
+        }
+    }
+}
+
+impl Written {
+    fn new(arena: &Arena<'_>) -> Self {
+        Written {
+            arena: arena.id,
+            numbers: vec![NOT_WRITTEN; arena.nodes.len()],
+            classes: vec![NOT_WRITTEN; arena.classes.len()],
+        }
+    }
+
+    pub(crate) fn is_of(&self, arena: u64) -> bool {
+        self.arena == arena
+    }
+
+    /// Writes a node up to its children.
+    fn write(&mut self, arena: &Arena<'_>, id: u32, e: &mut Encoder<'_>) -> Option<Open> {
+        let name = |class: u32| (class != NO_NAME).then(|| &*arena.names[class as usize]);
+        let number = self.numbers[id as usize];
+        if number != NOT_WRITTEN {
+            e.reference(number);
+            return None;
+        }
+        let children = match &arena.nodes[id as usize] {
+            Node::List { class, children } => {
+                self.numbers[id as usize] = e.next_reference();
+                e.list_begin(name(*class), (children.end - children.start) as usize);
+                children
+            }
+            Node::Map { class, children } => {
+                self.numbers[id as usize] = e.next_reference();
+                e.map_begin(name(*class));
+                children
+            }
+            Node::Object { class, children } => {
+                self.numbers[id as usize] = e.next_reference();
+                let index = &mut self.classes[*class as usize];
+                if *index == NOT_WRITTEN {
+                    let class_name = &arena.names[arena.classes[*class as usize].name as usize];
+                    let fields = arena.fields(*class).iter().map(|field| &**field);
+                    *index = e.define(class_name, fields) as u32;
+                }
+                e.object_tag(*index as usize);
+                children
+            }
+            leaf => {
+                write_leaf(leaf, e);
+                return None;
+            }
+        };
+        Some(Open {
+            node: id,
+            next: children.start,
+            end: children.end,
+        })
+    }
+}
+
+fn write_leaf(node: &Node<'_>, e: &mut Encoder<'_>) {
+    match node {
+        Node::Bool(value) => e.bool(*value),
+        Node::Int(value) => e.int(*value),
+        Node::Long(value) => e.long(*value),
+        Node::Double(value) => e.double(*value),
+        Node::Date(value) => e.date_ms(*value),
+        Node::Str(value) => e.str(value),
+        Node::Utf16(value) => e.str_utf16(value),
+        Node::Bytes(value) => e.bytes(value),
+        Node::Null | Node::List { .. } | Node::Map { .. } | Node::Object { .. } => e.null(),
+    }
+}
