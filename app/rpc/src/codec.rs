@@ -36,10 +36,14 @@ pub(crate) struct ContentCodec<A, T> {
     pub(crate) decode_value: fn(&[u8]) -> Result<T, String>,
 }
 
-impl<A, T, E: Display> Codecs<A, T, E> {
+impl<A, T, E> Codecs<A, T, E> {
     /// No codec yet.
     pub fn new() -> Self {
-        Self { hessian: None, json: None, protobuf: None }
+        Self {
+            hessian: None,
+            json: None,
+            protobuf: None,
+        }
     }
 
     /// Adds Hessian.
@@ -96,7 +100,7 @@ impl<A, T, E: Display> Codecs<A, T, E> {
     }
 }
 
-impl<A: Message + Default, T: Message + Default, E: Display> Codecs<(A,), T, E> {
+impl<A: Message + Default, T: Message + Default, E> Codecs<(A,), T, E> {
     /// Adds protocol buffers (codec 11): the content is the message of the only argument
     /// (`sofastack/sofa-rpc:codec/codec-protobuf/.../ProtobufSerializer.java`).
     pub fn protobuf(mut self) -> Self {
@@ -110,7 +114,7 @@ impl<A: Message + Default, T: Message + Default, E: Display> Codecs<(A,), T, E> 
     }
 }
 
-impl<A, T, E: Display> Default for Codecs<A, T, E> {
+impl<A, T, E> Default for Codecs<A, T, E> {
     fn default() -> Self {
         Self::new()
     }
@@ -161,7 +165,9 @@ impl<A: Serialize + DeserializeOwned> JsonArguments for (A,) {
         serde_json::to_vec(&self.0).map_err(text)
     }
     fn decode(content: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(content).map(|argument| (argument,)).map_err(text)
+        serde_json::from_slice(content)
+            .map(|argument| (argument,))
+            .map_err(text)
     }
 }
 

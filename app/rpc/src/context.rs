@@ -19,7 +19,10 @@ pub struct Context {
 
 impl Context {
     pub(crate) fn new(header: &[u8], deadline: Option<Instant>) -> Arc<Self> {
-        Arc::new(Self { header: header.into(), deadline })
+        Arc::new(Self {
+            header: header.into(),
+            deadline,
+        })
     }
 
     /// The context of the request that this thread is handling right now. It follows the handler's future, not the
@@ -53,7 +56,11 @@ impl Context {
 
     /// Baggage that the caller set.
     pub fn baggage(&self, key: &str) -> Option<&str> {
-        self.carried().find(|(name, _)| name.strip_prefix(names::REQUEST_BAGGAGE) == Some(&format!(".{key}")[..])).map(|(_, value)| value)
+        self.carried()
+            .find(|(name, _)| {
+                name.strip_prefix(names::REQUEST_BAGGAGE) == Some(&format!(".{key}")[..])
+            })
+            .map(|(_, value)| value)
     }
 
     /// The entries that go on with further calls.
@@ -61,6 +68,8 @@ impl Context {
         HeaderMap::new(&self.header)
             .iter()
             .map_while(Result::ok)
-            .filter(|(key, _)| key.starts_with(names::TRACE_CONTEXT) || key.starts_with(names::REQUEST_BAGGAGE))
+            .filter(|(key, _)| {
+                key.starts_with(names::TRACE_CONTEXT) || key.starts_with(names::REQUEST_BAGGAGE)
+            })
     }
 }

@@ -67,7 +67,10 @@ pub enum ErrorKind {
 impl ErrorKind {
     /// Whether it is certain that the method was not carried out.
     pub fn was_not_executed(self) -> bool {
-        !matches!(self, Self::Timeout | Self::ConnectionClosed | Self::Server | Self::Codec)
+        !matches!(
+            self,
+            Self::Timeout | Self::ConnectionClosed | Self::Server | Self::Codec
+        )
     }
 }
 
@@ -92,7 +95,13 @@ impl Encode for NoException {
 impl<'de> Decode<'de> for NoException {
     fn decode(decoder: &mut Decoder<'de>) -> diwan_hessian::Result<Self> {
         // Whatever was thrown was not declared: the caller reads it as a `Throwable`.
-        Err(decoder.unexpected("no exception"))
+        let offset = decoder.position();
+        let found = decoder.peek_class()?.unwrap_or_default().into();
+        Err(diwan_hessian::Error::Class {
+            offset,
+            expected: "no declared exception",
+            found,
+        })
     }
 }
 

@@ -8,7 +8,6 @@ use crate::names::{self, codec};
 use crate::{Error, Result};
 
 /// A request as a server reads it; borrows from its frame.
-#[derive(Debug)]
 pub struct Request<'a> {
     /// Unique name of the service; the header's overrides the body's.
     pub service: Cow<'a, str>,
@@ -23,7 +22,6 @@ pub struct Request<'a> {
 }
 
 /// The arguments of a request, not read yet.
-#[derive(Debug)]
 pub enum Body<'a> {
     /// Java signatures of the arguments, and a decoder at the first of them.
     Hessian {
@@ -63,13 +61,18 @@ impl<'a> Request<'a> {
             method: head.method.ok_or(Error::Missing("method name"))?.into(),
             deadline_remain_ms: head.deadline_remain_ms,
             header: HeaderMap::new(frame.header),
-            body: Body::Other { codec: frame.head.codec, content: frame.content },
+            body: Body::Other {
+                codec: frame.head.codec,
+                content: frame.content,
+            },
         })
     }
 
     fn read_hessian(frame: &Frame<'a>, head: Head<'a>, limits: Limits) -> Result<Self> {
         let mut decoder = Decoder::with(frame.content, None, limits);
-        let object = decoder.object_begin()?.ok_or(Error::Missing("SofaRequest"))?;
+        let object = decoder
+            .object_begin()?
+            .ok_or(Error::Missing("SofaRequest"))?;
         let mut service = None;
         let mut method = None;
         let mut deadline_remain_ms = head.deadline_remain_ms;
@@ -108,7 +111,10 @@ impl<'a> Request<'a> {
                 .ok_or(Error::Missing("method name"))?,
             deadline_remain_ms,
             header: HeaderMap::new(frame.header),
-            body: Body::Hessian { signatures, arguments: decoder },
+            body: Body::Hessian {
+                signatures,
+                arguments: decoder,
+            },
         })
     }
 }
@@ -122,7 +128,8 @@ struct Head<'a> {
 
 impl<'a> Head<'a> {
     fn read(block: &'a [u8]) -> Result<Self> {
-        let (mut service, mut target_service, mut method, mut deadline_remain_ms) = (None, None, None, None);
+        let (mut service, mut target_service, mut method, mut deadline_remain_ms) =
+            (None, None, None, None);
         for entry in HeaderMap::new(block).iter() {
             let (key, value) = entry?;
             match key {
@@ -134,8 +141,14 @@ impl<'a> Head<'a> {
             }
         }
         // A mesh rewrites `service`; a blank one does not count.
-        let service = service.or(target_service).filter(|name| !name.trim().is_empty());
-        Ok(Self { service, method, deadline_remain_ms })
+        let service = service
+            .or(target_service)
+            .filter(|name| !name.trim().is_empty());
+        Ok(Self {
+            service,
+            method,
+            deadline_remain_ms,
+        })
     }
 }
 

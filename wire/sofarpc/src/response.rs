@@ -38,23 +38,31 @@ pub fn read_response<'a, T, X>(
         Kind::Response { status } => status,
         _ => return Err(Error::Missing("status: it is a request")),
     };
-    let is_failure = status != Status::Success.code() || frame.class == names::SERVER_EXCEPTION_CLASS.as_bytes();
+    let is_failure =
+        status != Status::Success.code() || frame.class == names::SERVER_EXCEPTION_CLASS.as_bytes();
     if is_failure {
-        return Ok(Answer::Failure { status, message: failure_message(frame, limits) });
+        return Ok(Answer::Failure {
+            status,
+            message: failure_message(frame, limits),
+        });
     }
     let header = HeaderMap::new(frame.header);
     let is_exception = header.get(names::RESPONSE_ERROR) == Some("true");
     if frame.head.codec != codec::HESSIAN2 {
         // These codecs have one string for both kinds of error.
         return if is_exception {
-            Ok(Answer::Error(String::from_utf8_lossy(frame.content).into_owned()))
+            Ok(Answer::Error(
+                String::from_utf8_lossy(frame.content).into_owned(),
+            ))
         } else {
             other(frame.content).map(Answer::Value)
         };
     }
 
     let mut decoder = Decoder::with(frame.content, None, limits);
-    let object = decoder.object_begin()?.ok_or(Error::Missing("SofaResponse"))?;
+    let object = decoder
+        .object_begin()?
+        .ok_or(Error::Missing("SofaResponse"))?;
     let mut is_error = false;
     let mut error_message = None;
     let mut answer = None;
@@ -78,7 +86,9 @@ pub fn read_response<'a, T, X>(
         }
     }
     if is_error {
-        return Ok(Answer::Error(error_message.unwrap_or_default().into_owned()));
+        return Ok(Answer::Error(
+            error_message.unwrap_or_default().into_owned(),
+        ));
     }
     match (answer, value) {
         (Some(answer), _) => Ok(answer),
@@ -93,5 +103,7 @@ fn failure_message(frame: &Frame<'_>, limits: Limits) -> Option<String> {
         return None;
     }
     let mut decoder = Decoder::with(frame.content, None, limits);
-    Throwable::decode(&mut decoder).ok().and_then(|thrown| thrown.message)
+    Throwable::decode(&mut decoder)
+        .ok()
+        .and_then(|thrown| thrown.message)
 }

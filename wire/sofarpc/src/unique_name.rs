@@ -17,6 +17,9 @@ mod tests {
     #[test]
     fn names_are_those_of_the_original() {
         assert_eq!(unique_name("com.x.Hello", "", ""), "com.x.Hello:1.0");
-        assert_eq!(unique_name("com.x.Hello", "2.0", "blue"), "com.x.Hello:2.0:blue");
+        assert_eq!(
+            unique_name("com.x.Hello", "2.0", "blue"),
+            "com.x.Hello:2.0:blue"
+        );
     }
 }

@@ -1,22 +1,23 @@
 use diwan_bolt::{FrameTooLarge, FrameWriter, Head, write_entry};
-use diwan_hessian::{Class, Dialect, Encode, Encoder};
+use diwan_hessian::{Class, Dialect, Encode, Encoder, Throwable};
 
 use crate::names;
 
 /// Fields in the order of the Java client 5.13.2.
 const REQUEST: Class = Class {
     name: names::REQUEST_CLASS,
-    fields: &["targetAppName", "methodName", "targetServiceUniqueName", "requestProps", "methodArgSigs"],
+    fields: &[
+        "targetAppName",
+        "methodName",
+        "targetServiceUniqueName",
+        "requestProps",
+        "methodArgSigs",
+    ],
 };
 
 const RESPONSE: Class = Class {
     name: names::RESPONSE_CLASS,
     fields: &["isError", "errorMsg", "appResponse", "responseProps"],
-};
-
-const SERVER_EXCEPTION: Class = Class {
-    name: names::SERVER_EXCEPTION_CLASS,
-    fields: &["detailMessage", "cause", "stackTrace", "suppressedExceptions"],
 };
 
 /// What a request says besides its arguments.
@@ -105,7 +106,9 @@ pub fn write_request<'s>(
 /// Header entries `PREFIX.KEY` as the map PREFIX of the request's properties.
 fn write_nested(encoder: &mut Encoder<'_>, prefix: &str, entries: &[(String, String)]) {
     let nested = || {
-        entries.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?.strip_prefix('.')?, value)))
+        entries
+            .iter()
+            .filter_map(|(key, value)| Some((key.strip_prefix(prefix)?.strip_prefix('.')?, value)))
     };
     if nested().next().is_none() {
         return;
@@ -168,12 +171,5 @@ pub fn write_message(writer: &mut FrameWriter<'_>, message: &str) {
 /// Content of a failure of the transport: an `RpcServerException`. Whatever codec was asked for, it is Hessian.
 pub fn write_failure(writer: &mut FrameWriter<'_>, message: &str) {
     let mut encoder = Encoder::new(Dialect::Draft, writer.content());
-    encoder.object(&SERVER_EXCEPTION);
-    encoder.str(message);
-    // Java: an exception without a cause is its own cause. The object is the first of the stream.
-    encoder.reference(0);
-    encoder.list_begin(Some("[java.lang.StackTraceElement"), 0);
-    encoder.list_end();
-    encoder.list_begin(Some("java.util.Collections$EmptyList"), 0);
-    encoder.list_end();
+    Throwable::new(names::SERVER_EXCEPTION_CLASS, message).encode(&mut encoder);
 }

@@ -38,7 +38,7 @@ impl Balancer {
 /// A balancer with what it remembers between calls of one consumer.
 #[derive(Default)]
 pub(super) struct Balance {
-    turns: Mutex<HashMap<&'static str, Arc<AtomicUsize>>>,
+    turns: Mutex<HashMap<String, AtomicUsize>>,
     ring: Mutex<Option<(Vec<Member>, Arc<Ring>)>>,
 }
 
@@ -50,7 +50,7 @@ impl Balance {
     pub(super) fn select<'e>(
         &self,
         balancer: Balancer,
-        method: &'static str,
+        method: &str,
         key: &str,
         candidates: &'e [Arc<Endpoint>],
         now: SystemTime,
@@ -64,31 +64,47 @@ impl Balance {
             Balancer::RoundRobin => self.turn(method) % candidates.len(),
             Balancer::WeightRoundRobin => in_turn(&weights(candidates, now), self.turn(method)),
             Balancer::ConsistentHash => self.owner(candidates, key, |_| POINTS),
-            Balancer::WeightConsistentHash => {
-                self.owner(candidates, key, |endpoint| 32 * endpoint.weight(now).min(10_000))
-            }
+            Balancer::WeightConsistentHash => self.owner(candidates, key, |endpoint| {
+                32 * endpoint.weight(now).min(10_000)
+            }),
         };
         &candidates[index]
     }
 
-    fn turn(&self, method: &'static str) -> usize {
+    fn turn(&self, method: &str) -> usize {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.entry(method).or_default().fetch_add(1, Relaxed)
+        if let Some(turn) = turns.get(method) {
+            return turn.fetch_add(1, Relaxed);
+        }
+        turns.insert(method.to_owned(), AtomicUsize::new(1));
+        0
     }
 
-    fn owner(&self, candidates: &[Arc<Endpoint>], key: &str, points: impl Fn(&Endpoint) -> u32) -> usize {
+    fn owner(
+        &self,
+        candidates: &[Arc<Endpoint>],
+        key: &str,
+        points: impl Fn(&Endpoint) -> u32,
+    ) -> usize {
         let members: Vec<Member> = candidates
             .iter()
             .map(|endpoint| {
                 let provider = &endpoint.provider;
-                (format!("{}{}", provider.host, provider.addr.port()), points(endpoint))
+                (
+                    format!("{}{}", provider.host, provider.addr.port()),
+                    points(endpoint),
+                )
             })
             .collect();
         let mut kept = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let ring = match &*kept {
             Some((known, ring)) if *known == members => ring.clone(),
             _ => {
-                let ring = Arc::new(Ring::new(members.iter().map(|(name, points)| (name.as_str(), *points))));
+                let ring = Arc::new(Ring::new(
+                    members
+                        .iter()
+                        .map(|(name, points)| (name.as_str(), *points)),
+                ));
                 *kept = Some((members, ring.clone()));
                 ring
             }
@@ -98,7 +114,10 @@ impl Balance {
 }
 
 fn weights(candidates: &[Arc<Endpoint>], now: SystemTime) -> Vec<u32> {
-    candidates.iter().map(|endpoint| endpoint.weight(now)).collect()
+    candidates
+        .iter()
+        .map(|endpoint| endpoint.weight(now))
+        .collect()
 }
 
 /// The index that a random number falls on when each has its weight; all alike when there is no weight at all.
@@ -135,7 +154,10 @@ fn in_turn(weights: &[u32], turn: usize) -> usize {
         let block = width * u64::from(weight - level);
         if place < block {
             let column = (place % width) as usize;
-            let present = weights.iter().enumerate().filter(|(_, own)| **own >= weight);
+            let present = weights
+                .iter()
+                .enumerate()
+                .filter(|(_, own)| **own >= weight);
             return present.map(|(index, _)| index).nth(column).unwrap_or(0);
         }
         place -= block;
@@ -161,9 +183,14 @@ fn is_local(ip: IpAddr) -> bool {
     if ip.is_loopback() {
         return true;
     }
-    let mut known = OWN.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = OWN
+        .get_or_init(Mutex::default)
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     // Only an address of this host can be bound.
-    *known.entry(ip).or_insert_with(|| std::net::UdpSocket::bind((ip, 0)).is_ok())
+    *known
+        .entry(ip)
+        .or_insert_with(|| std::net::UdpSocket::bind((ip, 0)).is_ok())
 }
 
 pub(super) fn random() -> u64 {

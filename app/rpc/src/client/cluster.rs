@@ -38,7 +38,7 @@ pub(super) struct Outgoing<'a, 's> {
     pub(super) method: &'a str,
     pub(super) options: &'a CallOptions,
     pub(super) codec: u8,
-    pub(super) signatures: &'a mut dyn FnMut() -> Vec<&'s str>,
+    pub(super) signatures: Vec<&'s str>,
 }
 
 /// A failure with the server it happened at.
@@ -50,7 +50,11 @@ struct Failure {
 
 impl Failure {
     fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), addr: None }
+        Self {
+            kind,
+            message: message.into(),
+            addr: None,
+        }
     }
 
     fn at(mut self, addr: SocketAddr) -> Self {
@@ -67,7 +71,8 @@ enum Answered<T, E> {
 }
 
 /// Writes the arguments of a call into a frame of the given head.
-type WriteRequest<'w> = &'w dyn Fn(&mut Vec<u8>, Head, &RequestHead<'_>) -> Result<(), String>;
+type WriteRequest<'w> =
+    &'w (dyn Fn(&mut Vec<u8>, Head, &RequestHead<'_>) -> Result<(), String> + Sync);
 
 impl Inner {
     pub(super) fn new(
@@ -90,9 +95,14 @@ impl Inner {
         Ok(inner)
     }
 
-    pub(super) fn codec<A, T, E, X>(&self, method: &ClientMethod<A, T, E>) -> Result<u8, RpcError<X>> {
+    pub(super) fn codec<A, T, E, X>(
+        &self,
+        method: &ClientMethod<A, T, E>,
+    ) -> Result<u8, RpcError<X>> {
         let codecs = &method.codecs;
-        let has = |codec| (codec == code::HESSIAN2 && codecs.hessian.is_some()) || codecs.content(codec).is_some();
+        let has = |codec| {
+            (codec == code::HESSIAN2 && codecs.hessian.is_some()) || codecs.content(codec).is_some()
+        };
         let codec = self.options.codec.unwrap_or_else(|| codecs.first());
         if has(codec) {
             return Ok(codec);
@@ -101,15 +111,20 @@ impl Inner {
         Err(self.failed(method.name, failure))
     }
 
-    pub(super) async fn call_typed<A, T, E>(
+    pub(super) async fn call_typed<A: Sync, T, E>(
         &self,
         outgoing: Outgoing<'_, '_>,
         codecs: &Codecs<A, T, E>,
         arguments: &A,
     ) -> Result<T, RpcError<E>> {
-        let Outgoing { method, options, codec, signatures } = outgoing;
+        let Outgoing {
+            method,
+            options,
+            codec,
+            signatures,
+        } = outgoing;
         let key = self.key(codecs, arguments);
-        let write = self.typed_writer(codec, signatures(), codecs, arguments);
+        let write = self.typed_writer(codec, signatures, codecs, arguments);
         let read = |frame: &OwnedFrame| self.read_typed(frame, codecs);
         let outcome = self.call(method, options, codec, &key, &write, &read).await;
         self.into_result(method, outcome)
@@ -118,32 +133,50 @@ impl Inner {
     pub(super) async fn call_generic(
         &self,
         outgoing: Outgoing<'_, '_>,
-        arguments: &[&dyn Encode],
+        arguments: &[Value<'_>],
     ) -> Result<Value<'static>, RpcError<Throwable>> {
-        let Outgoing { method, options, codec, signatures } = outgoing;
-        let signatures = signatures();
+        let Outgoing {
+            method,
+            options,
+            codec,
+            signatures,
+        } = outgoing;
         let write = |out: &mut Vec<u8>, frame: Head, head: &RequestHead<'_>| {
-            let encode = |encoder: &mut Encoder<'_>| arguments.iter().for_each(|argument| argument.encode(encoder));
-            write_request(out, frame, head, signatures.iter().copied(), encode, None).map_err(|error| error.to_string())
+            let encode = |encoder: &mut Encoder<'_>| {
+                arguments
+                    .iter()
+                    .for_each(|argument| argument.encode(encoder))
+            };
+            write_request(out, frame, head, signatures.iter().copied(), encode, None)
+                .map_err(|error| error.to_string())
         };
         let read = |frame: &OwnedFrame| {
             let value = |decoder: &mut Decoder<'_>| decoder.value().map(Value::into_owned);
-            read_answer(frame, &self.options, value, Throwable::decode, |_| Err("not Hessian".into()))
+            let exception = |decoder: &mut Decoder<'_>| Throwable::decode(decoder);
+            read_answer(frame, &self.options, value, exception, |_| {
+                Err("not Hessian".into())
+            })
         };
         let outcome = self.call(method, options, codec, "", &write, &read).await;
         self.into_result(method, outcome)
     }
 
-    pub(super) fn oneway_typed<A, T, E>(
+    pub(super) fn oneway_typed<A: Sync, T, E>(
         &self,
         outgoing: Outgoing<'_, '_>,
         codecs: &Codecs<A, T, E>,
         arguments: &A,
     ) -> Result<(), RpcError> {
-        let Outgoing { method, options, codec, signatures } = outgoing;
+        let Outgoing {
+            method,
+            options,
+            codec,
+            signatures,
+        } = outgoing;
         let key = self.key(codecs, arguments);
-        let write = self.typed_writer(codec, signatures(), codecs, arguments);
-        self.oneway(method, options, codec, &key, &write).map_err(|failure| self.failed(method, failure))
+        let write = self.typed_writer(codec, signatures, codecs, arguments);
+        self.oneway(method, options, codec, &key, &write)
+            .map_err(|failure| self.failed(method, failure))
     }
 
     /// The whole way of one call.
@@ -154,9 +187,13 @@ impl Inner {
         codec: u8,
         key: &str,
         write: WriteRequest<'_>,
-        read: &dyn Fn(&OwnedFrame) -> Result<Answered<T, E>, Failure>,
+        read: &(dyn Fn(&OwnedFrame) -> Result<Answered<T, E>, Failure> + Sync),
     ) -> Result<Answered<T, E>, Failure> {
-        let info = CallInfo { service: &self.service, method, oneway: false };
+        let info = CallInfo {
+            service: &self.service,
+            method,
+            oneway: false,
+        };
         let began = Instant::now();
         let mut entries = carried(options);
         for filter in &self.options.filters {
@@ -164,7 +201,9 @@ impl Inner {
                 .before(&info, &mut entries)
                 .map_err(|refusal| Failure::new(ErrorKind::Rejected, refusal))?;
         }
-        let outcome = self.attempts(&info, options, codec, key, &entries, write, read).await;
+        let outcome = self
+            .attempts(&info, options, codec, key, &entries, write, read)
+            .await;
         let (addr, failure) = match &outcome {
             Ok((addr, _)) => (Some(*addr), None),
             Err(failure) => (failure.addr, Some(failure.kind)),
@@ -185,7 +224,7 @@ impl Inner {
         key: &str,
         entries: &[(String, String)],
         write: WriteRequest<'_>,
-        read: &dyn Fn(&OwnedFrame) -> Result<Answered<T, E>, Failure>,
+        read: &(dyn Fn(&OwnedFrame) -> Result<Answered<T, E>, Failure> + Sync),
     ) -> Result<(SocketAddr, Answered<T, E>), Failure> {
         let mut retries_left = match self.options.cluster {
             Cluster::Failover => self.options.retries,
@@ -201,15 +240,19 @@ impl Inner {
                 (Err(failure), None) => return Err(failure),
             };
             let addr = endpoint.provider.addr;
-            let outcome = self.attempt(&endpoint, info, options, codec, entries, write, read).await;
+            let outcome = self
+                .attempt(&endpoint, info, options, codec, entries, write, read)
+                .await;
             self.judge(&endpoint, outcome.as_ref().err());
             let failure = match outcome {
                 Ok(answer) => return Ok((addr, answer)),
                 Err(failure) => failure.at(addr),
             };
             // Never sent is free to try elsewhere; refused or lost on the way counts as a retry.
-            let free = matches!(failure.kind, ErrorKind::NoProvider) && self.options.cluster == Cluster::Failover;
-            let counted = matches!(failure.kind, ErrorKind::Busy | ErrorKind::Timeout) && retries_left > 0;
+            let free = matches!(failure.kind, ErrorKind::NoProvider)
+                && self.options.cluster == Cluster::Failover;
+            let counted =
+                matches!(failure.kind, ErrorKind::Busy | ErrorKind::Timeout) && retries_left > 0;
             if !free && !counted {
                 return Err(failure);
             }
@@ -231,10 +274,12 @@ impl Inner {
         codec: u8,
         entries: &[(String, String)],
         write: WriteRequest<'_>,
-        read: &dyn Fn(&OwnedFrame) -> Result<Answered<T, E>, Failure>,
+        read: &(dyn Fn(&OwnedFrame) -> Result<Answered<T, E>, Failure> + Sync),
     ) -> Result<Answered<T, E>, Failure> {
         let timeout = self.time_left(options)?;
-        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX).max(1);
+        let timeout_ms = i32::try_from(timeout.as_millis())
+            .unwrap_or(i32::MAX)
+            .max(1);
         let head = self.head(info, timeout_ms, entries);
         let call = endpoint.client.peer().call(timeout, |out, id| {
             write(out, Head::request(id, codec, timeout_ms), &head).map_err(CallError::Unsendable)
@@ -260,7 +305,11 @@ impl Inner {
         key: &str,
         write: WriteRequest<'_>,
     ) -> Result<(), Failure> {
-        let info = CallInfo { service: &self.service, method, oneway: true };
+        let info = CallInfo {
+            service: &self.service,
+            method,
+            oneway: true,
+        };
         let mut entries = carried(options);
         for filter in &self.options.filters {
             filter
@@ -271,13 +320,23 @@ impl Inner {
         let timeout_ms = i32::try_from(self.time_left(options)?.as_millis()).unwrap_or(i32::MAX);
         let head = self.head(&info, timeout_ms, &entries);
         let sent = endpoint.client.peer().oneway(|out, id| {
-            let frame = Head { kind: Kind::Oneway { timeout_ms }, ..Head::request(id, codec, timeout_ms) };
+            let frame = Head {
+                kind: Kind::Oneway { timeout_ms },
+                ..Head::request(id, codec, timeout_ms)
+            };
             write(out, frame, &head).map_err(CallError::Unsendable)
         });
-        sent.map_err(|error| Failure::new(ErrorKind::NoProvider, error.to_string()).at(endpoint.provider.addr))
+        sent.map_err(|error| {
+            Failure::new(ErrorKind::NoProvider, error.to_string()).at(endpoint.provider.addr)
+        })
     }
 
-    fn head<'h>(&'h self, info: &CallInfo<'h>, timeout_ms: i32, entries: &'h [(String, String)]) -> RequestHead<'h> {
+    fn head<'h>(
+        &'h self,
+        info: &CallInfo<'h>,
+        timeout_ms: i32,
+        entries: &'h [(String, String)],
+    ) -> RequestHead<'h> {
         RequestHead {
             service: &self.service,
             method: info.method,
@@ -296,7 +355,10 @@ impl Inner {
         };
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         if left.is_zero() {
-            return Err(Failure::new(ErrorKind::Timeout, "the deadline of the request being handled is over"));
+            return Err(Failure::new(
+                ErrorKind::Timeout,
+                "the deadline of the request being handled is over",
+            ));
         }
         Ok(timeout.min(left))
     }
@@ -309,23 +371,35 @@ impl Inner {
         key: &str,
         tried: &[Arc<Endpoint>],
     ) -> Result<Arc<Endpoint>, Failure> {
-        let endpoints =
-            self.endpoints().map_err(|error| Failure::new(ErrorKind::NoProvider, error.to_string()))?;
+        let endpoints = self
+            .endpoints()
+            .map_err(|error| Failure::new(ErrorKind::NoProvider, error.to_string()))?;
         let none = |why: &str| Failure::new(ErrorKind::NoProvider, why);
         if endpoints.is_empty() {
             return Err(none("no server offers the service"));
         }
         let allowed = |endpoint: &&Arc<Endpoint>| {
-            options.target.is_none_or(|target| target == endpoint.provider.addr)
-                && self.options.routers.iter().all(|router| router.allows(info, &endpoint.provider))
+            options
+                .target
+                .is_none_or(|target| target == endpoint.provider.addr)
+                && self
+                    .options
+                    .routers
+                    .iter()
+                    .all(|router| router.allows(info, &endpoint.provider))
         };
         let routed: Vec<Arc<Endpoint>> = endpoints.iter().filter(allowed).cloned().collect();
         if routed.is_empty() {
             return Err(none("routing leaves no server"));
         }
-        let untried = |endpoint: &&Arc<Endpoint>| !tried.iter().any(|other| Arc::ptr_eq(other, endpoint));
-        let mut candidates: Vec<Arc<Endpoint>> =
-            routed.iter().filter(untried).filter(|endpoint| endpoint.is_available()).cloned().collect();
+        let untried =
+            |endpoint: &&Arc<Endpoint>| !tried.iter().any(|other| Arc::ptr_eq(other, endpoint));
+        let mut candidates: Vec<Arc<Endpoint>> = routed
+            .iter()
+            .filter(untried)
+            .filter(|endpoint| endpoint.is_available())
+            .cloned()
+            .collect();
         if candidates.is_empty() {
             // Down as far as is known; an attempt says why.
             candidates = routed.iter().filter(untried).cloned().collect();
@@ -341,7 +415,9 @@ impl Inner {
         if self.options.sticky {
             let mut sticky = self.sticky.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(kept) = sticky.upgrade()
-                && candidates.iter().any(|candidate| Arc::ptr_eq(candidate, &kept))
+                && candidates
+                    .iter()
+                    .any(|candidate| Arc::ptr_eq(candidate, &kept))
             {
                 return Ok(kept);
             }
@@ -352,32 +428,61 @@ impl Inner {
         Ok(self.choose(info, key, &candidates))
     }
 
-    fn choose(&self, info: &CallInfo<'_>, key: &str, candidates: &[Arc<Endpoint>]) -> Arc<Endpoint> {
-        self.balance.select(self.options.balancer, info.method, key, candidates, SystemTime::now()).clone()
+    fn choose(
+        &self,
+        info: &CallInfo<'_>,
+        key: &str,
+        candidates: &[Arc<Endpoint>],
+    ) -> Arc<Endpoint> {
+        self.balance
+            .select(
+                self.options.balancer,
+                info.method,
+                key,
+                candidates,
+                SystemTime::now(),
+            )
+            .clone()
     }
 
     /// The endpoints of the current list; those that stay keep their connections and health.
     fn endpoints(&self) -> Result<Arc<[Arc<Endpoint>]>, SetupError> {
         let current = self.providers.borrow().clone();
         {
-            let known = self.endpoints.read().unwrap_or_else(PoisonError::into_inner);
+            let known = self
+                .endpoints
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
             if Arc::ptr_eq(&known.0, &current) {
                 return Ok(known.1.clone());
             }
         }
-        let mut known = self.endpoints.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self
+            .endpoints
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&known.0, &current) {
             return Ok(known.1.clone());
         }
-        let sharing = format!("{:p} {} {:?}", 
-            self.options.connection.handler.as_ref().map_or(std::ptr::null(), |handler| Arc::as_ptr(handler).cast::<()>()),
+        let sharing = format!(
+            "{:p} {} {:?}",
+            self.options
+                .connection
+                .handler
+                .as_ref()
+                .map_or(std::ptr::null(), |handler| Arc::as_ptr(handler)
+                    .cast::<()>()),
             self.options.connection.connections,
             self.options.connection.tls,
         );
         let endpoints: Arc<[Arc<Endpoint>]> = current
             .iter()
             .map(|provider| {
-                if let Some(kept) = known.1.iter().find(|endpoint| endpoint.provider == *provider) {
+                if let Some(kept) = known
+                    .1
+                    .iter()
+                    .find(|endpoint| endpoint.provider == *provider)
+                {
                     return Ok(kept.clone());
                 }
                 let client = shared_client(provider.addr, &sharing, &self.options.connection)?;
@@ -390,11 +495,16 @@ impl Inner {
 
     /// Feeds fault tolerance.
     fn judge(&self, endpoint: &Endpoint, failure: Option<&Failure>) {
-        let Some(rule) = &self.options.tolerance else { return };
+        let Some(rule) = &self.options.tolerance else {
+            return;
+        };
         let failed = failure.is_some_and(|failure| {
             matches!(
                 failure.kind,
-                ErrorKind::Timeout | ErrorKind::Busy | ErrorKind::ConnectionClosed | ErrorKind::NoProvider
+                ErrorKind::Timeout
+                    | ErrorKind::Busy
+                    | ErrorKind::ConnectionClosed
+                    | ErrorKind::NoProvider
             )
         });
         ToleranceRule::record(endpoint, failed);
@@ -402,7 +512,10 @@ impl Inner {
         let ends_ms = self.window_ends_ms.load(Relaxed);
         let next_ms = now_ms + rule.window.as_millis() as u64;
         if now_ms >= ends_ms
-            && self.window_ends_ms.compare_exchange(ends_ms, next_ms, Relaxed, Relaxed).is_ok()
+            && self
+                .window_ends_ms
+                .compare_exchange(ends_ms, next_ms, Relaxed, Relaxed)
+                .is_ok()
             && let Ok(endpoints) = self.endpoints()
         {
             rule.judge(&endpoints);
@@ -411,21 +524,29 @@ impl Inner {
 
     /// What consistent hashing goes by: the first argument as Java's `toString` gives it, where it is simple.
     fn key<A, T, E>(&self, codecs: &Codecs<A, T, E>, arguments: &A) -> String {
-        let Some(hessian) = codecs.hessian.as_ref().filter(|_| self.options.balancer.wants_key()) else {
+        let Some(hessian) = codecs
+            .hessian
+            .as_ref()
+            .filter(|_| self.options.balancer.wants_key())
+        else {
             return String::new();
         };
         let mut bytes = Vec::new();
-        (hessian.encode_arguments)(arguments, &mut Encoder::new(diwan_hessian::Dialect::Draft, &mut bytes));
+        (hessian.encode_arguments)(
+            arguments,
+            &mut Encoder::new(diwan_hessian::Dialect::Draft, &mut bytes),
+        );
         first_key(&bytes)
     }
 
-    fn typed_writer<'w, A, T, E>(
+    fn typed_writer<'w, A: Sync, T, E>(
         &self,
         codec: u8,
         signatures: Vec<&'w str>,
         codecs: &'w Codecs<A, T, E>,
         arguments: &'w A,
-    ) -> impl Fn(&mut Vec<u8>, Head, &RequestHead<'_>) -> Result<(), String> + use<'w, A, T, E> {
+    ) -> impl Fn(&mut Vec<u8>, Head, &RequestHead<'_>) -> Result<(), String> + use<'w, A, T, E>
+    {
         move |out, frame, head| {
             let content = match codecs.content(codec) {
                 None => None,
@@ -436,32 +557,49 @@ impl Inner {
                     (hessian.encode_arguments)(arguments, encoder);
                 }
             };
-            write_request(out, frame, head, signatures.iter().copied(), encode, content.as_deref())
-                .map_err(|error| error.to_string())
+            write_request(
+                out,
+                frame,
+                head,
+                signatures.iter().copied(),
+                encode,
+                content.as_deref(),
+            )
+            .map_err(|error| error.to_string())
         }
     }
 
-    fn read_typed<A, T, E>(&self, frame: &OwnedFrame, codecs: &Codecs<A, T, E>) -> Result<Answered<T, E>, Failure> {
+    fn read_typed<A, T, E>(
+        &self,
+        frame: &OwnedFrame,
+        codecs: &Codecs<A, T, E>,
+    ) -> Result<Answered<T, E>, Failure> {
         let codec = frame.frame().head.codec;
         let other = |content: &[u8]| match codecs.content(codec) {
             Some(content_codec) => (content_codec.decode_value)(content),
             None => Err(format!("an answer in codec {codec}")),
         };
         match &codecs.hessian {
-            Some(hessian) => {
-                read_answer(frame, &self.options, hessian.decode_value, hessian.decode_exception, other)
-            }
-            None => read_answer(
+            Some(hessian) => read_answer(
                 frame,
                 &self.options,
-                |decoder| Err(decoder.unexpected("an answer in another codec than Hessian")),
-                |decoder| Err(decoder.unexpected("no exception")),
+                hessian.decode_value,
+                hessian.decode_exception,
                 other,
             ),
+            None if codec == code::HESSIAN2 => Err(Failure::new(
+                ErrorKind::Codec,
+                "the answer is Hessian, which was not asked for",
+            )),
+            None => read_answer(frame, &self.options, no_hessian, no_hessian, other),
         }
     }
 
-    fn into_result<T, E>(&self, method: &str, outcome: Result<Answered<T, E>, Failure>) -> Result<T, RpcError<E>> {
+    fn into_result<T, E>(
+        &self,
+        method: &str,
+        outcome: Result<Answered<T, E>, Failure>,
+    ) -> Result<T, RpcError<E>> {
         match outcome {
             Ok(Answered::Value(value)) => Ok(value),
             Ok(Answered::Exception(exception)) => Err(RpcError::Exception(exception)),
@@ -485,7 +623,10 @@ impl Inner {
 fn carried(options: &CallOptions) -> Vec<(String, String)> {
     let mut entries: Vec<(String, String)> = match Context::current() {
         None => Vec::new(),
-        Some(context) => context.carried().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        Some(context) => context
+            .carried()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect(),
     };
     for (key, value) in &options.baggage {
         entries.push((format!("{REQUEST_BAGGAGE}.{key}"), value.clone()));
@@ -501,27 +642,62 @@ fn read_answer<T, E>(
     other: impl FnOnce(&[u8]) -> Result<T, String>,
 ) -> Result<Answered<T, E>, Failure> {
     let frame = frame.frame();
-    let codec_failure = |error: &dyn std::fmt::Display| Failure::new(ErrorKind::Codec, format!("the answer cannot be read: {error}"));
-    let is_json = frame.head.codec == code::JSON;
-    // An exception that is not the declared one is read again, as what every exception has.
-    let declared_or_any = |decoder: &mut Decoder<'_>| {
-        let mut again = decoder.clone();
-        match exception(decoder) {
-            Ok(declared) => Ok(Answered::Exception(declared)),
-            Err(_) => Throwable::decode(&mut again).map(|thrown| Answered::Thrown(Box::new(thrown))),
-        }
+    let codec_failure = |error: &dyn std::fmt::Display| {
+        Failure::new(
+            ErrorKind::Codec,
+            format!("the answer cannot be read: {error}"),
+        )
     };
-    let answer = read_response(&frame, options.hessian, value, declared_or_any, |content| {
-        other(content).map_err(diwan_sofarpc::Error::Content)
-    });
+    let is_json = frame.head.codec == code::JSON;
+    let mut other = Some(other);
+    let mut value = Some(value);
+    let declared = read_response(
+        &frame,
+        options.hessian,
+        |decoder| match value.take() {
+            Some(value) => value(decoder),
+            None => no_hessian(decoder),
+        },
+        |decoder| exception(decoder).map(Answered::Exception),
+        |content| {
+            let read = other
+                .take()
+                .map_or_else(|| Err(String::new()), |other| other(content));
+            read.map_err(diwan_sofarpc::Error::Content)
+        },
+    );
+    let answer = match declared {
+        // An exception that is not the declared one is read again, as what every exception has.
+        Err(_) if value.is_some() && other.is_some() => read_response(
+            &frame,
+            options.hessian,
+            no_hessian,
+            |decoder| Throwable::decode(decoder).map(|thrown| Answered::Thrown(Box::new(thrown))),
+            |_| Err(diwan_sofarpc::Error::Missing("exception")),
+        ),
+        outcome => outcome,
+    };
     match answer.map_err(|error| codec_failure(&error))? {
         Answer::Value(value) => Ok(Answered::Value(value)),
         Answer::Exception(answered) => Ok(answered),
         Answer::Error(message) => {
-            let message = if is_json { serde_json::from_str(&message).unwrap_or(message) } else { message };
+            let message = if is_json {
+                serde_json::from_str(&message).unwrap_or(message)
+            } else {
+                message
+            };
             // Numbers of the original's messages: no such service, no such method.
-            let missing = ["RPC-020100010", "RPC-020100011"].iter().any(|code| message.starts_with(code));
-            Err(Failure::new(if missing { ErrorKind::NotFound } else { ErrorKind::Server }, message))
+            let missing = ["RPC-020100010", "RPC-020100011"]
+                .iter()
+                .any(|code| message.starts_with(code));
+            Err(Failure::new(
+                if missing {
+                    ErrorKind::NotFound
+                } else {
+                    ErrorKind::Server
+                },
+                message,
+            ))
         }
         Answer::Failure { status, message } => {
             let kind = match Status::from_code(status) {
@@ -532,8 +708,12 @@ fn read_answer<T, E>(
                 Some(Status::ConnectionClosed) => ErrorKind::ConnectionClosed,
                 _ => ErrorKind::Server,
             };
-            let name = Status::from_code(status).map_or_else(|| format!("{status:#x}"), |status| format!("{status:?}"));
-            let message = message.map_or_else(|| format!("status {name}"), |message| format!("status {name}: {message}"));
+            let name = Status::from_code(status)
+                .map_or_else(|| format!("{status:#x}"), |status| format!("{status:?}"));
+            let message = message.map_or_else(
+                || format!("status {name}"),
+                |message| format!("status {name}: {message}"),
+            );
             Err(Failure::new(kind, message))
         }
     }
@@ -542,16 +722,23 @@ fn read_answer<T, E>(
 /// The text of the first value in a Hessian stream, as Java's `toString` has it; another value's bytes.
 fn first_key(bytes: &[u8]) -> String {
     let mut decoder = Decoder::new(bytes);
-    let Ok(value) = decoder.value() else { return String::new() };
+    let Ok(value) = decoder.value() else {
+        return String::new();
+    };
     let root = value.root();
     if let Some(text) = root.as_str() {
-        return text.into_owned();
+        return text.to_owned();
     }
     if let Some(number) = root.as_i64() {
         return number.to_string();
     }
-    bytes[..decoder.position()].iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes[..decoder.position()]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
-#[expect(dead_code, reason = "names the type in one place")]
-type Never = NoException;
+/// Reads what no Hessian stream holds.
+fn no_hessian<T>(decoder: &mut Decoder<'_>) -> diwan_hessian::Result<T> {
+    NoException::decode(decoder).map(|never| match never {})
+}

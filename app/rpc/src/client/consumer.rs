@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diwan_hessian::{Encode, Limits, Throwable, Value};
+use diwan_hessian::{Limits, Throwable, Value};
 use diwan_net::bolt::ClientOptions;
 use diwan_sofarpc::{names::codec, unique_name};
 
@@ -140,7 +140,11 @@ impl Consumer {
     ///
     /// # Errors
     /// When a URL is malformed.
-    pub fn direct(interface: &str, urls: &str, options: ConsumerOptions) -> Result<Self, SetupError> {
+    pub fn direct(
+        interface: &str,
+        urls: &str,
+        options: ConsumerOptions,
+    ) -> Result<Self, SetupError> {
         let discovery = StaticDiscovery::new();
         let service = unique_name(interface, &options.version, &options.unique_id);
         discovery.set(&service, direct(urls)?);
@@ -151,10 +155,16 @@ impl Consumer {
     ///
     /// # Errors
     /// When the connections' threads cannot be started.
-    pub fn discovered(interface: &str, discovery: &dyn Discovery, options: ConsumerOptions) -> Result<Self, SetupError> {
+    pub fn discovered(
+        interface: &str,
+        discovery: &dyn Discovery,
+        options: ConsumerOptions,
+    ) -> Result<Self, SetupError> {
         let service = unique_name(interface, &options.version, &options.unique_id);
         let providers = discovery.subscribe(&service);
-        Ok(Self { inner: Arc::new(Inner::new(service, providers, options)?) })
+        Ok(Self {
+            inner: Arc::new(Inner::new(service, providers, options)?),
+        })
     }
 
     /// Unique name of the service.
@@ -166,15 +176,20 @@ impl Consumer {
     ///
     /// # Errors
     /// What the method throws, or why it could not be called.
-    pub async fn call<A, T, E>(&self, method: &ClientMethod<A, T, E>, arguments: A) -> Result<T, RpcError<E>> {
-        self.call_with(method, arguments, &CallOptions::default()).await
+    pub async fn call<A: Sync, T, E>(
+        &self,
+        method: &ClientMethod<A, T, E>,
+        arguments: A,
+    ) -> Result<T, RpcError<E>> {
+        self.call_with(method, arguments, &CallOptions::default())
+            .await
     }
 
     /// Calls a method with options of its own.
     ///
     /// # Errors
     /// What the method throws, or why it could not be called.
-    pub async fn call_with<A, T, E>(
+    pub async fn call_with<A: Sync, T, E>(
         &self,
         method: &ClientMethod<A, T, E>,
         arguments: A,
@@ -185,25 +200,43 @@ impl Consumer {
             method: method.name,
             options,
             codec,
-            signatures: &mut || method.signatures.iter().map(|signature| &**signature).collect(),
+            signatures: method
+                .signatures
+                .iter()
+                .map(|signature| &**signature)
+                .collect(),
         };
-        self.inner.call_typed(outgoing, &method.codecs, &arguments).await
+        self.inner
+            .call_typed(outgoing, &method.codecs, &arguments)
+            .await
     }
 
     /// Sends a request that is never answered.
     ///
     /// # Errors
     /// When no server is known or the arguments cannot be written. Success says nothing about the server.
-    pub fn oneway<A, T, E>(&self, method: &ClientMethod<A, T, E>, arguments: A) -> Result<(), RpcError> {
-        let options = CallOptions { oneway: true, ..CallOptions::default() };
+    pub fn oneway<A: Sync, T, E>(
+        &self,
+        method: &ClientMethod<A, T, E>,
+        arguments: A,
+    ) -> Result<(), RpcError> {
+        let options = CallOptions {
+            oneway: true,
+            ..CallOptions::default()
+        };
         let codec = self.inner.codec(method)?;
         let outgoing = Outgoing {
             method: method.name,
             options: &options,
             codec,
-            signatures: &mut || method.signatures.iter().map(|signature| &**signature).collect(),
+            signatures: method
+                .signatures
+                .iter()
+                .map(|signature| &**signature)
+                .collect(),
         };
-        self.inner.oneway_typed(outgoing, &method.codecs, &arguments)
+        self.inner
+            .oneway_typed(outgoing, &method.codecs, &arguments)
     }
 
     /// Calls a method by name with dynamic values: generic invocation. `signatures` are Java's, one for each
@@ -222,9 +255,8 @@ impl Consumer {
             method,
             options,
             codec: codec::HESSIAN2,
-            signatures: &mut || signatures.to_vec(),
+            signatures: signatures.to_vec(),
         };
-        let arguments: Vec<&dyn Encode> = arguments.iter().map(|value| value as &dyn Encode).collect();
-        self.inner.call_generic(outgoing, &arguments).await
+        self.inner.call_generic(outgoing, arguments).await
     }
 }

@@ -31,7 +31,11 @@ impl StaticDiscovery {
 
     fn with<R>(&self, service: &str, then: impl FnOnce(&watch::Sender<Arc<[Provider]>>) -> R) -> R {
         let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
-        then(services.entry(service.to_owned()).or_insert_with(|| watch::Sender::new(Arc::default())))
+        then(
+            services
+                .entry(service.to_owned())
+                .or_insert_with(|| watch::Sender::new(Arc::default())),
+        )
     }
 }
 
@@ -50,7 +54,10 @@ pub(super) fn direct(urls: &str) -> Result<Arc<[Provider]>, SetupError> {
         .map(Provider::parse)
         .collect::<Result<_, _>>()?;
     if providers.is_empty() {
-        return Err(SetupError::Address { url: urls.to_owned(), problem: "no address in it".into() });
+        return Err(SetupError::Address {
+            url: urls.to_owned(),
+            problem: "no address in it".into(),
+        });
     }
     Ok(providers)
 }

@@ -33,7 +33,11 @@ impl Endpoint {
             errors: AtomicU32::new(0),
             permille: AtomicU32::new(PERMILLE_FULL),
         };
-        Self { provider, client, health }
+        Self {
+            provider,
+            client,
+            health,
+        }
     }
 
     /// Weight now: warm-up and fault tolerance counted in. Never 0 by degradation alone.
@@ -46,22 +50,34 @@ impl Endpoint {
 
     /// Whether a call has a chance: connected, or not tried yet.
     pub(super) fn is_available(&self) -> bool {
-        matches!(self.client.state(), PeerState::Connected | PeerState::Connecting)
+        matches!(
+            self.client.state(),
+            PeerState::Connected | PeerState::Connecting
+        )
     }
 }
 
 /// The connections to an address, shared by all consumers of this process that want them alike.
-pub(super) fn shared_client(addr: SocketAddr, sharing: &str, options: &ClientOptions) -> Result<Arc<Client>, SetupError> {
+pub(super) fn shared_client(
+    addr: SocketAddr,
+    sharing: &str,
+    options: &ClientOptions,
+) -> Result<Arc<Client>, SetupError> {
     type Clients = Mutex<HashMap<(SocketAddr, String), Weak<Client>>>;
     static CLIENTS: OnceLock<Clients> = OnceLock::new();
-    let mut clients = CLIENTS.get_or_init(Clients::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let mut clients = CLIENTS
+        .get_or_init(Clients::default)
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     clients.retain(|_, client| client.strong_count() > 0);
     let key = (addr, sharing.to_owned());
     if let Some(client) = clients.get(&key).and_then(Weak::upgrade) {
         return Ok(client);
     }
-    let client = Client::connect(addr, options.clone())
-        .map_err(|error| SetupError::Io { addr: addr.to_string(), error })?;
+    let client = Client::connect(addr, options.clone()).map_err(|error| SetupError::Io {
+        addr: addr.to_string(),
+        error,
+    })?;
     let client = Arc::new(client);
     clients.insert(key, Arc::downgrade(&client));
     Ok(client)

@@ -20,10 +20,21 @@ pub trait ClientFilter: Send + Sync + 'static {
     ///
     /// # Errors
     /// The refusal.
-    fn before(&self, _call: &CallInfo<'_>, _entries: &mut Vec<(String, String)>) -> Result<(), String> {
+    fn before(
+        &self,
+        _call: &CallInfo<'_>,
+        _entries: &mut Vec<(String, String)>,
+    ) -> Result<(), String> {
         Ok(())
     }
 
     /// Is told how the call ended: with which failure, or `None` when the server answered, be it with an exception.
-    fn after(&self, _call: &CallInfo<'_>, _addr: Option<SocketAddr>, _failure: Option<ErrorKind>, _took: Duration) {}
+    fn after(
+        &self,
+        _call: &CallInfo<'_>,
+        _addr: Option<SocketAddr>,
+        _failure: Option<ErrorKind>,
+        _took: Duration,
+    ) {
+    }
 }

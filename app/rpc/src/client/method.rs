@@ -1,5 +1,4 @@
 use std::borrow::Cow;
-use std::fmt::Display;
 
 use crate::codec::Codecs;
 
@@ -11,9 +10,17 @@ pub struct ClientMethod<A, T, E> {
     pub(crate) codecs: Codecs<A, T, E>,
 }
 
-impl<A, T, E: Display> ClientMethod<A, T, E> {
+impl<A, T, E> ClientMethod<A, T, E> {
     /// A method by its Java name and signatures.
-    pub fn new(name: &'static str, signatures: Vec<Cow<'static, str>>, codecs: Codecs<A, T, E>) -> Self {
-        Self { name, signatures, codecs }
+    pub fn new(
+        name: &'static str,
+        signatures: Vec<Cow<'static, str>>,
+        codecs: Codecs<A, T, E>,
+    ) -> Self {
+        Self {
+            name,
+            signatures,
+            codecs,
+        }
     }
 }

@@ -43,11 +43,18 @@ impl Provider {
     /// # Errors
     /// When the scheme is another, the address cannot be resolved or a number is none.
     pub fn parse(url: &str) -> Result<Self, SetupError> {
-        let problem = |problem: String| SetupError::Address { url: url.to_owned(), problem };
+        let problem = |problem: String| SetupError::Address {
+            url: url.to_owned(),
+            problem,
+        };
         let rest = match url.split_once("://") {
             None => url,
             Some(("bolt", rest)) => rest,
-            Some((scheme, _)) => return Err(problem(format!("the protocol {scheme} is not spoken here, only bolt"))),
+            Some((scheme, _)) => {
+                return Err(problem(format!(
+                    "the protocol {scheme} is not spoken here, only bolt"
+                )));
+            }
         };
         let (authority, query) = rest.split_once('?').unwrap_or((rest, ""));
         let authority = authority.trim_end_matches('/');
@@ -62,7 +69,10 @@ impl Provider {
             .collect();
         let number = |key: &str| match provider.attributes.get(key) {
             None => Ok(None),
-            Some(text) => text.parse::<u64>().map(Some).map_err(|_| problem(format!("{key} is no number: {text:?}"))),
+            Some(text) => text
+                .parse::<u64>()
+                .map(Some)
+                .map_err(|_| problem(format!("{key} is no number: {text:?}"))),
         };
         let as_weight = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
         let weight = number("weight")?.map_or(WEIGHT_DEFAULT, as_weight);
@@ -97,15 +107,27 @@ mod tests {
         assert_eq!(provider.addr, "127.0.0.1:12200".parse().unwrap());
         assert_eq!(provider.attributes["version"], "1.0");
         let at = |ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
-        assert_eq!((provider.weight_at(at(1499)), provider.weight_at(at(1500))), (10, 200));
-        assert_eq!(Provider::parse("127.0.0.1:1").unwrap(), Provider::new("127.0.0.1:1".parse().unwrap()));
+        assert_eq!(
+            (provider.weight_at(at(1499)), provider.weight_at(at(1500))),
+            (10, 200)
+        );
+        assert_eq!(
+            Provider::parse("127.0.0.1:1").unwrap(),
+            Provider::new("127.0.0.1:1".parse().unwrap())
+        );
     }
 
     #[test]
     fn malformed_urls_say_what_is_wrong() {
         for (url, problem) in [
-            ("dubbo://127.0.0.1:1", "the protocol dubbo is not spoken here, only bolt"),
-            ("bolt://127.0.0.1:1?weight=heavy", "weight is no number: \"heavy\""),
+            (
+                "dubbo://127.0.0.1:1",
+                "the protocol dubbo is not spoken here, only bolt",
+            ),
+            (
+                "bolt://127.0.0.1:1?weight=heavy",
+                "weight is no number: \"heavy\"",
+            ),
             ("127.0.0.1", "invalid socket address"),
         ] {
             let error = Provider::parse(url).unwrap_err().to_string();

@@ -30,7 +30,11 @@ impl Ring {
     /// The server that owns a key; `None` when the ring is empty.
     pub(super) fn owner(&self, key: &str) -> Option<usize> {
         let at = point(&md5::compute(key), 0);
-        let next = self.points.range(at..).next().or_else(|| self.points.iter().next());
+        let next = self
+            .points
+            .range(at..)
+            .next()
+            .or_else(|| self.points.iter().next());
         next.map(|(_, index)| *index)
     }
 }
@@ -57,7 +61,10 @@ mod tests {
                 assert_eq!(two.owner(&key.to_string()), Some(owner), "key {key}");
             }
         }
-        assert!(counts.iter().all(|count| (500..1600).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (500..1600).contains(count)),
+            "{counts:?}"
+        );
         assert_eq!(Ring::default().owner("x"), None);
     }
 }

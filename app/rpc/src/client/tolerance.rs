@@ -48,9 +48,17 @@ impl ToleranceRule {
     pub(super) fn judge(&self, endpoints: &[Arc<Endpoint>]) {
         let counts: Vec<(u32, u32)> = endpoints
             .iter()
-            .map(|endpoint| (endpoint.health.calls.swap(0, Relaxed), endpoint.health.errors.swap(0, Relaxed)))
+            .map(|endpoint| {
+                (
+                    endpoint.health.calls.swap(0, Relaxed),
+                    endpoint.health.errors.swap(0, Relaxed),
+                )
+            })
             .collect();
-        let before: Vec<u32> = endpoints.iter().map(|endpoint| endpoint.health.permille.load(Relaxed)).collect();
+        let before: Vec<u32> = endpoints
+            .iter()
+            .map(|endpoint| endpoint.health.permille.load(Relaxed))
+            .collect();
         for (endpoint, permille) in endpoints.iter().zip(self.judged(&counts, &before)) {
             if endpoint.health.permille.swap(permille, Relaxed) != permille {
                 tracing::warn!(addr = %endpoint.provider.addr, permille, "weight changed by fault tolerance");
@@ -64,14 +72,22 @@ impl ToleranceRule {
             let wanted = f64::from(self.calls_min) * f64::from(permille) / f64::from(PERMILLE_FULL);
             calls > 0 && f64::from(calls) >= wanted
         };
-        let measured = || counts.iter().zip(before).filter(|((calls, _), permille)| enough(*calls, **permille));
+        let measured = || {
+            counts
+                .iter()
+                .zip(before)
+                .filter(|((calls, _), permille)| enough(*calls, **permille))
+        };
         let calls: u64 = measured().map(|((calls, _), _)| u64::from(*calls)).sum();
         let errors: u64 = measured().map(|((_, errors), _)| u64::from(*errors)).sum();
         if calls == 0 {
             return before.to_vec();
         }
         let average = errors as f64 / calls as f64;
-        let mut degraded = before.iter().filter(|permille| **permille < PERMILLE_FULL).count();
+        let mut degraded = before
+            .iter()
+            .filter(|permille| **permille < PERMILLE_FULL)
+            .count();
         let judge_one = |(&(calls, errors), &permille): (&(u32, u32), &u32)| {
             if !enough(calls, permille) {
                 return permille;
@@ -84,7 +100,8 @@ impl ToleranceRule {
                 return ((f64::from(permille) * self.degrade_rate) as u32).max(1);
             }
             if !abnormal && is_degraded {
-                return ((f64::from(permille) * self.recover_rate).ceil() as u32).min(PERMILLE_FULL);
+                return ((f64::from(permille) * self.recover_rate).ceil() as u32)
+                    .min(PERMILLE_FULL);
             }
             permille
         };

@@ -11,12 +11,19 @@ pub(crate) struct BlockingPool {
 
 impl BlockingPool {
     pub(crate) fn new(threads_max: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(threads_max)) }
+        Self {
+            free: Arc::new(Semaphore::new(threads_max)),
+        }
     }
 
     /// Runs `work` on a thread of its own; `None` when none is free or `work` panicked.
-    pub(crate) async fn run<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Ran<R> {
-        let Ok(permit) = self.free.clone().try_acquire_owned() else { return Ran::Busy };
+    pub(crate) async fn run<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Ran<R> {
+        let Ok(permit) = self.free.clone().try_acquire_owned() else {
+            return Ran::Busy;
+        };
         let run = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             work()

@@ -123,7 +123,13 @@ impl ServerBuilder {
             let services = published.iter().map(|(name, ready, published)| Entry {
                 name: name.clone(),
                 ready: ready.clone(),
-                methods: published.service.descriptor().methods.into_iter().zip(published.service.worker()).collect(),
+                methods: published
+                    .service
+                    .descriptor()
+                    .methods
+                    .into_iter()
+                    .zip(published.service.worker())
+                    .collect(),
             });
             Rc::new(Dispatcher {
                 services: services.collect(),
@@ -135,11 +141,18 @@ impl ServerBuilder {
         };
         let mut protocols: Vec<Arc<dyn Protocol>> = vec![Bolt::new(Arc::new(make), self.session)];
         protocols.extend(self.protocols);
-        let net = NetServer::start(addr, protocols, self.options)
-            .map_err(|error| SetupError::Io { addr: addr.to_string(), error })?;
+        let net =
+            NetServer::start(addr, protocols, self.options).map_err(|error| SetupError::Io {
+                addr: addr.to_string(),
+                error,
+            })?;
         let services = gates.iter().map(|gate| gate.name.clone()).collect();
         let ready = open_gates(&net, gates);
-        Ok(Server { net, services, ready })
+        Ok(Server {
+            net,
+            services,
+            ready,
+        })
     }
 }
 
@@ -215,7 +228,10 @@ fn open_gates(net: &NetServer, gates: Vec<Gate>) -> watch::Receiver<bool> {
         return seen;
     }
     net.workers().spawn(0, move || async move {
-        let mut closed: Vec<Gate> = gates.into_iter().filter(|gate| !gate.checks.is_empty()).collect();
+        let mut closed: Vec<Gate> = gates
+            .into_iter()
+            .filter(|gate| !gate.checks.is_empty())
+            .collect();
         while !closed.is_empty() && !all.is_closed() {
             let mut still_closed = Vec::new();
             for gate in closed {
@@ -251,7 +267,10 @@ async fn first_problem(checks: &[Arc<dyn HealthCheck>]) -> Option<String> {
 
 /// `HOST:PORT` as an address.
 pub(crate) fn resolve(text: &str) -> Result<SocketAddr, SetupError> {
-    let problem = |problem: String| SetupError::Address { url: text.to_owned(), problem };
+    let problem = |problem: String| SetupError::Address {
+        url: text.to_owned(),
+        problem,
+    };
     text.to_socket_addrs()
         .map_err(|error| problem(error.to_string()))?
         .next()

@@ -37,9 +37,16 @@ pub(super) struct Dispatcher {
 
 impl Handler for Dispatcher {
     fn request(&self, incoming: BoltIncoming<'_>) {
-        let BoltIncoming { frame, responder, .. } = incoming;
+        let BoltIncoming {
+            frame, responder, ..
+        } = incoming;
         let now = responder.connection().now();
-        let mut finish = Finish { responder, context: Arc::default(), blocking: self.blocking.clone(), watched: None };
+        let mut finish = Finish {
+            responder,
+            context: Arc::default(),
+            blocking: self.blocking.clone(),
+            watched: None,
+        };
         let request = match Request::read(&frame, self.limits) {
             Ok(request) => request,
             // Nobody answers requests of that class.
@@ -57,8 +64,14 @@ impl Handler for Dispatcher {
             Kind::Request { timeout_ms } if timeout_ms > 0 => Some(timeout_ms as u64),
             _ => None,
         };
-        let remain_ms = request.deadline_remain_ms.map(|remain| remain.max(0) as u64);
-        let deadline = [timeout_ms, remain_ms].into_iter().flatten().min().map(|ms| now + Duration::from_millis(ms));
+        let remain_ms = request
+            .deadline_remain_ms
+            .map(|remain| remain.max(0) as u64);
+        let deadline = [timeout_ms, remain_ms]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|ms| now + Duration::from_millis(ms));
         finish.context = Context::new(frame.header, deadline);
 
         if let Err(refusal) = self.before(&request, &mut finish) {
@@ -66,10 +79,16 @@ impl Handler for Dispatcher {
         }
         // The words and numbers of the original's messages (`sofastack/sofa-rpc:.../log-codes.properties`).
         let Some(entry) = self.find_service(&request.service) else {
-            return finish.error(&format!("RPC-020100010: RPC cannot find service: [{}] ", request.service));
+            return finish.error(&format!(
+                "RPC-020100010: RPC cannot find service: [{}] ",
+                request.service
+            ));
         };
         match find_method(&entry.methods, &request) {
-            Some(method) => method.clone().call(Incoming { body: request.body, finish }),
+            Some(method) => method.clone().call(Incoming {
+                body: request.body,
+                finish,
+            }),
             None => finish.error(&format!(
                 "RPC-020100011: Cannot find invoke method: [{}], service: [{}] ",
                 request.method, request.service
@@ -108,7 +127,10 @@ impl Dispatcher {
         let entry = if last.name == name {
             last
         } else {
-            let index = self.services.binary_search_by(|entry| entry.name.as_str().cmp(name)).ok()?;
+            let index = self
+                .services
+                .binary_search_by(|entry| entry.name.as_str().cmp(name))
+                .ok()?;
             self.last.set(index);
             &self.services[index]
         };
@@ -122,14 +144,22 @@ fn find_method<'m>(
     methods: &'m [(MethodDescriptor, Rc<dyn MethodWorker>)],
     request: &Request<'_>,
 ) -> Option<&'m Rc<dyn MethodWorker>> {
-    let named = || methods.iter().filter(|(descriptor, _)| descriptor.name == request.method);
+    let named = || {
+        methods
+            .iter()
+            .filter(|(descriptor, _)| descriptor.name == request.method)
+    };
     let Body::Hessian { signatures, .. } = &request.body else {
         // Other codecs tell no signatures, so names must be unique.
         return named().next().map(|(_, method)| method);
     };
     let exact = |descriptor: &MethodDescriptor| {
         descriptor.signatures.len() == signatures.len()
-            && descriptor.signatures.iter().zip(signatures).all(|(ours, theirs): (&Cow<'_, str>, _)| ours == theirs)
+            && descriptor
+                .signatures
+                .iter()
+                .zip(signatures)
+                .all(|(ours, theirs): (&Cow<'_, str>, _)| ours == theirs)
     };
     named()
         .find(|(descriptor, _)| exact(descriptor))

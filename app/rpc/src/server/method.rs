@@ -13,7 +13,9 @@ use diwan_bolt::{FrameTooLarge, FrameWriter, Status};
 use diwan_hessian::Encode;
 use diwan_net::bolt::Responder;
 use diwan_sofarpc::names::{RESPONSE_CLASS, SERVER_EXCEPTION_CLASS, codec as code};
-use diwan_sofarpc::{Body, write_error, write_exception, write_failure, write_message, write_value};
+use diwan_sofarpc::{
+    Body, write_error, write_exception, write_failure, write_message, write_value,
+};
 use tokio::time::Instant;
 
 use super::blocking::{BlockingPool, Ran};
@@ -62,14 +64,19 @@ impl Finish {
         write: impl FnOnce(&mut FrameWriter<'_>) -> Result<(), String>,
     ) {
         let mut problem = None;
-        let sent = self.responder.send(Status::Success, RESPONSE_CLASS.as_bytes(), |writer| {
-            problem = write(writer).err();
-        });
+        let sent = self
+            .responder
+            .send(Status::Success, RESPONSE_CLASS.as_bytes(), |writer| {
+                problem = write(writer).err();
+            });
         match sent {
             Ok(()) if problem.is_none() => self.tell(outcome),
             Ok(()) => self.tell(Outcome::Failed),
             Err(FrameTooLarge { part, bytes, .. }) => {
-                self.fail(Status::ServerSerialException, &format!("the answer's {part} of {bytes} bytes is too large"));
+                self.fail(
+                    Status::ServerSerialException,
+                    &format!("the answer's {part} of {bytes} bytes is too large"),
+                );
             }
         }
     }
@@ -90,8 +97,11 @@ impl Finish {
     /// Answers with a failure of the transport and an `RpcServerException`, which is Hessian whatever was asked in.
     pub(super) fn fail(&mut self, status: Status, message: &str) {
         self.responder.use_codec(code::HESSIAN2);
-        let sent =
-            self.responder.send(status, SERVER_EXCEPTION_CLASS.as_bytes(), |writer| write_failure(writer, message));
+        let sent = self
+            .responder
+            .send(status, SERVER_EXCEPTION_CLASS.as_bytes(), |writer| {
+                write_failure(writer, message)
+            });
         if sent.is_err() {
             self.responder.send_status(status);
         }
@@ -104,7 +114,9 @@ impl Finish {
     }
 
     fn tell(&mut self, outcome: Outcome) {
-        let Some(watched) = self.watched.take() else { return };
+        let Some(watched) = self.watched.take() else {
+            return;
+        };
         let request = RequestInfo {
             service: &watched.service,
             method: &watched.method,
@@ -147,7 +159,12 @@ where
         let work = run(arguments);
         async move { Ended::Returned(work.await) }
     };
-    Rc::new(Method { codecs, run, spare: RefCell::default(), arguments: PhantomData })
+    Rc::new(Method {
+        codecs,
+        run,
+        spare: RefCell::default(),
+        arguments: PhantomData,
+    })
 }
 
 /// The worker part of a method that blocks: it runs on a bounded pool of threads.
@@ -168,7 +185,12 @@ where
             }
         }
     };
-    Rc::new(Method { codecs, run, spare: RefCell::default(), arguments: PhantomData })
+    Rc::new(Method {
+        codecs,
+        run,
+        spare: RefCell::default(),
+        arguments: PhantomData,
+    })
 }
 
 impl<A, T, E, F, Fut> MethodWorker for Method<A, T, E, F, Fut>
@@ -183,19 +205,34 @@ where
         let Incoming { body, mut finish } = incoming;
         let arguments = match self.arguments(body) {
             Ok(arguments) => arguments,
-            Err(problem) => return finish.fail(Status::ServerDeserialException, &deserialization_failed(&problem)),
+            Err(problem) => {
+                return finish.fail(
+                    Status::ServerDeserialException,
+                    &deserialization_failed(&problem),
+                );
+            }
         };
         let context = finish.context.clone();
-        let mut slot = self.spare.borrow_mut().pop().unwrap_or_else(|| Box::pin(None));
+        let mut slot = self
+            .spare
+            .borrow_mut()
+            .pop()
+            .unwrap_or_else(|| Box::pin(None));
         let started = Context::scope(Some(&context), || {
-            catch_unwind(AssertUnwindSafe(|| slot.set(Some((self.run)(arguments, &finish.blocking)))))
+            catch_unwind(AssertUnwindSafe(|| {
+                slot.set(Some((self.run)(arguments, &finish.blocking)))
+            }))
         });
         if started.is_err() {
             return self.finish(Ended::Panicked, finish);
         }
         // Most methods are done at once: then no task is made. The waker is of no use, because a pending future is
         // polled again by the task that takes it over.
-        match poll(&mut slot, &context, &mut TaskContext::from_waker(Waker::noop())) {
+        match poll(
+            &mut slot,
+            &context,
+            &mut TaskContext::from_waker(Waker::noop()),
+        ) {
             Poll::Ready(ended) => {
                 self.keep(slot);
                 self.finish(ended, finish);
@@ -217,8 +254,12 @@ fn poll<T, E, Fut: Future<Output = Ended<T, E>>>(
     context: &Arc<Context>,
     cx: &mut TaskContext<'_>,
 ) -> Poll<Ended<T, E>> {
-    let Some(future) = slot.as_mut().as_pin_mut() else { return Poll::Ready(Ended::Panicked) };
-    let outcome = Context::scope(Some(context), || catch_unwind(AssertUnwindSafe(|| future.poll(cx))));
+    let Some(future) = slot.as_mut().as_pin_mut() else {
+        return Poll::Ready(Ended::Panicked);
+    };
+    let outcome = Context::scope(Some(context), || {
+        catch_unwind(AssertUnwindSafe(|| future.poll(cx)))
+    });
     outcome.unwrap_or(Poll::Ready(Ended::Panicked))
 }
 
@@ -226,7 +267,9 @@ impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
     fn arguments(&self, body: Body<'_>) -> Result<A, String> {
         match body {
             Body::Hessian { mut arguments, .. } => match &self.codecs.hessian {
-                Some(hessian) => (hessian.decode_arguments)(&mut arguments).map_err(|error| error.to_string()),
+                Some(hessian) => {
+                    (hessian.decode_arguments)(&mut arguments).map_err(|error| error.to_string())
+                }
                 None => Err(unsupported(code::HESSIAN2)),
             },
             Body::Other { codec, content } => match self.codecs.content(codec) {
@@ -250,25 +293,35 @@ impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
         match ended {
             Ended::Busy => finish.busy(),
             Ended::Panicked => finish.error("the method panicked"),
-            Ended::Returned(Ok(value)) => match (&self.codecs.hessian, self.codecs.content(codec)) {
-                (Some(hessian), _) if codec == code::HESSIAN2 => finish.answer(Outcome::Value, |writer| {
-                    (hessian.encode_value)(&value, &mut |value: &dyn Encode| write_value(writer, value));
-                    Ok(())
-                }),
-                (_, Some(content)) => match (content.encode_value)(&value) {
-                    Ok(bytes) => finish.answer(Outcome::Value, |writer| {
-                        writer.content().extend_from_slice(&bytes);
-                        Ok(())
-                    }),
-                    Err(problem) => finish.fail(Status::ServerSerialException, &problem),
-                },
-                _ => finish.fail(Status::ServerSerialException, &unsupported(codec)),
-            },
+            Ended::Returned(Ok(value)) => {
+                match (&self.codecs.hessian, self.codecs.content(codec)) {
+                    (Some(hessian), _) if codec == code::HESSIAN2 => {
+                        finish.answer(Outcome::Value, |writer| {
+                            (hessian.encode_value)(&value, &mut |value: &dyn Encode| {
+                                write_value(writer, value)
+                            });
+                            Ok(())
+                        })
+                    }
+                    (_, Some(content)) => match (content.encode_value)(&value) {
+                        Ok(bytes) => finish.answer(Outcome::Value, |writer| {
+                            writer.content().extend_from_slice(&bytes);
+                            Ok(())
+                        }),
+                        Err(problem) => finish.fail(Status::ServerSerialException, &problem),
+                    },
+                    _ => finish.fail(Status::ServerSerialException, &unsupported(codec)),
+                }
+            }
             Ended::Returned(Err(exception)) => match &self.codecs.hessian {
-                Some(hessian) if codec == code::HESSIAN2 => finish.answer(Outcome::Exception, |writer| {
-                    (hessian.encode_exception)(&exception, &mut |value: &dyn Encode| write_exception(writer, value));
-                    Ok(())
-                }),
+                Some(hessian) if codec == code::HESSIAN2 => {
+                    finish.answer(Outcome::Exception, |writer| {
+                        (hessian.encode_exception)(&exception, &mut |value: &dyn Encode| {
+                            write_exception(writer, value)
+                        });
+                        Ok(())
+                    })
+                }
                 _ => finish.error(&exception.to_string()),
             },
         }

@@ -8,6 +8,7 @@ mod health;
 mod method;
 mod service;
 
+pub(crate) use builder::resolve;
 pub use builder::{Server, ServerBuilder};
 pub use filter::{Outcome, RequestInfo, ServerFilter};
 pub use health::HealthCheck;

@@ -63,6 +63,11 @@ impl Published {
 
 impl<S: Service> From<S> for Published {
     fn from(service: S) -> Self {
-        Self { service: Arc::new(service), version: None, unique_id: String::new(), health: Vec::new() }
+        Self {
+            service: Arc::new(service),
+            version: None,
+            unique_id: String::new(),
+            health: Vec::new(),
+        }
     }
 }

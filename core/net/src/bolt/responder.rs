@@ -48,6 +48,11 @@ impl Responder {
         }
     }
 
+    /// Answers in another codec than the request's.
+    pub fn use_codec(&mut self, codec: u8) {
+        self.head.codec = codec;
+    }
+
     /// Answers with `status` and what `write` puts into the frame.
     ///
     /// # Errors

@@ -1,5 +1,9 @@
 //! A Bolt server with a handler for every kind of answer, and a raw client socket.
-#![allow(dead_code, clippy::unwrap_used, reason = "support of tests; each file uses its part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "support of tests; each file uses its part"
+)]
 
 use std::net::SocketAddr;
 use std::rc::Rc;

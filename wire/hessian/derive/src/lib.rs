@@ -6,7 +6,7 @@ mod names;
 mod structs;
 
 use proc_macro::TokenStream;
-use syn::{Data, DeriveInput, Error, parse_macro_input};
+use syn::{Data, DeriveInput, Error, parse_macro_input, parse_quote};
 
 /// Makes a struct or enum stand for a Java class.
 ///
@@ -23,7 +23,21 @@ use syn::{Data, DeriveInput, Error, parse_macro_input};
 /// - `crate = "path"` names this crate if it is not `::diwan_hessian`.
 #[proc_macro_derive(Hessian, attributes(hessian))]
 pub fn derive_hessian(input: TokenStream) -> TokenStream {
-    let input = parse_macro_input!(input as DeriveInput);
+    derive(parse_macro_input!(input as DeriveInput))
+}
+
+/// `Hessian` for crates that know the runtime crate as `::diwan::hessian`; the facade exports it under that name.
+#[proc_macro_derive(FacadeHessian, attributes(hessian))]
+pub fn derive_facade_hessian(input: TokenStream) -> TokenStream {
+    let mut input = parse_macro_input!(input as DeriveInput);
+    // First, so that one written on the type overrides it.
+    input
+        .attrs
+        .insert(0, parse_quote!(#[hessian(crate = "::diwan::hessian")]));
+    derive(input)
+}
+
+fn derive(input: DeriveInput) -> TokenStream {
     let made = match &input.data {
         Data::Struct(data) => structs::derive(&input, data),
         Data::Enum(data) => enums::derive(&input, data),

@@ -1,0 +1,33 @@
+//! `#[diwan::service]`: from a trait of async functions to the server's dispatcher and a typed client.
+
+mod method;
+mod service;
+
+use proc_macro::TokenStream;
+use syn::{ItemTrait, parse_macro_input};
+
+/// Makes a SOFARPC service of a trait.
+///
+/// ```ignore
+/// #[diwan::service(interface = "com.x.Hello", version = "1.0")]
+/// pub trait Hello {
+///     async fn say(&self, name: String) -> String;
+///     async fn pay(&self, cents: i64) -> Result<i64, PaymentException>;
+///     #[rpc(oneway)]
+///     async fn note(&self, text: String);
+///     /// Not async: runs on the pool for blocking work.
+///     fn digest(&self, bytes: Bytes) -> String;
+/// }
+/// ```
+///
+/// For a trait `Hello` this makes `HelloServer<S>`, to be published by a server, and `HelloClient`. A method's Java
+/// name is its name in camel case unless `#[rpc(name = "...")]` says otherwise; `Result<T, E>` declares the exception
+/// `E`. `codecs(hessian, json, protobuf)` tells which codecs the service speaks (Hessian alone if it is not given);
+/// the client speaks the first.
+#[proc_macro_attribute]
+pub fn service(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let item = parse_macro_input!(item as ItemTrait);
+    service::expand(arguments.into(), item)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
+}
