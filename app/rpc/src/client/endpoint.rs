@@ -1,8 +1,8 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use diwan_net::bolt::{Client, ClientOptions, PeerState};
 
@@ -22,6 +22,17 @@ pub(super) struct Health {
     pub(super) errors: AtomicU32,
     /// In thousandths of the provider's weight.
     pub(super) permille: AtomicU32,
+    /// When it last said that it is busy, in milliseconds since [`epoch`]; 0 for never.
+    busy_at_ms: AtomicU64,
+}
+
+/// A server that said busy is left alone for so long while others are available: it may be stopping, and closes its
+/// connections when nothing comes any more.
+const REST_MS: u64 = 1000;
+
+fn epoch() -> Instant {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    *EPOCH.get_or_init(Instant::now)
 }
 
 pub(super) const PERMILLE_FULL: u32 = 1000;
@@ -32,6 +43,7 @@ impl Endpoint {
             calls: AtomicU32::new(0),
             errors: AtomicU32::new(0),
             permille: AtomicU32::new(PERMILLE_FULL),
+            busy_at_ms: AtomicU64::new(0),
         };
         Self {
             provider,
@@ -46,6 +58,17 @@ impl Endpoint {
         let permille = self.health.permille.load(Relaxed);
         let left = u64::from(full) * u64::from(permille) / u64::from(PERMILLE_FULL);
         (left as u32).max(full.min(1))
+    }
+
+    /// The server said that it is busy.
+    pub(super) fn said_busy(&self) {
+        self.health.busy_at_ms.store(epoch().elapsed().as_millis() as u64 + 1, Relaxed);
+    }
+
+    /// Whether it should be left alone for a while.
+    pub(super) fn is_resting(&self) -> bool {
+        let busy_at_ms = self.health.busy_at_ms.load(Relaxed);
+        busy_at_ms > 0 && (epoch().elapsed().as_millis() as u64) < busy_at_ms + REST_MS
     }
 
     /// Whether a call has a chance: connected, or not tried yet.

@@ -1,0 +1,107 @@
+//! The `diwan` binary: the demonstration and the operator's commands.
+
+mod call;
+mod json;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use diwan_bank::demo::Verdict;
+use diwan_bank::{account, demo, gateway};
+use tracing_subscriber::EnvFilter;
+
+const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("DIWAN_COMMIT"), ")");
+
+const ABOUT: &str = "\
+Diwan: the SOFAStack in Rust, in one binary, speaking the wire protocols of the clients you already run.
+
+Start here:
+  diwan demo                       three bank services, 10,000 transfers, one kill, no money lost
+  diwan demo --keep                the same, and the services stay for you to talk to
+  diwan call bolt://127.0.0.1:12200 com.x.Hello:1.0 say '[\"Ann\"]'
+                                   call any SOFARPC service, Java or Rust, with JSON
+  diwan help call                  what each command does, with examples
+  source <(diwan completions bash) completion for this shell
+
+Log lines go to standard error; DIWAN_LOG=debug or DIWAN_LOG=diwan_net=trace shows more.";
+
+#[derive(Parser)]
+#[command(name = "diwan", version, long_version = LONG_VERSION, about = ABOUT, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Move money between Rust services over real sockets, kill one, and count the money
+    #[command(after_help = DEMO_HELP)]
+    Demo(demo::DemoOptions),
+    /// Call a method of a SOFARPC service with JSON in and out
+    #[command(after_help = call::HELP)]
+    Call(call::CallArguments),
+    /// Print the completion script of a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// A service of the demonstration
+    #[command(subcommand, hide = true)]
+    Bank(BankService),
+}
+
+#[derive(Subcommand)]
+enum BankService {
+    /// Keeps balances
+    Account(account::AccountOptions),
+    /// Takes transfers over HTTP
+    Gateway(gateway::GatewayOptions),
+}
+
+const DEMO_HELP: &str = "\
+The exit code is 0 only if, after a restart from disk, every account equals its opening balance plus and minus
+its transfers in the result file, each transfer was booked once on each side, at least 97% of the valid transfers
+were done, every line of the file is accounted for, and the killed service had calls in flight.
+
+A file of your own has the heading id,from,to,amount,currency,memo and accounts A0000 to A0999, each with
+100,000.00 CNY. Bad lines are reported with their number and reason.";
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_env("DIWAN_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    match command {
+        Command::Demo(options) => {
+            let program = std::env::current_exe()?.to_string_lossy().into_owned();
+            let verdict = demo::run(&options, &[program, "bank".into()])?;
+            return Ok(if verdict == Verdict::Passed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Call(arguments) => return call::run(&arguments),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "diwan", &mut std::io::stdout());
+        }
+        Command::Bank(BankService::Account(options)) => account::run(&options)?,
+        Command::Bank(BankService::Gateway(options)) => gateway::run(&options)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Arguments::command().debug_assert();
+    }
+}

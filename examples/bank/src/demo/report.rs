@@ -1,0 +1,154 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::Verdict;
+use super::drive::{Driven, LineOutcome, Outcome};
+use super::verify::{Books, differences};
+use crate::money::Cents;
+use crate::transfers_file::Line;
+
+/// At least this share of the valid transfers must be done.
+const DONE_PERCENT_MIN: usize = 97;
+/// Differences printed; the rest is counted.
+const DIFFERENCES_SHOWN: usize = 10;
+
+/// What the demonstration prints at its end.
+pub(super) struct Report {
+    lines: usize,
+    valid: usize,
+    done: usize,
+    rejected: BTreeMap<String, (usize, usize)>,
+    unknown: usize,
+    accounted: usize,
+    calls_cut: u64,
+    calls_repeated: u64,
+    latencies: Vec<Duration>,
+    driving: Duration,
+    away: Duration,
+    before: i64,
+    after: i64,
+    differences: Vec<String>,
+    took: Duration,
+}
+
+impl Report {
+    pub(super) fn new(lines: &[Line], driven: &Driven, before: &Books, after: &Books, took: Duration) -> Self {
+        let outcomes = &driven.outcomes;
+        let mut rejected: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+        for LineOutcome { number, outcome, .. } in outcomes {
+            if let Outcome::Rejected(reason) | Outcome::BadLine(reason) = outcome {
+                rejected.entry(kind(reason)).or_insert((0, *number)).0 += 1;
+            }
+        }
+        let count = |wanted: &str| outcomes.iter().filter(|line| line.outcome.word() == wanted).count();
+        let mut latencies: Vec<Duration> =
+            outcomes.iter().filter(|line| line.outcome == Outcome::Done).map(|line| line.took).collect();
+        latencies.sort_unstable();
+        Self {
+            lines: lines.len(),
+            valid: lines.iter().filter(|line| line.content.is_ok()).count(),
+            done: count("done"),
+            rejected,
+            unknown: count("unknown"),
+            accounted: outcomes.len(),
+            calls_cut: driven.stats[driven.killed].calls_cut,
+            calls_repeated: driven.stats.iter().map(|instance| instance.calls_repeated).sum(),
+            latencies,
+            driving: driven.took,
+            away: driven.away,
+            before: before.sum(),
+            after: after.sum(),
+            differences: differences(outcomes, before, after),
+            took,
+        }
+    }
+
+    /// Each condition of the verdict with whether it holds.
+    fn conditions(&self) -> Vec<(bool, String)> {
+        let share = (self.done * 100).checked_div(self.valid).unwrap_or(100);
+        vec![
+            (self.before == self.after, "the sum of all balances is what it was".into()),
+            (
+                self.differences.is_empty(),
+                "after a restart from disk every account and every booking is what the result file says".into(),
+            ),
+            (
+                share >= DONE_PERCENT_MIN,
+                format!("{share}% of the valid transfers are done, at least {DONE_PERCENT_MIN}%"),
+            ),
+            (self.accounted == self.lines, format!("{} of {} lines are accounted for", self.accounted, self.lines)),
+            (
+                self.calls_cut > 0 || self.valid < 10,
+                format!("the killed service had {} calls in flight", self.calls_cut),
+            ),
+        ]
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        let holds = self.conditions().iter().all(|(holds, _)| *holds);
+        if holds { Verdict::Passed } else { Verdict::Failed }
+    }
+
+    fn percentile(&self, percent: usize) -> f64 {
+        let index = (self.latencies.len() * percent / 100).min(self.latencies.len().saturating_sub(1));
+        self.latencies.get(index).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
+    }
+}
+
+/// A reason without the names and numbers that differ from line to line.
+fn kind(reason: &str) -> String {
+    let general = |word: &str| {
+        let digits = word.trim_end_matches([',', '.']).trim_start_matches('A');
+        !digits.is_empty() && digits.len() > 2 && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+    };
+    let reason = reason.split(", in line").next().unwrap_or_default();
+    let words: Vec<&str> = reason.split(' ').map(|word| if general(word) { "\u{2026}" } else { word }).collect();
+    words.join(" ")
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rejected: usize = self.rejected.values().map(|(count, _)| count).sum();
+        let per_second = self.done as f64 / self.driving.as_secs_f64().max(0.001);
+        writeln!(f)?;
+        writeln!(f, "transfers done  {} of {} lines, {per_second:.0}/s", self.done, self.lines)?;
+        writeln!(f, "rejected        {rejected}")?;
+        for (reason, (count, line)) in &self.rejected {
+            writeln!(f, "  {count:>5}  {reason} (first in line {line})")?;
+        }
+        if self.unknown > 0 {
+            writeln!(f, "unknown         {}", self.unknown)?;
+        }
+        writeln!(
+            f,
+            "retried         {} calls, while a service was away for {} ms; {} were cut off by its kill",
+            self.calls_repeated,
+            self.away.as_millis(),
+            self.calls_cut
+        )?;
+        writeln!(
+            f,
+            "latency         p50 {:.1} ms, p99 {:.1} ms; each answer means fsynced",
+            self.percentile(50),
+            self.percentile(99)
+        )?;
+        writeln!(f, "money before    {:>16}", Cents(self.before).to_string())?;
+        writeln!(f, "money after     {:>16}", Cents(self.after).to_string())?;
+        writeln!(f)?;
+        for (holds, condition) in self.conditions() {
+            writeln!(f, "{}  {condition}", if holds { " ok  " } else { "WRONG" })?;
+        }
+        for difference in self.differences.iter().take(DIFFERENCES_SHOWN) {
+            writeln!(f, "         {difference}")?;
+        }
+        if self.differences.len() > DIFFERENCES_SHOWN {
+            writeln!(f, "         and {} more", self.differences.len() - DIFFERENCES_SHOWN)?;
+        }
+        let verdict = match self.verdict() {
+            Verdict::Passed => "No money was lost.",
+            Verdict::Failed => "THE DEMONSTRATION FAILED.",
+        };
+        writeln!(f, "\n{verdict} {:.1} s in all.", self.took.as_secs_f64())
+    }
+}

@@ -1,0 +1,192 @@
+//! The gateway: takes transfers over HTTP and makes them by RPC.
+
+use std::ops::Range;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use clap::Args;
+use diwan::rpc::{ConsumerOptions, RpcError, ServiceClient};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+
+use crate::account::AccountsClient;
+use crate::lifeline::end_with_parent;
+use crate::money::Cents;
+use crate::transfer::{Ending, Instance, find, make};
+use crate::transfers_file::Transfer;
+
+/// Body of `POST /transfers`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransferRequest {
+    /// Chosen by the caller; the same id again is the same transfer.
+    pub id: String,
+    /// Account that pays.
+    pub from: String,
+    /// Account that receives.
+    pub to: String,
+    /// Amount such as `12.34`.
+    pub amount: String,
+}
+
+/// Answer to `POST /transfers`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TransferAnswer {
+    /// `done`, `rejected` or `unknown`.
+    pub status: String,
+    /// Why not done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Answer to `GET /accounts/{id}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AccountAnswer {
+    /// Its name.
+    pub account: String,
+    /// All of its money.
+    pub balance: String,
+    /// What is set aside for transfers under way.
+    pub held: String,
+}
+
+/// One instance in the answer to `GET /stats`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InstanceStats {
+    /// First account number.
+    pub from: u32,
+    /// Calls that wait for their answer.
+    pub in_flight: usize,
+    /// Calls whose connection ended before their answer.
+    pub calls_cut: u64,
+    /// Calls made again.
+    pub calls_repeated: u64,
+}
+
+/// Accounts `from..to` are kept at an address: `0..500=127.0.0.1:12201`.
+#[derive(Clone, Debug)]
+pub struct Route {
+    accounts: Range<u32>,
+    addr: String,
+}
+
+impl FromStr for Route {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (range, addr) = text.split_once('=')?;
+            let (from, to) = range.split_once("..")?;
+            Some(Self { accounts: from.parse().ok()?..to.parse().ok()?, addr: addr.to_owned() })
+        };
+        parse().ok_or_else(|| format!("{text:?} is not of the form 0..500=127.0.0.1:12201"))
+    }
+}
+
+/// How a gateway runs.
+#[derive(Args, Clone, Debug)]
+pub struct GatewayOptions {
+    /// Where to listen for HTTP, port 0 for any.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub addr: String,
+    /// Which account service keeps which accounts, for example 0..500=127.0.0.1:12201; once for each.
+    #[arg(long, required = true)]
+    pub route: Vec<Route>,
+    /// How long a transfer is tried before its outcome is reported as unknown, in milliseconds.
+    #[arg(long, default_value_t = 10_000)]
+    pub patience_ms: u64,
+    /// End when standard input is closed.
+    #[arg(long)]
+    pub lifeline: bool,
+}
+
+struct Gateway {
+    instances: Vec<Instance>,
+    patience: Duration,
+}
+
+/// Runs a gateway until it is told to stop. Prints `listening on ADDR` when it serves.
+///
+/// # Errors
+/// When a route is malformed or the port is taken.
+pub fn run(options: &GatewayOptions) -> Result<(), Box<dyn std::error::Error>> {
+    if options.lifeline {
+        end_with_parent();
+    }
+    let mut instances = Vec::new();
+    for Route { accounts, addr } in &options.route {
+        let mut consumer = ConsumerOptions { timeout: Duration::from_secs(2), ..ConsumerOptions::default() };
+        // A restarted service is to be found quickly.
+        consumer.connection.reconnect = (Duration::from_millis(10), Duration::from_millis(100));
+        instances.push(Instance {
+            accounts: accounts.clone(),
+            client: AccountsClient::direct(&format!("bolt://{addr}"), consumer)?,
+            in_flight: AtomicUsize::new(0),
+            calls_cut: AtomicU64::new(0),
+            calls_repeated: AtomicU64::new(0),
+        });
+    }
+    let gateway = Arc::new(Gateway { instances, patience: Duration::from_millis(options.patience_ms) });
+    let router = Router::new()
+        .route("/transfers", post(transfer))
+        .route("/accounts/{account}", get(account))
+        .route("/stats", get(stats))
+        .with_state(gateway);
+    crate::runtime()?.block_on(async {
+        let listener = TcpListener::bind(&options.addr).await?;
+        println!("listening on {}", listener.local_addr()?);
+        axum::serve(listener, router).with_graceful_shutdown(crate::stop_signal()).await
+    })?;
+    Ok(())
+}
+
+async fn transfer(
+    State(gateway): State<Arc<Gateway>>,
+    Json(request): Json<TransferRequest>,
+) -> (StatusCode, Json<TransferAnswer>) {
+    let TransferRequest { id, from, to, amount } = request;
+    let ending = match Cents::parse_positive(&amount) {
+        Err(error) => Ending::Rejected(error.to_string()),
+        Ok(_) if id.is_empty() || from == to => Ending::Rejected("an id and two accounts are needed".into()),
+        Ok(amount) => make(&gateway.instances, &Transfer { id, from, to, amount }, gateway.patience).await,
+    };
+    let (code, status, reason) = match ending {
+        Ending::Done => (StatusCode::OK, "done", None),
+        Ending::Rejected(reason) => (StatusCode::UNPROCESSABLE_ENTITY, "rejected", Some(reason)),
+        Ending::Unknown(reason) => (StatusCode::SERVICE_UNAVAILABLE, "unknown", Some(reason)),
+    };
+    (code, Json(TransferAnswer { status: status.into(), reason }))
+}
+
+async fn account(
+    State(gateway): State<Arc<Gateway>>,
+    Path(name): Path<String>,
+) -> Result<Json<AccountAnswer>, (StatusCode, String)> {
+    let missing = || (StatusCode::NOT_FOUND, format!("account {name} does not exist\n"));
+    let instance = find(&gateway.instances, &name).ok_or_else(missing)?;
+    match instance.client.view(name.clone()).await {
+        Ok(view) => Ok(Json(AccountAnswer {
+            account: view.account,
+            balance: Cents(view.balance_cents).to_string(),
+            held: Cents(view.held_cents).to_string(),
+        })),
+        Err(RpcError::Exception(exception)) if exception.code == "NO_SUCH_ACCOUNT" => Err(missing()),
+        Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n"))),
+    }
+}
+
+async fn stats(State(gateway): State<Arc<Gateway>>) -> Json<Vec<InstanceStats>> {
+    let stats = |instance: &Instance| InstanceStats {
+        from: instance.accounts.start,
+        in_flight: instance.in_flight.load(Relaxed),
+        calls_cut: instance.calls_cut.load(Relaxed),
+        calls_repeated: instance.calls_repeated.load(Relaxed),
+    };
+    Json(gateway.instances.iter().map(stats).collect())
+}

@@ -1,0 +1,42 @@
+//! A small bank over Diwan: `account` keeps balances (two instances, each with a range of accounts), `gateway` takes
+//! transfers over HTTP and moves them by RPC, and the demonstration drives both, kills one and counts the money.
+//!
+//! The one place that knows how a transfer is made of several calls is [`transfer`]: distributed transactions will
+//! replace what it does by retrying.
+
+pub mod account;
+pub mod demo;
+pub mod gateway;
+mod generate;
+mod ledger;
+mod lifeline;
+mod money;
+mod transfer;
+mod transfers_file;
+
+pub use generate::{TRANSFERS_CSV, generate};
+pub use ledger::{Ledger, LedgerError, Side};
+pub use money::{Cents, MoneyError, account_name, account_number};
+pub use transfers_file::{BadLine, Line, Transfer, read_lines};
+
+/// The runtime of a service's main thread.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// Ready when the process is asked to stop.
+async fn stop_signal() {
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupted => {}
+                _ = terminated.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = interrupted.await;
+}
