@@ -64,8 +64,15 @@ pub(crate) fn run(arguments: &CallArguments) -> Result<ExitCode, Box<dyn std::er
                 eprintln!("  {name}: {}", from_value(value));
             }
             for frame in thrown.stack.iter().take(10) {
-                let (class, method, line) = (&frame.declaring_class, &frame.method_name, frame.line_number);
-                eprintln!("  at {class}.{method}({}:{line})", frame.file_name.as_deref().unwrap_or("?"));
+                let (class, method, line) = (
+                    &frame.declaring_class,
+                    &frame.method_name,
+                    frame.line_number,
+                );
+                eprintln!(
+                    "  at {class}.{method}({}:{line})",
+                    frame.file_name.as_deref().unwrap_or("?")
+                );
             }
             Ok(ExitCode::from(2))
         }
@@ -84,19 +91,27 @@ fn call(arguments: &CallArguments) -> Result<Value<'static>, Trouble> {
         ..ConsumerOptions::default()
     };
     let (method, declared) = parse_method(&arguments.method).map_err(usage)?;
-    let json: Vec<serde_json::Value> = serde_json::from_str(&arguments.arguments)
-        .map_err(|error| usage(format!("arguments must be a JSON array such as '[\"Ann\", 7]': {error}")))?;
+    let json: Vec<serde_json::Value> =
+        serde_json::from_str(&arguments.arguments).map_err(|error| {
+            usage(format!(
+                "arguments must be a JSON array such as '[\"Ann\", 7]': {error}"
+            ))
+        })?;
     if let Some(declared) = &declared
         && declared.len() != json.len()
     {
-        return Err(usage(format!("the signature has {} types, {} arguments are given", declared.len(), json.len())));
+        return Err(usage(format!(
+            "the signature has {} types, {} arguments are given",
+            declared.len(),
+            json.len()
+        )));
     }
     let mut values = Vec::new();
     let mut signatures = Vec::new();
     for (index, json) in json.iter().enumerate() {
         let wanted = declared.as_ref().map(|declared| declared[index].as_str());
-        let (value, signature) =
-            to_value(json, wanted).map_err(|problem| usage(format!("argument {}: {problem}", index + 1)))?;
+        let (value, signature) = to_value(json, wanted)
+            .map_err(|problem| usage(format!("argument {}: {problem}", index + 1)))?;
         values.push(value);
         signatures.push(signature);
     }
@@ -104,20 +119,25 @@ fn call(arguments: &CallArguments) -> Result<Value<'static>, Trouble> {
         eprintln!("calling {method}({})", signatures.join(","));
     }
     let baggage = arguments.baggage.iter().map(|pair| {
-        let (key, value) = pair.split_once('=').ok_or_else(|| usage(format!("{pair:?} is not KEY=VALUE")))?;
+        let (key, value) = pair
+            .split_once('=')
+            .ok_or_else(|| usage(format!("{pair:?} is not KEY=VALUE")))?;
         Ok((key.to_owned(), value.to_owned()))
     });
-    let call_options = CallOptions { baggage: baggage.collect::<Result<_, _>>()?, ..CallOptions::default() };
+    let call_options = CallOptions {
+        baggage: baggage.collect::<Result<_, _>>()?,
+        ..CallOptions::default()
+    };
 
-    let consumer =
-        Consumer::direct(interface, &arguments.url, options).map_err(|error| usage(error.to_string()))?;
+    let consumer = Consumer::direct(interface, &arguments.url, options)
+        .map_err(|error| usage(error.to_string()))?;
     let signatures: Vec<&str> = signatures.iter().map(String::as_str).collect();
     let mut times = Vec::new();
     let mut answer = Value::null();
     for _ in 0..arguments.repeat.max(1) {
         let began = Instant::now();
-        answer =
-            block_on(consumer.generic(method, &signatures, &values, &call_options)).map_err(Trouble::Call)?;
+        answer = block_on(consumer.generic(method, &signatures, &values, &call_options))
+            .map_err(Trouble::Call)?;
         times.push(began.elapsed());
     }
     if arguments.repeat > 1 {
@@ -128,9 +148,18 @@ fn call(arguments: &CallArguments) -> Result<Value<'static>, Trouble> {
 
 /// `say` or `say(java.lang.String,int)`.
 fn parse_method(text: &str) -> Result<(&str, Option<Vec<String>>), String> {
-    let Some((name, rest)) = text.split_once('(') else { return Ok((text, None)) };
-    let types = rest.strip_suffix(')').ok_or_else(|| format!("{text:?} has no closing parenthesis"))?;
-    let types = types.split(',').map(str::trim).filter(|name| !name.is_empty()).map(java_name).collect();
+    let Some((name, rest)) = text.split_once('(') else {
+        return Ok((text, None));
+    };
+    let types = rest
+        .strip_suffix(')')
+        .ok_or_else(|| format!("{text:?} has no closing parenthesis"))?;
+    let types = types
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(java_name)
+        .collect();
     Ok((name, Some(types)))
 }
 
@@ -163,7 +192,9 @@ fn java_name(name: &str) -> String {
 fn print_times(mut times: Vec<Duration>) {
     times.sort_unstable();
     let total: Duration = times.iter().sum();
-    let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)].as_secs_f64() * 1e6;
+    let at = |percent: usize| {
+        times[(times.len() * percent / 100).min(times.len() - 1)].as_secs_f64() * 1e6
+    };
     eprintln!(
         "{} calls one after the other, {:.0}/s; p50 {:.0} us, p99 {:.0} us, first or slowest {:.0} us",
         times.len(),
@@ -183,7 +214,10 @@ mod tests {
         assert_eq!(parse_method("say"), Ok(("say", None)));
         let types = |text| parse_method(text).map(|(_, types)| types.unwrap_or_default().join(" "));
         assert_eq!(types("f()"), Ok(String::new()));
-        assert_eq!(types("f(String, int[],com.x.Y[][])"), Ok("java.lang.String [I [[Lcom.x.Y;".into()));
+        assert_eq!(
+            types("f(String, int[],com.x.Y[][])"),
+            Ok("java.lang.String [I [[Lcom.x.Y;".into())
+        );
         assert!(parse_method("f(int").is_err());
     }
 }

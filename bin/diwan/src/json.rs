@@ -8,7 +8,10 @@ use serde_json::{Map, Number, Value as Json};
 
 /// A value from JSON with the Java signature it suggests. `declared` is the signature of the method, where one was
 /// given: it decides between `int` and `long`, list and array.
-pub(crate) fn to_value(json: &Json, declared: Option<&str>) -> Result<(Value<'static>, String), String> {
+pub(crate) fn to_value(
+    json: &Json,
+    declared: Option<&str>,
+) -> Result<(Value<'static>, String), String> {
     let (value, guess) = match json {
         Json::Null => (Value::null(), "java.lang.Object"),
         Json::Bool(flag) => (Value::bool(*flag), "boolean"),
@@ -17,7 +20,9 @@ pub(crate) fn to_value(json: &Json, declared: Option<&str>) -> Result<(Value<'st
         Json::Array(items) => {
             let class = declared.and_then(array_class);
             let element = declared.and_then(element_signature);
-            let items = items.iter().map(|item| Ok(to_value(item, element.as_deref())?.0));
+            let items = items
+                .iter()
+                .map(|item| Ok(to_value(item, element.as_deref())?.0));
             let items = items.collect::<Result<Vec<_>, String>>()?;
             (Value::list(class.as_deref(), items), "java.util.List")
         }
@@ -26,24 +31,39 @@ pub(crate) fn to_value(json: &Json, declared: Option<&str>) -> Result<(Value<'st
     Ok((value, declared.unwrap_or(guess).to_owned()))
 }
 
-fn number_value(number: &Number, declared: Option<&str>) -> Result<(Value<'static>, String), String> {
+fn number_value(
+    number: &Number,
+    declared: Option<&str>,
+) -> Result<(Value<'static>, String), String> {
     let as_long = number.as_i64();
     let as_double = number.as_f64();
     let problem = |wanted: &str| format!("{number} is no {wanted}");
     let (value, signature) = match declared {
-        Some("long" | "java.lang.Long") => (Value::long(as_long.ok_or_else(|| problem("long"))?), "long"),
-        Some("double" | "float" | "java.lang.Double" | "java.lang.Float") => {
-            (Value::double(as_double.ok_or_else(|| problem("double"))?), "double")
+        Some("long" | "java.lang.Long") => {
+            (Value::long(as_long.ok_or_else(|| problem("long"))?), "long")
         }
+        Some("double" | "float" | "java.lang.Double" | "java.lang.Float") => (
+            Value::double(as_double.ok_or_else(|| problem("double"))?),
+            "double",
+        ),
         Some("java.math.BigDecimal") => {
             let text = Value::str(number.to_string());
-            (Value::object("java.math.BigDecimal", [("value", text)]), "java.math.BigDecimal")
+            (
+                Value::object("java.math.BigDecimal", [("value", text)]),
+                "java.math.BigDecimal",
+            )
         }
-        Some("java.util.Date") => (Value::date_ms(as_long.ok_or_else(|| problem("date in ms"))?), "java.util.Date"),
+        Some("java.util.Date") => (
+            Value::date_ms(as_long.ok_or_else(|| problem("date in ms"))?),
+            "java.util.Date",
+        ),
         _ => match (as_long.map(i32::try_from), as_long) {
             (Some(Ok(int)), _) => (Value::int(int), "int"),
             (_, Some(long)) => (Value::long(long), "long"),
-            _ => (Value::double(as_double.ok_or_else(|| problem("number that Java has"))?), "double"),
+            _ => (
+                Value::double(as_double.ok_or_else(|| problem("number that Java has"))?),
+                "double",
+            ),
         },
     };
     Ok((value, declared.unwrap_or(signature).to_owned()))
@@ -51,7 +71,9 @@ fn number_value(number: &Number, declared: Option<&str>) -> Result<(Value<'stati
 
 fn text_value(text: &str, declared: Option<&str>) -> Result<(Value<'static>, String), String> {
     let value = match declared {
-        Some(class @ "java.math.BigDecimal") => Value::object(class, [("value", Value::str(text.to_owned()))]),
+        Some(class @ "java.math.BigDecimal") => {
+            Value::object(class, [("value", Value::str(text.to_owned()))])
+        }
         _ => Value::str(text.to_owned()),
     };
     Ok((value, declared.unwrap_or("java.lang.String").to_owned()))
@@ -69,7 +91,11 @@ fn object_value(fields: &Map<String, Json>) -> Result<(Value<'static>, String), 
             "date" => "java.util.Date",
             "bytes" => return bytes_value(inner),
             "enum" => return enum_value(inner),
-            _ => return Err(format!("{key:?} is unknown: $int, $long, $double, $decimal, $date, $bytes, $enum, $class")),
+            _ => {
+                return Err(format!(
+                    "{key:?} is unknown: $int, $long, $double, $decimal, $date, $bytes, $enum, $class"
+                ));
+            }
         };
         return to_value(inner, Some(signature));
     }
@@ -82,7 +108,9 @@ fn object_value(fields: &Map<String, Json>) -> Result<(Value<'static>, String), 
         }
         Some(_) => Err("\"$class\" must be a string".into()),
         None => {
-            let entries = fields.iter().map(|(key, json)| Ok((Value::str(key.clone()), to_value(json, None)?.0)));
+            let entries = fields
+                .iter()
+                .map(|(key, json)| Ok((Value::str(key.clone()), to_value(json, None)?.0)));
             let entries = entries.collect::<Result<Vec<_>, String>>()?;
             Ok((Value::map(None, entries), "java.util.Map".into()))
         }
@@ -90,10 +118,15 @@ fn object_value(fields: &Map<String, Json>) -> Result<(Value<'static>, String), 
 }
 
 fn bytes_value(json: &Json) -> Result<(Value<'static>, String), String> {
-    let hex = json.as_str().filter(|hex| hex.is_ascii() && hex.len().is_multiple_of(2));
+    let hex = json
+        .as_str()
+        .filter(|hex| hex.is_ascii() && hex.len().is_multiple_of(2));
     let bytes = hex.and_then(|hex| {
         let pair = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).ok();
-        (0..hex.len()).step_by(2).map(pair).collect::<Option<Vec<u8>>>()
+        (0..hex.len())
+            .step_by(2)
+            .map(pair)
+            .collect::<Option<Vec<u8>>>()
     });
     let bytes = bytes.ok_or("\"$bytes\" must be an even number of hexadecimal digits")?;
     Ok((Value::bytes(bytes), "[B".into()))
@@ -102,7 +135,10 @@ fn bytes_value(json: &Json) -> Result<(Value<'static>, String), String> {
 fn enum_value(json: &Json) -> Result<(Value<'static>, String), String> {
     let named = json.as_str().and_then(|text| text.rsplit_once('.'));
     let (class, name) = named.ok_or("\"$enum\" must be a string such as com.x.Color.RED")?;
-    Ok((Value::object(class, [("name", Value::str(name.to_owned()))]), class.to_owned()))
+    Ok((
+        Value::object(class, [("name", Value::str(name.to_owned()))]),
+        class.to_owned(),
+    ))
 }
 
 /// The class that a Java array of this signature has in Hessian: `[string` for `[Ljava.lang.String;`.
@@ -145,7 +181,9 @@ fn from_node<'v>(node: ValueRef<'v>, open: &mut Vec<ValueRef<'v>>) -> Json {
         Kind::Bool(flag) => Json::from(flag),
         Kind::Int(int) => Json::from(int),
         Kind::Long(long) => Json::from(long),
-        Kind::Double(double) => Number::from_f64(double).map_or_else(|| Json::from(double.to_string()), Json::Number),
+        Kind::Double(double) => {
+            Number::from_f64(double).map_or_else(|| Json::from(double.to_string()), Json::Number)
+        }
         Kind::Date(ms) => single("$date", Json::from(ms)),
         Kind::Bytes(bytes) => {
             let mut hex = String::with_capacity(bytes.len() * 2);
@@ -172,7 +210,10 @@ fn from_node<'v>(node: ValueRef<'v>, open: &mut Vec<ValueRef<'v>>) -> Json {
             open.pop();
             object
         }
-        other => Json::from(node.as_str().map_or_else(|| format!("{other:?}"), str::to_owned)),
+        other => Json::from(
+            node.as_str()
+                .map_or_else(|| format!("{other:?}"), str::to_owned),
+        ),
     }
 }
 
@@ -184,12 +225,17 @@ fn from_entries<'v>(node: ValueRef<'v>, open: &mut Vec<ValueRef<'v>>) -> Json {
     let keys: HashSet<&str> = node.entries().filter_map(|(key, _)| key.as_str()).collect();
     if keys.len() == node.len() {
         let entries = node.entries().map(|(key, value)| {
-            (key.as_str().unwrap_or_default().to_owned(), from_node(value, open))
+            (
+                key.as_str().unwrap_or_default().to_owned(),
+                from_node(value, open),
+            )
         });
         return Json::Object(entries.collect());
     }
     // Keys that are no strings, or twice the same: pairs.
-    let pairs = node.entries().map(|(key, value)| Json::Array(vec![from_node(key, open), from_node(value, open)]));
+    let pairs = node
+        .entries()
+        .map(|(key, value)| Json::Array(vec![from_node(key, open), from_node(value, open)]));
     single("$map", Json::Array(pairs.collect()))
 }
 
@@ -202,7 +248,10 @@ fn from_object<'v>(node: ValueRef<'v>, open: &mut Vec<ValueRef<'v>>) -> Json {
         return single("$decimal", from_node(value, open));
     }
     let mut object = Map::from_iter([("$class".to_owned(), Json::from(class))]);
-    object.extend(node.fields().map(|(name, value)| (name.to_owned(), from_node(value, open))));
+    object.extend(
+        node.fields()
+            .map(|(name, value)| (name.to_owned(), from_node(value, open))),
+    );
     Json::Object(object)
 }
 
@@ -220,7 +269,10 @@ mod tests {
             (r#"1.5"#, "double"),
             (r#"[1,"a",null]"#, "java.util.List"),
             (r#"{"a":{"b":[]}}"#, "java.util.Map"),
-            (r#"{"$class":"com.x.Order","id":1,"lines":[{"$class":"com.x.Line","sku":"a"}]}"#, "com.x.Order"),
+            (
+                r#"{"$class":"com.x.Order","id":1,"lines":[{"$class":"com.x.Line","sku":"a"}]}"#,
+                "com.x.Order",
+            ),
             (r#"{"$date":1585526400000}"#, "java.util.Date"),
             (r#"{"$bytes":"00ff"}"#, "[B"),
             (r#"{"$decimal":"12345678.90"}"#, "java.math.BigDecimal"),

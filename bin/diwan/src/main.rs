@@ -69,7 +69,10 @@ A file of your own has the heading id,from,to,amount,currency,memo and accounts 
 
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("DIWAN_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     match run(Arguments::parse().command) {
         Ok(code) => code,
         Err(error) => {
@@ -84,11 +87,20 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Demo(options) => {
             let program = std::env::current_exe()?.to_string_lossy().into_owned();
             let verdict = demo::run(&options, &[program, "bank".into()])?;
-            return Ok(if verdict == Verdict::Passed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            return Ok(if verdict == Verdict::Passed {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
         }
         Command::Call(arguments) => return call::run(&arguments),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "diwan", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Arguments::command(),
+                "diwan",
+                &mut std::io::stdout(),
+            );
         }
         Command::Bank(BankService::Account(options)) => account::run(&options)?,
         Command::Bank(BankService::Gateway(options)) => gateway::run(&options)?,

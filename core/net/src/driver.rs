@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::AsyncWrite as _;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connection::Connection;
@@ -34,7 +34,13 @@ pub(crate) struct Driver {
     frame_began: Option<Instant>,
     write_blocked: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Why the connection ends, and until when it is read from after its last byte was written.
+    lingering: Option<(CloseReason, Instant)>,
 }
+
+/// A connection closed from this side is read from for so long at most, until the peer closes, too: bytes that nobody
+/// reads would make the kernel take back what was written last.
+const LINGER: Duration = Duration::from_millis(500);
 
 impl Driver {
     pub(crate) fn new(
@@ -53,32 +59,40 @@ impl Driver {
             frame_began: None,
             write_blocked: None,
             timer: None,
+            lingering: None,
         }
     }
 
     fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<CloseReason> {
+        if self.lingering.is_some() {
+            return self.linger(cx, now);
+        }
         for _ in 0..READS_PER_TURN {
             let session_deadline = match self.session.poll(cx, now) {
                 Ok(deadline) => deadline,
                 Err(reason) => return Poll::Ready(reason),
             };
+            if self.connection.close_requested() {
+                // What came before this moment still gets its answer.
+                for _ in 0..READS_PER_TURN {
+                    if !matches!(self.read(cx), Poll::Ready(Ok(1..))) {
+                        break;
+                    }
+                }
+                self.session.finish();
+            }
             let flushed = match self.flush(cx, now) {
                 Ok(flushed) => flushed,
                 Err(reason) => return Poll::Ready(reason),
             };
             if flushed && let Some(reason) = self.is_finished() {
-                return Poll::Ready(reason);
+                self.lingering = Some((reason, now + LINGER));
+                return self.linger(cx, now);
             }
             if self.peer_closed || !self.may_read() {
                 return self.sleep(cx, now, session_deadline);
             }
-            let read = SCRATCH.with_borrow_mut(|scratch| {
-                if scratch.is_empty() {
-                    scratch.resize(SCRATCH_BYTES, 0);
-                }
-                self.inbox
-                    .poll_receive(&mut self.stream, cx, scratch, &mut *self.session)
-            });
+            let read = self.read(cx);
             match read {
                 Poll::Pending => return self.sleep(cx, now, session_deadline),
                 Poll::Ready(Err(reason)) => {
@@ -101,6 +115,38 @@ impl Driver {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Closes the writing side and throws away what still comes.
+    fn linger(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<CloseReason> {
+        let Some((_, until)) = self.lingering else {
+            return Poll::Pending;
+        };
+        let closed = Pin::new(&mut self.stream).poll_shutdown(cx);
+        let mut over = self.peer_closed || now >= until || matches!(closed, Poll::Ready(Err(_)));
+        while !over {
+            let mut waste = [0; 4096];
+            let mut buffer = ReadBuf::new(&mut waste);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Pending => break,
+                Poll::Ready(outcome) => over = outcome.is_err() || buffer.filled().is_empty(),
+            }
+        }
+        if !over && self.wake_at(cx, now, until).is_pending() {
+            return Poll::Pending;
+        }
+        let reason = self.lingering.take().map(|(reason, _)| reason);
+        Poll::Ready(reason.unwrap_or(CloseReason::Requested))
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, CloseReason>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            if scratch.is_empty() {
+                scratch.resize(SCRATCH_BYTES, 0);
+            }
+            self.inbox
+                .poll_receive(&mut self.stream, cx, scratch, &mut *self.session)
+        })
     }
 
     fn may_read(&self) -> bool {
@@ -181,6 +227,14 @@ impl Driver {
         if let Some(deadline) = session {
             next = next.min(deadline);
         }
+        if self.wake_at(cx, now, next).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Sees to it that the task is woken at `next`, or earlier.
+    fn wake_at(&mut self, cx: &mut Context<'_>, now: Instant, next: Instant) -> Poll<()> {
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(sleep_until(next)));
@@ -190,10 +244,7 @@ impl Driver {
                 .as_mut()
                 .reset(next.max(now + Duration::from_millis(1)));
         }
-        if timer.as_mut().poll(cx).is_ready() {
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
+        timer.as_mut().poll(cx)
     }
 }
 
@@ -219,8 +270,6 @@ impl Future for Driver {
                 _ => {}
             }
             this.session.closed(reason);
-            // Best effort: the socket is closed by the drop in any case.
-            let _ = Pin::new(&mut this.stream).poll_shutdown(cx);
         }
         outcome
     }

@@ -18,7 +18,7 @@ use crate::stream::Stream;
 use crate::{CloseReason, ServerOptions};
 
 /// A connection from which nothing came for so long is taken to have nothing on its way.
-const QUIET: Duration = Duration::from_millis(50);
+const QUIET: Duration = Duration::from_millis(60);
 /// No protocol needs more bytes to be told from the others.
 const RECOGNITION_BYTES_MAX: usize = 64;
 
@@ -85,7 +85,7 @@ impl Room {
                     connection.close(CloseReason::Drained);
                 }
             }
-            if now >= deadline + 10 * QUIET {
+            if now >= deadline + 20 * QUIET {
                 let connections = self.live.get();
                 return tracing::warn!(connections, "peers that do not read are left behind");
             }
@@ -199,6 +199,12 @@ impl Session for Sniffer {
                 Err(CloseReason::SlowFrame(self.room.options.handshake_timeout))
             }
             None => Ok(Some(self.decide_by)),
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.finish();
         }
     }
 

@@ -32,6 +32,9 @@ pub trait Session {
     /// When the connection is to be closed.
     fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<Option<Instant>, CloseReason>;
 
+    /// The connection is about to be closed from this side: what is appended to the outbox now is its last word.
+    fn finish(&mut self) {}
+
     /// Whether calls of this side still wait for an answer.
     fn has_calls_out(&self) -> bool;
 

@@ -271,20 +271,19 @@ async fn a_stopping_server_finishes_what_has_begun_and_refuses_the_rest() {
     }
     let stats = server.stats().clone();
     let stopped = tokio::spawn(server.stop(Duration::from_secs(20)));
-    // Refused with a status, not by a closed connection.
-    loop {
-        let answer = client
-            .peer()
-            .call(Duration::from_secs(1), |out, id| {
-                write_request(out, id, "echo", b"");
-                Ok(())
-            })
-            .await
-            .unwrap();
-        if let diwan_bolt::Kind::Response { status: 4 } = answer.frame().head.kind {
-            break;
+    // Refused with a status, not by a closed connection, once the call that had begun is answered.
+    let refused = loop {
+        let answer = client.peer().call(Duration::from_secs(5), |out, id| {
+            write_request(out, id, "echo", b"");
+            Ok(())
+        });
+        let answer = answer.await.unwrap();
+        match answer.frame().head.kind {
+            diwan_bolt::Kind::Response { status: 0 } => {}
+            other => break other,
         }
-    }
+    };
+    assert_eq!(refused, diwan_bolt::Kind::Response { status: 4 });
     assert_eq!(begun.await.unwrap(), Ok(b"150".to_vec()));
     stopped.await.unwrap();
     assert!(

@@ -64,7 +64,10 @@ impl From<LedgerError> for AccountException {
             LedgerError::Amount(_) => "AMOUNT",
             LedgerError::Store(_) => "STORE",
         };
-        Self { message: error.to_string(), code: code.into() }
+        Self {
+            message: error.to_string(),
+            code: code.into(),
+        }
     }
 }
 
@@ -75,17 +78,36 @@ pub trait Accounts {
     /// One account.
     async fn view(&self, account: String) -> Result<AccountView, AccountException>;
     /// Sets money aside for a transfer, if there is enough.
-    async fn hold(&self, transfer: String, account: String, cents: i64) -> Result<(), AccountException>;
+    async fn hold(
+        &self,
+        transfer: String,
+        account: String,
+        cents: i64,
+    ) -> Result<(), AccountException>;
     /// Gives back what was set aside for a transfer.
     async fn release(&self, transfer: String) -> Result<(), AccountException>;
     /// Takes money out; uses up the transfer's hold.
-    async fn debit(&self, transfer: String, account: String, cents: i64) -> Result<(), AccountException>;
+    async fn debit(
+        &self,
+        transfer: String,
+        account: String,
+        cents: i64,
+    ) -> Result<(), AccountException>;
     /// Puts money in.
-    async fn credit(&self, transfer: String, account: String, cents: i64) -> Result<(), AccountException>;
+    async fn credit(
+        &self,
+        transfer: String,
+        account: String,
+        cents: i64,
+    ) -> Result<(), AccountException>;
     /// All accounts of this instance. Not async: a long read must not hold up the others.
     fn all(&self) -> Result<Vec<AccountView>, AccountException>;
     /// Applied sides in the order of their transfers, behind the side given.
-    fn entries(&self, after: Option<EntryView>, limit: i32) -> Result<Vec<EntryView>, AccountException>;
+    fn entries(
+        &self,
+        after: Option<EntryView>,
+        limit: i32,
+    ) -> Result<Vec<EntryView>, AccountException>;
 }
 
 struct AccountService {
@@ -93,13 +115,31 @@ struct AccountService {
 }
 
 impl AccountService {
-    async fn book(&self, transfer: String, side: Side, account: String, cents: i64) -> Result<(), AccountException> {
-        Ok(self.ledger.apply(Step::Book(Entry { transfer, side, account, cents })).await?)
+    async fn book(
+        &self,
+        transfer: String,
+        side: Side,
+        account: String,
+        cents: i64,
+    ) -> Result<(), AccountException> {
+        Ok(self
+            .ledger
+            .apply(Step::Book(Entry {
+                transfer,
+                side,
+                account,
+                cents,
+            }))
+            .await?)
     }
 }
 
 fn view(balance: Balance) -> AccountView {
-    AccountView { account: balance.account, balance_cents: balance.cents, held_cents: balance.held_cents }
+    AccountView {
+        account: balance.account,
+        balance_cents: balance.cents,
+        held_cents: balance.held_cents,
+    }
 }
 
 impl Accounts for AccountService {
@@ -107,19 +147,41 @@ impl Accounts for AccountService {
         Ok(view(self.ledger.balance(&account)?))
     }
 
-    async fn hold(&self, transfer: String, account: String, cents: i64) -> Result<(), AccountException> {
-        Ok(self.ledger.apply(Step::Hold { transfer, account, cents }).await?)
+    async fn hold(
+        &self,
+        transfer: String,
+        account: String,
+        cents: i64,
+    ) -> Result<(), AccountException> {
+        Ok(self
+            .ledger
+            .apply(Step::Hold {
+                transfer,
+                account,
+                cents,
+            })
+            .await?)
     }
 
     async fn release(&self, transfer: String) -> Result<(), AccountException> {
         Ok(self.ledger.apply(Step::Release { transfer }).await?)
     }
 
-    async fn debit(&self, transfer: String, account: String, cents: i64) -> Result<(), AccountException> {
+    async fn debit(
+        &self,
+        transfer: String,
+        account: String,
+        cents: i64,
+    ) -> Result<(), AccountException> {
         self.book(transfer, Side::Debit, account, cents).await
     }
 
-    async fn credit(&self, transfer: String, account: String, cents: i64) -> Result<(), AccountException> {
+    async fn credit(
+        &self,
+        transfer: String,
+        account: String,
+        cents: i64,
+    ) -> Result<(), AccountException> {
         self.book(transfer, Side::Credit, account, cents).await
     }
 
@@ -127,12 +189,22 @@ impl Accounts for AccountService {
         Ok(self.ledger.balances()?.into_iter().map(view).collect())
     }
 
-    fn entries(&self, after: Option<EntryView>, limit: i32) -> Result<Vec<EntryView>, AccountException> {
+    fn entries(
+        &self,
+        after: Option<EntryView>,
+        limit: i32,
+    ) -> Result<Vec<EntryView>, AccountException> {
         let after = after.as_ref().map(|entry| {
-            let side = if entry.debit { Side::Debit } else { Side::Credit };
+            let side = if entry.debit {
+                Side::Debit
+            } else {
+                Side::Credit
+            };
             (entry.transfer.as_str(), side)
         });
-        let entries = self.ledger.entries(after, usize::try_from(limit).unwrap_or(0).min(10_000))?;
+        let entries = self
+            .ledger
+            .entries(after, usize::try_from(limit).unwrap_or(0).min(10_000))?;
         let view = |entry: Entry| EntryView {
             transfer: entry.transfer,
             account: entry.account,
@@ -175,9 +247,15 @@ pub fn run(options: &AccountOptions) -> Result<(), Box<dyn std::error::Error>> {
     if options.lifeline {
         end_with_parent();
     }
-    let ledger = Ledger::open(&options.store, options.from..options.to, options.opening_cents)?;
+    let ledger = Ledger::open(
+        &options.store,
+        options.from..options.to,
+        options.opening_cents,
+    )?;
     let service = Arc::new(AccountService { ledger });
-    let server = Server::builder(options.addr.as_str()).publish(AccountsServer::shared(service)).start()?;
+    let server = Server::builder(options.addr.as_str())
+        .publish(AccountsServer::shared(service))
+        .start()?;
     println!("listening on {}", server.local_addr());
     crate::runtime()?.block_on(async {
         crate::stop_signal().await;

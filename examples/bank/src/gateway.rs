@@ -83,7 +83,10 @@ impl FromStr for Route {
         let parse = || {
             let (range, addr) = text.split_once('=')?;
             let (from, to) = range.split_once("..")?;
-            Some(Self { accounts: from.parse().ok()?..to.parse().ok()?, addr: addr.to_owned() })
+            Some(Self {
+                accounts: from.parse().ok()?..to.parse().ok()?,
+                addr: addr.to_owned(),
+            })
         };
         parse().ok_or_else(|| format!("{text:?} is not of the form 0..500=127.0.0.1:12201"))
     }
@@ -121,7 +124,10 @@ pub fn run(options: &GatewayOptions) -> Result<(), Box<dyn std::error::Error>> {
     }
     let mut instances = Vec::new();
     for Route { accounts, addr } in &options.route {
-        let mut consumer = ConsumerOptions { timeout: Duration::from_secs(2), ..ConsumerOptions::default() };
+        let mut consumer = ConsumerOptions {
+            timeout: Duration::from_secs(2),
+            ..ConsumerOptions::default()
+        };
         // A restarted service is to be found quickly.
         consumer.connection.reconnect = (Duration::from_millis(10), Duration::from_millis(100));
         instances.push(Instance {
@@ -132,7 +138,10 @@ pub fn run(options: &GatewayOptions) -> Result<(), Box<dyn std::error::Error>> {
             calls_repeated: AtomicU64::new(0),
         });
     }
-    let gateway = Arc::new(Gateway { instances, patience: Duration::from_millis(options.patience_ms) });
+    let gateway = Arc::new(Gateway {
+        instances,
+        patience: Duration::from_millis(options.patience_ms),
+    });
     let router = Router::new()
         .route("/transfers", post(transfer))
         .route("/accounts/{account}", get(account))
@@ -141,7 +150,9 @@ pub fn run(options: &GatewayOptions) -> Result<(), Box<dyn std::error::Error>> {
     crate::runtime()?.block_on(async {
         let listener = TcpListener::bind(&options.addr).await?;
         println!("listening on {}", listener.local_addr()?);
-        axum::serve(listener, router).with_graceful_shutdown(crate::stop_signal()).await
+        axum::serve(listener, router)
+            .with_graceful_shutdown(crate::stop_signal())
+            .await
     })?;
     Ok(())
 }
@@ -150,25 +161,55 @@ async fn transfer(
     State(gateway): State<Arc<Gateway>>,
     Json(request): Json<TransferRequest>,
 ) -> (StatusCode, Json<TransferAnswer>) {
-    let TransferRequest { id, from, to, amount } = request;
+    let TransferRequest {
+        id,
+        from,
+        to,
+        amount,
+    } = request;
     let ending = match Cents::parse_positive(&amount) {
         Err(error) => Ending::Rejected(error.to_string()),
-        Ok(_) if id.is_empty() || from == to => Ending::Rejected("an id and two accounts are needed".into()),
-        Ok(amount) => make(&gateway.instances, &Transfer { id, from, to, amount }, gateway.patience).await,
+        Ok(_) if id.is_empty() || from == to => {
+            Ending::Rejected("an id and two accounts are needed".into())
+        }
+        Ok(amount) => {
+            make(
+                &gateway.instances,
+                &Transfer {
+                    id,
+                    from,
+                    to,
+                    amount,
+                },
+                gateway.patience,
+            )
+            .await
+        }
     };
     let (code, status, reason) = match ending {
         Ending::Done => (StatusCode::OK, "done", None),
         Ending::Rejected(reason) => (StatusCode::UNPROCESSABLE_ENTITY, "rejected", Some(reason)),
         Ending::Unknown(reason) => (StatusCode::SERVICE_UNAVAILABLE, "unknown", Some(reason)),
     };
-    (code, Json(TransferAnswer { status: status.into(), reason }))
+    (
+        code,
+        Json(TransferAnswer {
+            status: status.into(),
+            reason,
+        }),
+    )
 }
 
 async fn account(
     State(gateway): State<Arc<Gateway>>,
     Path(name): Path<String>,
 ) -> Result<Json<AccountAnswer>, (StatusCode, String)> {
-    let missing = || (StatusCode::NOT_FOUND, format!("account {name} does not exist\n"));
+    let missing = || {
+        (
+            StatusCode::NOT_FOUND,
+            format!("account {name} does not exist\n"),
+        )
+    };
     let instance = find(&gateway.instances, &name).ok_or_else(missing)?;
     match instance.client.view(name.clone()).await {
         Ok(view) => Ok(Json(AccountAnswer {
@@ -176,7 +217,9 @@ async fn account(
             balance: Cents(view.balance_cents).to_string(),
             held: Cents(view.held_cents).to_string(),
         })),
-        Err(RpcError::Exception(exception)) if exception.code == "NO_SUCH_ACCOUNT" => Err(missing()),
+        Err(RpcError::Exception(exception)) if exception.code == "NO_SUCH_ACCOUNT" => {
+            Err(missing())
+        }
         Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n"))),
     }
 }

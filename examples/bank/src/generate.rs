@@ -15,7 +15,15 @@ const ACCOUNTS: u32 = 1000;
 pub fn generate(seed: u64) -> Vec<u8> {
     let mut random = Random(seed);
     let mut file = b"id,from,to,amount,currency,memo\n".to_vec();
-    let memos = ["rent", "\"dinner, two\"", "", "salary", "\u{8fd8}\u{94b1}", "invoice 77", "\"so \"\"urgent\"\"\""];
+    let memos = [
+        "rent",
+        "\"dinner, two\"",
+        "",
+        "salary",
+        "\u{8fd8}\u{94b1}",
+        "invoice 77",
+        "\"so \"\"urgent\"\"\"",
+    ];
     for number in 1..=LINES {
         let id = format!("T{number:06}");
         let from = account_name(random.pareto());
@@ -29,7 +37,13 @@ pub fn generate(seed: u64) -> Vec<u8> {
         let memo = memos[random.below(memos.len() as u32) as usize];
         let line = format!("{id},{from},{to},{amount},CNY,{memo}");
         if random.below(50) == 0 {
-            spoil(&mut random, &mut file, &line, [&id, &from, &to, memo], amount);
+            spoil(
+                &mut random,
+                &mut file,
+                &line,
+                [&id, &from, &to, memo],
+                amount,
+            );
         } else {
             file.extend_from_slice(line.as_bytes());
         }
@@ -38,7 +52,13 @@ pub fn generate(seed: u64) -> Vec<u8> {
     file
 }
 
-fn spoil(random: &mut Random, file: &mut Vec<u8>, line: &str, [id, from, to, memo]: [&str; 4], amount: Cents) {
+fn spoil(
+    random: &mut Random,
+    file: &mut Vec<u8>,
+    line: &str,
+    [id, from, to, memo]: [&str; 4],
+    amount: Cents,
+) {
     let mut text = String::new();
     let earlier = format!("T{:06}", 1 + random.below(5));
     let outcome = match random.below(16) {
@@ -103,17 +123,25 @@ mod tests {
 
     #[test]
     fn the_committed_file_is_what_the_generator_makes() {
-        assert!(generate(1) == TRANSFERS_CSV, "run `cargo run -p diwan-bank --bin generate`");
+        assert!(
+            generate(1) == TRANSFERS_CSV,
+            "run `cargo run -p diwan-bank --bin generate`"
+        );
     }
 
     #[test]
     fn two_in_a_hundred_lines_are_bad_in_every_way() {
         let lines = read_lines(TRANSFERS_CSV);
         assert_eq!(lines.len(), LINES as usize);
-        let bad: Vec<_> = lines.iter().filter_map(|line| line.content.as_ref().err()).collect();
+        let bad: Vec<_> = lines
+            .iter()
+            .filter_map(|line| line.content.as_ref().err())
+            .collect();
         assert!((150..250).contains(&bad.len()), "{}", bad.len());
-        let reasons: BTreeSet<&str> =
-            bad.iter().map(|bad| bad.reason.split(", in line").next().unwrap_or_default()).collect();
+        let reasons: BTreeSet<&str> = bad
+            .iter()
+            .map(|bad| bad.reason.split(", in line").next().unwrap_or_default())
+            .collect();
         assert_eq!(reasons.len(), 13, "{reasons:#?}");
     }
 }

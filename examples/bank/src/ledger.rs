@@ -128,7 +128,11 @@ impl Ledger {
     ///
     /// # Errors
     /// When the store cannot be opened or written.
-    pub fn open(path: &Path, accounts: Range<u32>, opening_cents: i64) -> Result<Self, LedgerError> {
+    pub fn open(
+        path: &Path,
+        accounts: Range<u32>,
+        opening_cents: i64,
+    ) -> Result<Self, LedgerError> {
         let database = store(Database::create(path))?;
         let opening = store(database.begin_write())?;
         {
@@ -175,7 +179,11 @@ impl Ledger {
             None => Err(LedgerError::NoSuchAccount(account.to_owned())),
             Some(row) => {
                 let (cents, held_cents) = row.value();
-                Ok(Balance { account: account.to_owned(), cents, held_cents })
+                Ok(Balance {
+                    account: account.to_owned(),
+                    cents,
+                    held_cents,
+                })
             }
         }
     }
@@ -191,7 +199,11 @@ impl Ledger {
             .map(|row| {
                 let (account, amounts) = store(row)?;
                 let (cents, held_cents) = amounts.value();
-                Ok(Balance { account: account.value().to_owned(), cents, held_cents })
+                Ok(Balance {
+                    account: account.value().to_owned(),
+                    cents,
+                    held_cents,
+                })
             })
             .collect()
     }
@@ -200,7 +212,11 @@ impl Ledger {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn entries(&self, after: Option<(&str, Side)>, limit: usize) -> Result<Vec<Entry>, LedgerError> {
+    pub fn entries(
+        &self,
+        after: Option<(&str, Side)>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, LedgerError> {
         let read = store(self.database.begin_read())?;
         let table = store(read.open_table(ENTRIES))?;
         let (transfer, side) = after.map_or(("", 0), |(transfer, side)| (transfer, side as u8 + 1));
@@ -224,7 +240,9 @@ impl Ledger {
 /// The writer: group commit, one batch after the other.
 fn write(database: &Database, steps: &mpsc::Receiver<(Step, Done)>) {
     while let Ok(first) = steps.recv() {
-        let batch: Vec<_> = std::iter::once(first).chain(steps.try_iter().take(BATCH_MAX - 1)).collect();
+        let batch: Vec<_> = std::iter::once(first)
+            .chain(steps.try_iter().take(BATCH_MAX - 1))
+            .collect();
         match commit(database, &batch) {
             Ok(results) => {
                 for ((_, done), result) in batch.into_iter().zip(results) {
@@ -240,7 +258,10 @@ fn write(database: &Database, steps: &mpsc::Receiver<(Step, Done)>) {
     }
 }
 
-fn commit(database: &Database, batch: &[(Step, Done)]) -> Result<Vec<Result<(), LedgerError>>, LedgerError> {
+fn commit(
+    database: &Database,
+    batch: &[(Step, Done)],
+) -> Result<Vec<Result<(), LedgerError>>, LedgerError> {
     let transaction = store(database.begin_write())?;
     let mut results = Vec::with_capacity(batch.len());
     for (step, _) in batch {
@@ -259,11 +280,16 @@ fn apply(transaction: &WriteTransaction, step: &Step) -> Result<(), LedgerError>
     let mut entries = store(transaction.open_table(ENTRIES))?;
     let mut holds = store(transaction.open_table(HOLDS))?;
     match step {
-        Step::Hold { transfer, account, cents } => {
+        Step::Hold {
+            transfer,
+            account,
+            cents,
+        } => {
             let repeated = match store(entries.get((transfer.as_str(), Side::Debit as u8)))? {
                 // The debit that the hold was for is done.
                 Some(entry) => Some(entry.value() == (account.as_str(), *cents)),
-                None => store(holds.get(transfer.as_str()))?.map(|hold| hold.value() == (account.as_str(), *cents)),
+                None => store(holds.get(transfer.as_str()))?
+                    .map(|hold| hold.value() == (account.as_str(), *cents)),
             };
             match repeated {
                 Some(true) => return Ok(()),
@@ -285,18 +311,33 @@ fn apply(transaction: &WriteTransaction, step: &Step) -> Result<(), LedgerError>
                 store(accounts.insert(account.as_str(), (balance, held - cents)))?;
             }
         }
-        Step::Book(Entry { transfer, side, account, cents }) => {
+        Step::Book(Entry {
+            transfer,
+            side,
+            account,
+            cents,
+        }) => {
             let key = (transfer.as_str(), *side as u8);
             if let Some(entry) = store(entries.get(key))? {
                 let same = entry.value() == (account.as_str(), *cents);
-                return if same { Ok(()) } else { Err(LedgerError::Conflict(transfer.clone())) };
+                return if same {
+                    Ok(())
+                } else {
+                    Err(LedgerError::Conflict(transfer.clone()))
+                };
             }
             let (balance, held) = amounts(&accounts, account)?;
             let after = match side {
                 Side::Credit if *cents <= 0 => return Err(LedgerError::Amount(*cents)),
-                Side::Credit => (balance.checked_add(*cents).ok_or(LedgerError::Amount(*cents))?, held),
+                Side::Credit => (
+                    balance
+                        .checked_add(*cents)
+                        .ok_or(LedgerError::Amount(*cents))?,
+                    held,
+                ),
                 Side::Debit => {
-                    let hold = store(holds.get(transfer.as_str()))?.map(|hold| hold.value() == (account, *cents));
+                    let hold = store(holds.get(transfer.as_str()))?
+                        .map(|hold| hold.value() == (account, *cents));
                     match hold {
                         Some(true) => {
                             store(holds.remove(transfer.as_str()))?;
@@ -317,9 +358,13 @@ fn apply(transaction: &WriteTransaction, step: &Step) -> Result<(), LedgerError>
     Ok(())
 }
 
-fn amounts(accounts: &impl ReadableTable<&'static str, (i64, i64)>, account: &str) -> Result<(i64, i64), LedgerError> {
+fn amounts(
+    accounts: &impl ReadableTable<&'static str, (i64, i64)>,
+    account: &str,
+) -> Result<(i64, i64), LedgerError> {
     let row = store(accounts.get(account))?;
-    row.map(|row| row.value()).ok_or_else(|| LedgerError::NoSuchAccount(account.to_owned()))
+    row.map(|row| row.value())
+        .ok_or_else(|| LedgerError::NoSuchAccount(account.to_owned()))
 }
 
 /// The held part after `cents` more are taken from what is available.
@@ -329,7 +374,11 @@ fn enough(account: &str, balance: i64, held: i64, cents: i64) -> Result<i64, Led
     }
     let available = balance - held;
     if available < cents {
-        return Err(LedgerError::InsufficientFunds { account: account.to_owned(), available, wanted: cents });
+        return Err(LedgerError::InsufficientFunds {
+            account: account.to_owned(),
+            available,
+            wanted: cents,
+        });
     }
     Ok(held + cents)
 }
@@ -339,11 +388,20 @@ mod tests {
     use super::*;
 
     fn book(transfer: &str, side: Side, account: &str, cents: i64) -> Step {
-        Step::Book(Entry { transfer: transfer.into(), side, account: account.into(), cents })
+        Step::Book(Entry {
+            transfer: transfer.into(),
+            side,
+            account: account.into(),
+            cents,
+        })
     }
 
     fn hold(transfer: &str, account: &str, cents: i64) -> Step {
-        Step::Hold { transfer: transfer.into(), account: account.into(), cents }
+        Step::Hold {
+            transfer: transfer.into(),
+            account: account.into(),
+            cents,
+        }
     }
 
     fn amounts_of(ledger: &Ledger, account: &str) -> (i64, i64) {
@@ -360,15 +418,24 @@ mod tests {
             assert_eq!(amounts_of(&ledger, "A0001"), (1000, 300));
         }
         for _ in 0..3 {
-            ledger.apply(book("t1", Side::Debit, "A0001", 300)).await.unwrap();
-            ledger.apply(book("t1", Side::Credit, "A0002", 300)).await.unwrap();
+            ledger
+                .apply(book("t1", Side::Debit, "A0001", 300))
+                .await
+                .unwrap();
+            ledger
+                .apply(book("t1", Side::Credit, "A0002", 300))
+                .await
+                .unwrap();
             ledger.apply(hold("t1", "A0001", 300)).await.unwrap();
             assert_eq!(amounts_of(&ledger, "A0001"), (700, 0));
             assert_eq!(amounts_of(&ledger, "A0002"), (1300, 0));
         }
         let entries = ledger.entries(None, 10).unwrap();
         assert_eq!(entries.len(), 2);
-        assert_eq!(ledger.entries(Some(("t1", Side::Debit)), 10).unwrap(), entries[1..]);
+        assert_eq!(
+            ledger.entries(Some(("t1", Side::Debit)), 10).unwrap(),
+            entries[1..]
+        );
     }
 
     #[tokio::test]
@@ -376,25 +443,61 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&folder.path().join("l.redb"), 1..3, 1000).unwrap();
         ledger.apply(hold("t1", "A0001", 900)).await.unwrap();
-        ledger.apply(book("t0", Side::Credit, "A0002", 1)).await.unwrap();
+        ledger
+            .apply(book("t0", Side::Credit, "A0002", 1))
+            .await
+            .unwrap();
         let before = ledger.balances().unwrap();
         let conflict = |id: &str| LedgerError::Conflict(id.into());
         for (step, error) in [
-            (hold("t2", "A0001", 101), LedgerError::InsufficientFunds { account: "A0001".into(), available: 100, wanted: 101 }),
-            (book("t2", Side::Debit, "A0001", 101), LedgerError::InsufficientFunds { account: "A0001".into(), available: 100, wanted: 101 }),
+            (
+                hold("t2", "A0001", 101),
+                LedgerError::InsufficientFunds {
+                    account: "A0001".into(),
+                    available: 100,
+                    wanted: 101,
+                },
+            ),
+            (
+                book("t2", Side::Debit, "A0001", 101),
+                LedgerError::InsufficientFunds {
+                    account: "A0001".into(),
+                    available: 100,
+                    wanted: 101,
+                },
+            ),
             (hold("t1", "A0002", 900), conflict("t1")),
             (book("t1", Side::Debit, "A0001", 899), conflict("t1")),
             (book("t0", Side::Credit, "A0002", 2), conflict("t0")),
-            (book("t3", Side::Credit, "A0009", 1), LedgerError::NoSuchAccount("A0009".into())),
-            (book("t3", Side::Credit, "A0001", i64::MAX), LedgerError::Amount(i64::MAX)),
-            (book("t3", Side::Credit, "A0001", -5), LedgerError::Amount(-5)),
+            (
+                book("t3", Side::Credit, "A0009", 1),
+                LedgerError::NoSuchAccount("A0009".into()),
+            ),
+            (
+                book("t3", Side::Credit, "A0001", i64::MAX),
+                LedgerError::Amount(i64::MAX),
+            ),
+            (
+                book("t3", Side::Credit, "A0001", -5),
+                LedgerError::Amount(-5),
+            ),
             (hold("t3", "A0001", 0), LedgerError::Amount(0)),
         ] {
             assert_eq!(ledger.apply(step).await, Err(error));
             assert_eq!(ledger.balances().unwrap(), before);
         }
-        ledger.apply(Step::Release { transfer: "t1".into() }).await.unwrap();
-        ledger.apply(Step::Release { transfer: "t1".into() }).await.unwrap();
+        ledger
+            .apply(Step::Release {
+                transfer: "t1".into(),
+            })
+            .await
+            .unwrap();
+        ledger
+            .apply(Step::Release {
+                transfer: "t1".into(),
+            })
+            .await
+            .unwrap();
         assert_eq!(amounts_of(&ledger, "A0001"), (1000, 0));
     }
 
@@ -403,7 +506,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("l.redb");
         let ledger = Ledger::open(&path, 1..3, 1000).unwrap();
-        let steps: Vec<_> = (0..100).map(|n| ledger.apply(book(&format!("t{n}"), Side::Debit, "A0001", 1))).collect();
+        let steps: Vec<_> = (0..100)
+            .map(|n| ledger.apply(book(&format!("t{n}"), Side::Debit, "A0001", 1)))
+            .collect();
         for step in steps {
             step.await.unwrap();
         }

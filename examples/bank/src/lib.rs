@@ -21,7 +21,9 @@ pub use transfers_file::{BadLine, Line, Transfer, read_lines};
 
 /// The runtime of a service's main thread.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
 }
 
 /// Ready when the process is asked to stop.

@@ -40,7 +40,8 @@ impl Cents {
             None => (false, text),
         };
         let (units, decimals) = digits.split_once('.').unwrap_or((digits, "0"));
-        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         if !is_number(units) || !is_number(decimals) {
             return Err(MoneyError::NotANumber);
         }
@@ -48,8 +49,12 @@ impl Cents {
             return Err(MoneyError::Decimals);
         }
         let units: i64 = units.parse().map_err(|_| MoneyError::TooLarge)?;
-        let hundredths: i64 = format!("{decimals:0<2}").parse().map_err(|_| MoneyError::NotANumber)?;
-        let cents = units.checked_mul(100).and_then(|cents| cents.checked_add(hundredths));
+        let hundredths: i64 = format!("{decimals:0<2}")
+            .parse()
+            .map_err(|_| MoneyError::NotANumber)?;
+        let cents = units
+            .checked_mul(100)
+            .and_then(|cents| cents.checked_add(hundredths));
         match cents {
             None => Err(MoneyError::TooLarge),
             Some(0) => Err(MoneyError::NotPositive),
@@ -63,7 +68,12 @@ impl Cents {
 impl fmt::Display for Cents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
-        write!(f, "{sign}{}.{:02}", self.0.unsigned_abs() / 100, self.0.unsigned_abs() % 100)
+        write!(
+            f,
+            "{sign}{}.{:02}",
+            self.0.unsigned_abs() / 100,
+            self.0.unsigned_abs() % 100
+        )
     }
 }
 
@@ -107,7 +117,11 @@ mod tests {
             ("92233720368547758.08", Err(MoneyError::TooLarge)),
         ];
         for (text, expected) in cases {
-            assert_eq!(Cents::parse_positive(text).map(|cents| cents.0), expected, "{text}");
+            assert_eq!(
+                Cents::parse_positive(text).map(|cents| cents.0),
+                expected,
+                "{text}"
+            );
         }
         assert_eq!(Cents(-5).to_string(), "-0.05");
     }

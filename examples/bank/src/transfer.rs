@@ -44,11 +44,24 @@ const LONGEST_WAIT: Duration = Duration::from_millis(200);
 ///
 /// The source's money is set aside, then the target is looked at, and only then is anything booked: what can be
 /// refused is refused while nothing has moved. From the debit on there is only one way, forward.
-pub(crate) async fn make(instances: &[Instance], transfer: &Transfer, patience: Duration) -> Ending {
+pub(crate) async fn make(
+    instances: &[Instance],
+    transfer: &Transfer,
+    patience: Duration,
+) -> Ending {
     let deadline = Instant::now() + patience;
-    let Transfer { id, from, to, amount } = transfer;
+    let Transfer {
+        id,
+        from,
+        to,
+        amount,
+    } = transfer;
     let (Some(source), Some(target)) = (find(instances, from), find(instances, to)) else {
-        let missing = if find(instances, from).is_none() { from } else { to };
+        let missing = if find(instances, from).is_none() {
+            from
+        } else {
+            to
+        };
         return Ending::Rejected(format!("account {missing} does not exist"));
     };
     let (id, from, to, cents) = (|| id.clone(), || from.clone(), || to.clone(), amount.0);
@@ -69,7 +82,10 @@ pub(crate) async fn make(instances: &[Instance], transfer: &Transfer, patience: 
     }
     // Both accounts passed their checks: a refusal from here on is a fault to look into, not a rejection. The credit
     // waits for the debit, so that a stop between them leaves money in nobody's hands twice.
-    let debited = repeat(source, deadline, || source.client.debit(id(), from(), cents)).await;
+    let debited = repeat(source, deadline, || {
+        source.client.debit(id(), from(), cents)
+    })
+    .await;
     if let Err(stop) = debited {
         return Ending::Unknown(stop.into_message());
     }
@@ -98,7 +114,9 @@ impl Stop {
 
     fn into_ending(self) -> Ending {
         match self {
-            Self::Refused(exception) if exception.code == "STORE" => Ending::Unknown(exception.message),
+            Self::Refused(exception) if exception.code == "STORE" => {
+                Ending::Unknown(exception.message)
+            }
             Self::Refused(exception) => Ending::Rejected(exception.message),
             Self::Unknown(message) => Ending::Unknown(message),
         }
@@ -107,7 +125,11 @@ impl Stop {
 
 /// Makes a call again until it is answered: an unknown outcome is no reason to stop, because every step can be
 /// repeated.
-async fn repeat<T, F>(instance: &Instance, deadline: Instant, call: impl Fn() -> F) -> Result<T, Stop>
+async fn repeat<T, F>(
+    instance: &Instance,
+    deadline: Instant,
+    call: impl Fn() -> F,
+) -> Result<T, Stop>
 where
     F: Future<Output = Result<T, RpcError<AccountException>>>,
 {
@@ -135,5 +157,7 @@ where
 
 pub(crate) fn find<'i>(instances: &'i [Instance], account: &str) -> Option<&'i Instance> {
     let number = account_number(account).ok()?;
-    instances.iter().find(|instance| instance.accounts.contains(&number))
+    instances
+        .iter()
+        .find(|instance| instance.accounts.contains(&number))
 }

@@ -59,7 +59,10 @@ pub fn read_lines(file: &[u8]) -> Vec<Line> {
                 Ok(transfer)
             }
         });
-        lines.push(Line { number, content: content.map_err(|reason| BadLine { reason }) });
+        lines.push(Line {
+            number,
+            content: content.map_err(|reason| BadLine { reason }),
+        });
     }
     lines
 }
@@ -78,13 +81,17 @@ fn read_line(bytes: &[u8]) -> Result<Transfer, String> {
         .trim(csv::Trim::All)
         .from_reader(line.as_bytes());
     let mut record = csv::StringRecord::new();
-    if !reader.read_record(&mut record).map_err(|error| error.to_string())? {
+    if !reader
+        .read_record(&mut record)
+        .map_err(|error| error.to_string())?
+    {
         return Err("empty line".into());
     }
     if record.len() != FIELDS {
         return Err(format!("{FIELDS} fields expected"));
     }
-    let (id, from, to, currency, memo) = (&record[0], &record[1], &record[2], &record[4], &record[5]);
+    let (id, from, to, currency, memo) =
+        (&record[0], &record[1], &record[2], &record[4], &record[5]);
     if id.is_empty() || id.len() > ID_BYTES_MAX {
         return Err(format!("transfer id must have 1 to {ID_BYTES_MAX} bytes"));
     }
@@ -101,7 +108,12 @@ fn read_line(bytes: &[u8]) -> Result<Transfer, String> {
     if memo.len() > MEMO_BYTES_MAX {
         return Err(format!("memo is longer than {MEMO_BYTES_MAX} bytes"));
     }
-    Ok(Transfer { id: id.to_owned(), from: from.to_owned(), to: to.to_owned(), amount })
+    Ok(Transfer {
+        id: id.to_owned(),
+        from: from.to_owned(),
+        to: to.to_owned(),
+        amount,
+    })
 }
 
 #[cfg(test)]
@@ -142,8 +154,11 @@ mod tests {
             Some("not UTF-8"),
             None,
         ];
-        let expected: Vec<_> =
-            expected.iter().enumerate().map(|(index, reason)| (index + 2, reason.map(str::to_owned))).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .enumerate()
+            .map(|(index, reason)| (index + 2, reason.map(str::to_owned)))
+            .collect();
         assert_eq!(reasons(file), expected);
     }
 

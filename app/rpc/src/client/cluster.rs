@@ -230,6 +230,7 @@ impl Inner {
             Cluster::Failover => self.options.retries,
             Cluster::Failfast => 0,
         };
+        let mut busy_is_free = self.options.cluster == Cluster::Failover;
         let mut tried = Vec::new();
         let mut last: Option<Failure> = None;
         loop {
@@ -248,11 +249,18 @@ impl Inner {
                 Ok(answer) => return Ok((addr, answer)),
                 Err(failure) => failure.at(addr),
             };
-            // Never sent is free to try elsewhere; refused or lost on the way counts as a retry.
-            let free = matches!(failure.kind, ErrorKind::NoProvider)
-                && self.options.cluster == Cluster::Failover;
-            let counted =
-                matches!(failure.kind, ErrorKind::Busy | ErrorKind::Timeout) && retries_left > 0;
+            // Never sent is free to try elsewhere. So is one busy answer, which every stopping server gives; more of
+            // them would add load where there is too much already.
+            let free = match failure.kind {
+                ErrorKind::NoProvider => self.options.cluster == Cluster::Failover,
+                ErrorKind::Busy => {
+                    endpoint.said_busy();
+                    std::mem::take(&mut busy_is_free) && self.has_other(&endpoint)
+                }
+                _ => false,
+            };
+            let repeatable = matches!(failure.kind, ErrorKind::Busy | ErrorKind::Timeout);
+            let counted = !free && repeatable && retries_left > 0;
             if !free && !counted {
                 return Err(failure);
             }
@@ -393,22 +401,26 @@ impl Inner {
             return Err(none("routing leaves no server"));
         }
         let untried =
-            |endpoint: &&Arc<Endpoint>| !tried.iter().any(|other| Arc::ptr_eq(other, endpoint));
-        let mut candidates: Vec<Arc<Endpoint>> = routed
+            |endpoint: &Arc<Endpoint>| !tried.iter().any(|other| Arc::ptr_eq(other, endpoint));
+        // The best that there is: available and not busy a moment ago; available; down as far as is known, where an
+        // attempt says why; and at last one that was tried already, for a retry with a single server.
+        let ranks: [&dyn Fn(&Arc<Endpoint>) -> bool; 4] = [
+            &|endpoint| untried(endpoint) && endpoint.is_available() && !endpoint.is_resting(),
+            &|endpoint| untried(endpoint) && endpoint.is_available(),
+            &untried,
+            &|endpoint| endpoint.is_available(),
+        ];
+        let candidates = ranks
             .iter()
-            .filter(untried)
-            .filter(|endpoint| endpoint.is_available())
-            .cloned()
-            .collect();
-        if candidates.is_empty() {
-            // Down as far as is known; an attempt says why.
-            candidates = routed.iter().filter(untried).cloned().collect();
-        }
-        if candidates.is_empty() {
-            // A retry with a single server goes to that server again.
-            let again = |endpoint: &Arc<Endpoint>| endpoint.is_available();
-            candidates = routed.into_iter().filter(again).collect();
-        }
+            .map(|wanted| {
+                routed
+                    .iter()
+                    .filter(|endpoint| wanted(endpoint))
+                    .cloned()
+                    .collect()
+            })
+            .find(|candidates: &Vec<_>| !candidates.is_empty())
+            .unwrap_or_default();
         if candidates.is_empty() {
             return Err(none("no server is left to try"));
         }
@@ -426,6 +438,12 @@ impl Inner {
             return Ok(chosen);
         }
         Ok(self.choose(info, key, &candidates))
+    }
+
+    fn has_other(&self, endpoint: &Arc<Endpoint>) -> bool {
+        let is_other = |other: &Arc<Endpoint>| !Arc::ptr_eq(other, endpoint);
+        self.endpoints()
+            .is_ok_and(|endpoints| endpoints.iter().any(is_other))
     }
 
     fn choose(
@@ -464,17 +482,6 @@ impl Inner {
         if Arc::ptr_eq(&known.0, &current) {
             return Ok(known.1.clone());
         }
-        let sharing = format!(
-            "{:p} {} {:?}",
-            self.options
-                .connection
-                .handler
-                .as_ref()
-                .map_or(std::ptr::null(), |handler| Arc::as_ptr(handler)
-                    .cast::<()>()),
-            self.options.connection.connections,
-            self.options.connection.tls,
-        );
         let endpoints: Arc<[Arc<Endpoint>]> = current
             .iter()
             .map(|provider| {
@@ -485,7 +492,7 @@ impl Inner {
                 {
                     return Ok(kept.clone());
                 }
-                let client = shared_client(provider.addr, &sharing, &self.options.connection)?;
+                let client = shared_client(provider.addr, &self.options.connection)?;
                 Ok(Arc::new(Endpoint::new(provider.clone(), client)))
             })
             .collect::<Result<_, SetupError>>()?;

@@ -62,7 +62,9 @@ impl Endpoint {
 
     /// The server said that it is busy.
     pub(super) fn said_busy(&self) {
-        self.health.busy_at_ms.store(epoch().elapsed().as_millis() as u64 + 1, Relaxed);
+        self.health
+            .busy_at_ms
+            .store(epoch().elapsed().as_millis() as u64 + 1, Relaxed);
     }
 
     /// Whether it should be left alone for a while.
@@ -80,28 +82,34 @@ impl Endpoint {
     }
 }
 
-/// The connections to an address, shared by all consumers of this process that want them alike.
+/// The connections to an address. Consumers that leave the connection options as they are share them; a consumer with
+/// a handler, TLS or events of its own has its own.
 pub(super) fn shared_client(
     addr: SocketAddr,
-    sharing: &str,
     options: &ClientOptions,
 ) -> Result<Arc<Client>, SetupError> {
     type Clients = Mutex<HashMap<(SocketAddr, String), Weak<Client>>>;
     static CLIENTS: OnceLock<Clients> = OnceLock::new();
+    let connect = || {
+        let client = Client::connect(addr, options.clone());
+        client.map(Arc::new).map_err(|error| SetupError::Io {
+            addr: addr.to_string(),
+            error,
+        })
+    };
+    if options.handler.is_some() || options.tls.is_some() || options.events.is_some() {
+        return connect();
+    }
+    let key = (addr, format!("{options:?}"));
     let mut clients = CLIENTS
         .get_or_init(Clients::default)
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
     clients.retain(|_, client| client.strong_count() > 0);
-    let key = (addr, sharing.to_owned());
     if let Some(client) = clients.get(&key).and_then(Weak::upgrade) {
         return Ok(client);
     }
-    let client = Client::connect(addr, options.clone()).map_err(|error| SetupError::Io {
-        addr: addr.to_string(),
-        error,
-    })?;
-    let client = Arc::new(client);
+    let client = connect()?;
     clients.insert(key, Arc::downgrade(&client));
     Ok(client)
 }

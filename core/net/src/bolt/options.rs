@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::Duration;
 
 use diwan_bolt::FRAME_BYTES_MAX_DEFAULT;
@@ -73,5 +74,24 @@ impl Default for ClientOptions {
             handler: None,
             events: None,
         }
+    }
+}
+
+impl fmt::Debug for ClientOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientOptions")
+            .field("session", &self.session)
+            .field("limits", &self.limits)
+            .field("connections", &self.connections)
+            .field("lazy", &self.lazy)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("reconnect", &self.reconnect)
+            .field("heartbeat_interval", &self.heartbeat_interval)
+            .field("heartbeat_timeout", &self.heartbeat_timeout)
+            .field("heartbeat_failures_max", &self.heartbeat_failures_max)
+            .field("tls", &self.tls)
+            .field("handler", &self.handler.is_some())
+            .field("events", &self.events.is_some())
+            .finish()
     }
 }

@@ -37,7 +37,13 @@ pub(super) struct BoltSession {
     /// Outgoing calls; a server's connection has none until a handler asks for its peer.
     calls: Option<Calls>,
     heartbeats: Option<HeartbeatState>,
+    /// Requests that came while the server is stopping, and when the first of them did.
+    held: Vec<Responder>,
+    held_since: Option<Instant>,
 }
+
+/// Busy answers of a stopping server are held back for at most so long.
+const HOLD: Duration = Duration::from_secs(1);
 
 struct Calls {
     shared: Arc<PeerShared>,
@@ -73,6 +79,8 @@ impl BoltSession {
             options,
             calls: None,
             heartbeats: None,
+            held: Vec::new(),
+            held_since: None,
         }
     }
 
@@ -96,6 +104,8 @@ impl BoltSession {
                 failures: 0,
                 next,
             }),
+            held: Vec::new(),
+            held_since: None,
         }
     }
 
@@ -112,10 +122,13 @@ impl BoltSession {
     fn request(&mut self, frame: Frame<'_>) {
         let stats = self.connection.stats();
         let mut responder = Responder::new(self.connection.clone(), frame.head);
-        if self.connection.is_draining() {
-            // Not begun, and said so with the one status on which the original's client goes to another server.
+        if self.connection.is_draining() && responder.wants_response() {
+            // To be refused with the one status on which the original's client goes to another server. It does so at
+            // once, and would come back here by chance: so the refusal is held until the connection can close with
+            // it, when every caller of the connection waits and nothing is on its way.
             Stats::add(&stats.requests_draining, 1);
-            responder.send_status(Status::ServerThreadPoolBusy);
+            self.held.push(responder);
+            self.held_since.get_or_insert(self.connection.now());
         } else if !self.connection.has_room() {
             responder.send_busy();
         } else if frame.head.command != Code::Request {
@@ -256,13 +269,28 @@ impl Session for BoltSession {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<Option<Instant>, CloseReason> {
+        let release_at = self.held_since.map(|since| since + HOLD);
+        if release_at.is_some_and(|release_at| now >= release_at) {
+            self.finish();
+        }
+        let release_at = self.held_since.and(release_at);
         let Some(calls) = &mut self.calls else {
-            return Ok(None);
+            return Ok(release_at);
         };
         calls.take_commands(cx, &self.connection);
         let deadline = calls.expire(now, &self.connection);
         let heartbeat = self.poll_heartbeats(now)?;
-        Ok([deadline, heartbeat].into_iter().flatten().min())
+        Ok([release_at, deadline, heartbeat]
+            .into_iter()
+            .flatten()
+            .min())
+    }
+
+    fn finish(&mut self) {
+        self.held_since = None;
+        for mut responder in self.held.drain(..) {
+            responder.send_status(Status::ServerThreadPoolBusy);
+        }
     }
 
     fn has_calls_out(&self) -> bool {

@@ -82,11 +82,22 @@ pub(super) async fn drive(bank: &mut Bank, lines: &[Line], in_flight: usize) -> 
     let bad = lines.iter().filter_map(|line| {
         let bad = line.content.as_ref().err()?;
         let outcome = Outcome::BadLine(bad.reason.clone());
-        Some(LineOutcome { number: line.number, transfer: None, outcome, took: Duration::ZERO })
+        Some(LineOutcome {
+            number: line.number,
+            transfer: None,
+            outcome,
+            took: Duration::ZERO,
+        })
     });
     ended.extend(bad);
     ended.sort_by_key(|outcome| outcome.number);
-    Ok(Driven { outcomes: ended, took: began.elapsed(), killed, away, stats })
+    Ok(Driven {
+        outcomes: ended,
+        took: began.elapsed(),
+        killed,
+        away,
+        stats,
+    })
 }
 
 async fn kill_and_revive(bank: &mut Bank, index: usize, bar: &ProgressBar) -> io::Result<Duration> {
@@ -105,7 +116,10 @@ async fn kill_and_revive(bank: &mut Bank, index: usize, bar: &ProgressBar) -> io
     sleep(Duration::from_millis(300)).await;
     bank.revive_account(index).await?;
     let away = killed.elapsed();
-    bar.println(format!("started it again on its store after {} ms", away.as_millis()));
+    bar.println(format!(
+        "started it again on its store after {} ms",
+        away.as_millis()
+    ));
     Ok(away)
 }
 
@@ -119,7 +133,12 @@ async fn work(
     while let Some((number, transfer)) = transfers.get(next.fetch_add(1, Relaxed)) {
         let began = Instant::now();
         let outcome = send(&mut http, transfer, began).await;
-        let done = LineOutcome { number: *number, transfer: Some(transfer.clone()), outcome, took: began.elapsed() };
+        let done = LineOutcome {
+            number: *number,
+            transfer: Some(transfer.clone()),
+            outcome,
+            took: began.elapsed(),
+        };
         if report.send(done).is_err() {
             return;
         }
@@ -155,7 +174,9 @@ fn progress(transfers: usize) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(transfers as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} transfers, {per_sec}, {eta} left") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:40} {pos}/{len} transfers, {per_sec}, {eta} left")
+    {
         bar.set_style(style);
     }
     bar
@@ -165,7 +186,13 @@ fn progress(transfers: usize) -> ProgressBar {
 pub(super) fn write_result(path: &Path, outcomes: &[LineOutcome]) -> io::Result<()> {
     let mut writer = csv::Writer::from_path(path)?;
     writer.write_record(["line", "id", "from", "to", "cents", "outcome", "reason"])?;
-    for LineOutcome { number, transfer, outcome, .. } in outcomes {
+    for LineOutcome {
+        number,
+        transfer,
+        outcome,
+        ..
+    } in outcomes
+    {
         let (id, from, to, cents) = match transfer {
             None => ("", "", "", String::new()),
             Some(transfer) => (
@@ -177,9 +204,19 @@ pub(super) fn write_result(path: &Path, outcomes: &[LineOutcome]) -> io::Result<
         };
         let reason = match outcome {
             Outcome::Done => "",
-            Outcome::Rejected(reason) | Outcome::Unknown(reason) | Outcome::BadLine(reason) => reason,
+            Outcome::Rejected(reason) | Outcome::Unknown(reason) | Outcome::BadLine(reason) => {
+                reason
+            }
         };
-        writer.write_record([&number.to_string(), id, from, to, &cents, outcome.word(), reason])?;
+        writer.write_record([
+            &number.to_string(),
+            id,
+            from,
+            to,
+            &cents,
+            outcome.word(),
+            reason,
+        ])?;
     }
     writer.flush()
 }

@@ -31,10 +31,17 @@ impl Http {
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&mut self, path: &str) -> io::Result<T> {
-        self.send(Method::GET, path, Vec::new()).await.map(|(_, answer)| answer)
+        self.send(Method::GET, path, Vec::new())
+            .await
+            .map(|(_, answer)| answer)
     }
 
-    async fn send<T: DeserializeOwned>(&mut self, method: Method, path: &str, body: Vec<u8>) -> io::Result<(StatusCode, T)> {
+    async fn send<T: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> io::Result<(StatusCode, T)> {
         let mut sender = match self.sender.take() {
             Some(sender) if !sender.is_closed() => sender,
             _ => self.connect().await?,
@@ -46,19 +53,33 @@ impl Http {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(io::Error::other)?;
-        let response = sender.send_request(request).await.map_err(io::Error::other)?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(io::Error::other)?;
         let status = response.status();
-        let body = response.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(io::Error::other)?
+            .to_bytes();
         self.sender = Some(sender);
-        let answer = serde_json::from_slice(&body)
-            .map_err(|error| io::Error::other(format!("{status}: {error}: {}", String::from_utf8_lossy(&body))))?;
+        let answer = serde_json::from_slice(&body).map_err(|error| {
+            io::Error::other(format!(
+                "{status}: {error}: {}",
+                String::from_utf8_lossy(&body)
+            ))
+        })?;
         Ok((status, answer))
     }
 
     async fn connect(&self) -> io::Result<SendRequest<Full<Bytes>>> {
         let stream = TcpStream::connect(self.addr).await?;
         stream.set_nodelay(true)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        let (sender, connection) = handshake(TokioIo::new(stream))
+            .await
+            .map_err(io::Error::other)?;
         tokio::spawn(connection);
         Ok(sender)
     }

@@ -49,14 +49,22 @@ pub enum Verdict {
 ///
 /// # Errors
 /// When a service cannot be started or the file cannot be read.
-pub fn run(options: &DemoOptions, program: &[String]) -> Result<Verdict, Box<dyn std::error::Error>> {
+pub fn run(
+    options: &DemoOptions,
+    program: &[String],
+) -> Result<Verdict, Box<dyn std::error::Error>> {
     crate::runtime()?.block_on(demonstrate(options, program))
 }
 
-async fn demonstrate(options: &DemoOptions, program: &[String]) -> Result<Verdict, Box<dyn std::error::Error>> {
+async fn demonstrate(
+    options: &DemoOptions,
+    program: &[String],
+) -> Result<Verdict, Box<dyn std::error::Error>> {
     let began = Instant::now();
     let file = match &options.file {
-        Some(path) => std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?,
+        Some(path) => {
+            std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?
+        }
         None => TRANSFERS_CSV.to_vec(),
     };
     let lines = read_lines(&file);
@@ -65,7 +73,11 @@ async fn demonstrate(options: &DemoOptions, program: &[String]) -> Result<Verdic
         None => std::env::temp_dir().join(format!("diwan-demo-{}", std::process::id())),
     };
     std::fs::create_dir_all(&folder)?;
-    println!("{} lines of transfers, balances in {}", lines.len(), folder.display());
+    println!(
+        "{} lines of transfers, balances in {}",
+        lines.len(),
+        folder.display()
+    );
 
     let mut bank = Bank::start(program, &folder).await?;
     println!("started {}", bank.describe());
@@ -87,8 +99,9 @@ async fn demonstrate(options: &DemoOptions, program: &[String]) -> Result<Verdic
         crate::stop_signal().await;
     }
     bank.stop().await;
-    if options.data.is_none() && !options.keep && report.verdict() == Verdict::Passed {
-        std::fs::remove_dir_all(&folder)?;
+    if options.data.is_none() && report.verdict() == Verdict::Passed {
+        // The result file stays to be looked at.
+        bank.remove_stores()?;
     }
     Ok(report.verdict())
 }

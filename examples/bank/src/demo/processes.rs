@@ -37,14 +37,25 @@ impl Bank {
         for (from, to) in [(0, ACCOUNTS / 2), (ACCOUNTS / 2, ACCOUNTS)] {
             let store = folder.join(format!("accounts-{from}.redb"));
             let (child, addr) = start_account(program, from, to, &store, "127.0.0.1:0").await?;
-            accounts.push(AccountProcess { from, to, store, addr, child });
+            accounts.push(AccountProcess {
+                from,
+                to,
+                store,
+                addr,
+                child,
+            });
         }
         let mut arguments = vec!["gateway".to_owned(), "--lifeline".to_owned()];
         for AccountProcess { from, to, addr, .. } in &accounts {
             arguments.extend(["--route".to_owned(), format!("{from}..{to}={addr}")]);
         }
         let (gateway, gateway_addr) = start(program, &arguments).await?;
-        Ok(Self { program: program.to_vec(), accounts, gateway, gateway_addr })
+        Ok(Self {
+            program: program.to_vec(),
+            accounts,
+            gateway,
+            gateway_addr,
+        })
     }
 
     pub(super) fn gateway_addr(&self) -> SocketAddr {
@@ -55,7 +66,12 @@ impl Bank {
         let accounts: Vec<String> = self
             .accounts
             .iter()
-            .map(|account| format!("account {}..{} on {}", account.from, account.to, account.addr))
+            .map(|account| {
+                format!(
+                    "account {}..{} on {}",
+                    account.from, account.to, account.addr
+                )
+            })
             .collect();
         format!("{}, gateway on {}", accounts.join(", "), self.gateway_addr)
     }
@@ -67,7 +83,13 @@ impl Bank {
 
     /// Starts a killed account service again on its store and its address.
     pub(super) async fn revive_account(&mut self, index: usize) -> io::Result<()> {
-        let AccountProcess { from, to, store, addr, .. } = &self.accounts[index];
+        let AccountProcess {
+            from,
+            to,
+            store,
+            addr,
+            ..
+        } = &self.accounts[index];
         let (child, _) = start_account(&self.program, *from, *to, store, &addr.to_string()).await?;
         self.accounts[index].child = child;
         Ok(())
@@ -84,10 +106,15 @@ impl Bank {
 
     /// A client of each account service, not through the gateway.
     pub(super) fn account_clients(&self) -> Result<Vec<AccountsClient>, diwan::rpc::SetupError> {
-        let options = ConsumerOptions { timeout: Duration::from_secs(10), ..ConsumerOptions::default() };
+        let options = ConsumerOptions {
+            timeout: Duration::from_secs(10),
+            ..ConsumerOptions::default()
+        };
         self.accounts
             .iter()
-            .map(|account| AccountsClient::direct(&format!("bolt://{}", account.addr), options.clone()))
+            .map(|account| {
+                AccountsClient::direct(&format!("bolt://{}", account.addr), options.clone())
+            })
             .collect()
     }
 
@@ -100,7 +127,13 @@ impl Bank {
         )
     }
 
-    pub(super) async fn stop(mut self) {
+    pub(super) fn remove_stores(&self) -> io::Result<()> {
+        self.accounts
+            .iter()
+            .try_for_each(|account| std::fs::remove_file(&account.store))
+    }
+
+    pub(super) async fn stop(&mut self) {
         let children = self.accounts.iter_mut().map(|account| &mut account.child);
         for child in children.chain([&mut self.gateway]) {
             // Closing its standard input is its lifeline; the wait is for the lock on its store.
@@ -120,7 +153,17 @@ async fn start_account(
     let store = store.to_string_lossy();
     let (from, to, opening) = (from.to_string(), to.to_string(), OPENING_CENTS.to_string());
     let arguments = [
-        "account", "--lifeline", "--addr", addr, "--store", &store, "--from", &from, "--to", &to, "--opening-cents",
+        "account",
+        "--lifeline",
+        "--addr",
+        addr,
+        "--store",
+        &store,
+        "--from",
+        &from,
+        "--to",
+        &to,
+        "--opening-cents",
         &opening,
     ];
     start(program, &arguments.map(str::to_owned)).await
@@ -135,14 +178,22 @@ async fn start(program: &[String], arguments: &[String]) -> io::Result<(Child, S
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
-    let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
+    let stdout = child
+        .stdout
+        .take()
+        .ok_or_else(|| io::Error::other("no standard output"))?;
     let mut lines = BufReader::new(stdout).lines();
     while let Some(line) = lines.next_line().await? {
         if let Some(addr) = line.strip_prefix("listening on ") {
-            let addr = addr.parse().map_err(|_| io::Error::other(format!("{line:?} has no address")))?;
+            let addr = addr
+                .parse()
+                .map_err(|_| io::Error::other(format!("{line:?} has no address")))?;
             return Ok((child, addr));
         }
     }
     let status = child.wait().await?;
-    Err(io::Error::other(format!("{} ended before it served: {status}", arguments[0])))
+    Err(io::Error::other(format!(
+        "{} ended before it served: {status}",
+        arguments[0]
+    )))
 }

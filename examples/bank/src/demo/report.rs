@@ -33,17 +33,34 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(lines: &[Line], driven: &Driven, before: &Books, after: &Books, took: Duration) -> Self {
+    pub(super) fn new(
+        lines: &[Line],
+        driven: &Driven,
+        before: &Books,
+        after: &Books,
+        took: Duration,
+    ) -> Self {
         let outcomes = &driven.outcomes;
         let mut rejected: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-        for LineOutcome { number, outcome, .. } in outcomes {
+        for LineOutcome {
+            number, outcome, ..
+        } in outcomes
+        {
             if let Outcome::Rejected(reason) | Outcome::BadLine(reason) = outcome {
                 rejected.entry(kind(reason)).or_insert((0, *number)).0 += 1;
             }
         }
-        let count = |wanted: &str| outcomes.iter().filter(|line| line.outcome.word() == wanted).count();
-        let mut latencies: Vec<Duration> =
-            outcomes.iter().filter(|line| line.outcome == Outcome::Done).map(|line| line.took).collect();
+        let count = |wanted: &str| {
+            outcomes
+                .iter()
+                .filter(|line| line.outcome.word() == wanted)
+                .count()
+        };
+        let mut latencies: Vec<Duration> = outcomes
+            .iter()
+            .filter(|line| line.outcome == Outcome::Done)
+            .map(|line| line.took)
+            .collect();
         latencies.sort_unstable();
         Self {
             lines: lines.len(),
@@ -53,7 +70,11 @@ impl Report {
             unknown: count("unknown"),
             accounted: outcomes.len(),
             calls_cut: driven.stats[driven.killed].calls_cut,
-            calls_repeated: driven.stats.iter().map(|instance| instance.calls_repeated).sum(),
+            calls_repeated: driven
+                .stats
+                .iter()
+                .map(|instance| instance.calls_repeated)
+                .sum(),
             latencies,
             driving: driven.took,
             away: driven.away,
@@ -87,12 +108,19 @@ impl Report {
 
     pub(super) fn verdict(&self) -> Verdict {
         let holds = self.conditions().iter().all(|(holds, _)| *holds);
-        if holds { Verdict::Passed } else { Verdict::Failed }
+        if holds {
+            Verdict::Passed
+        } else {
+            Verdict::Failed
+        }
     }
 
     fn percentile(&self, percent: usize) -> f64 {
-        let index = (self.latencies.len() * percent / 100).min(self.latencies.len().saturating_sub(1));
-        self.latencies.get(index).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
+        let index =
+            (self.latencies.len() * percent / 100).min(self.latencies.len().saturating_sub(1));
+        self.latencies
+            .get(index)
+            .map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
     }
 }
 
@@ -100,10 +128,17 @@ impl Report {
 fn kind(reason: &str) -> String {
     let general = |word: &str| {
         let digits = word.trim_end_matches([',', '.']).trim_start_matches('A');
-        !digits.is_empty() && digits.len() > 2 && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+        !digits.is_empty()
+            && digits.len() > 2
+            && digits
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'-')
     };
     let reason = reason.split(", in line").next().unwrap_or_default();
-    let words: Vec<&str> = reason.split(' ').map(|word| if general(word) { "\u{2026}" } else { word }).collect();
+    let words: Vec<&str> = reason
+        .split(' ')
+        .map(|word| if general(word) { "\u{2026}" } else { word })
+        .collect();
     words.join(" ")
 }
 
@@ -112,7 +147,11 @@ impl fmt::Display for Report {
         let rejected: usize = self.rejected.values().map(|(count, _)| count).sum();
         let per_second = self.done as f64 / self.driving.as_secs_f64().max(0.001);
         writeln!(f)?;
-        writeln!(f, "transfers done  {} of {} lines, {per_second:.0}/s", self.done, self.lines)?;
+        writeln!(
+            f,
+            "transfers done  {} of {} lines, {per_second:.0}/s",
+            self.done, self.lines
+        )?;
         writeln!(f, "rejected        {rejected}")?;
         for (reason, (count, line)) in &self.rejected {
             writeln!(f, "  {count:>5}  {reason} (first in line {line})")?;
@@ -143,7 +182,11 @@ impl fmt::Display for Report {
             writeln!(f, "         {difference}")?;
         }
         if self.differences.len() > DIFFERENCES_SHOWN {
-            writeln!(f, "         and {} more", self.differences.len() - DIFFERENCES_SHOWN)?;
+            writeln!(
+                f,
+                "         and {} more",
+                self.differences.len() - DIFFERENCES_SHOWN
+            )?;
         }
         let verdict = match self.verdict() {
             Verdict::Passed => "No money was lost.",
