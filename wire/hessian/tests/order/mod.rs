@@ -72,7 +72,7 @@ impl Order {
             paid: true,
             gift: false,
             deliver_by: Date(1_585_526_400_000),
-            amount: BigDecimal::new("12345678.90").unwrap(),
+            amount: BigDecimal::new("12345678.90").expect("a decimal"),
             skus: [
                 "SKU-100-RED-XL",
                 "SKU-204-BLUE-M",
