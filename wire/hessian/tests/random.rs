@@ -98,7 +98,7 @@ fn bodies_of_several_values_survive() {
 fn damaged_bodies_never_panic() {
     for seed in seeds(20_000) {
         let mut random = Random::new(seed);
-        let value = generate(random.next());
+        let value = generate(random.number());
         for (dialect, fuzz) in [
             (Dialect::Draft, fuzz_draft as fn(&[u8])),
             (Dialect::Final, fuzz_final),
@@ -120,7 +120,7 @@ fn noise_never_panics() {
     for seed in seeds(20_000) {
         let mut random = Random::new(seed);
         let length = random.below(200);
-        let bytes: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
+        let bytes: Vec<u8> = (0..length).map(|_| random.number() as u8).collect();
         fuzz_draft(&bytes);
         fuzz_final(&bytes);
     }

@@ -38,7 +38,7 @@ pub struct Decoder<'de> {
     replays: u32,
     classes: SmallVec<[ClassSlot<'de>; 8]>,
     /// Field names of the classes read, one after the other.
-    fields: Vec<&'de [u8]>,
+    fields: SmallVec<[&'de [u8]; 32]>,
     types: SmallVec<[&'de [u8]; 8]>,
     containers: SmallVec<[ContainerSlot; 16]>,
     shared: SharedTable,
@@ -76,7 +76,7 @@ impl<'de> Decoder<'de> {
             elements_left: limits.elements_max,
             replays: 0,
             classes: SmallVec::new(),
-            fields: Vec::new(),
+            fields: SmallVec::new(),
             types: SmallVec::new(),
             containers: SmallVec::new(),
             shared: SharedTable::default(),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::Decoder;
 use super::reference::Open;
+use super::text::is_ascii;
 use crate::class::Typed;
 use crate::dialect::{Dialect, draft, last, tag};
 use crate::error::{Error, Result};
@@ -278,8 +279,21 @@ impl<'de> Decoder<'de> {
     }
 
     /// A name written as a string of one chunk.
+    #[inline]
     fn name_string(&mut self) -> Result<&'de [u8]> {
         let byte = self.byte()?;
+        if byte <= 0x1f
+            && let Some(left) = self.input.get(self.position..)
+            && let Some(name) = left.get(..usize::from(byte))
+            && is_ascii(name)
+        {
+            self.position += name.len();
+            return Ok(name);
+        }
+        self.long_name(byte)
+    }
+
+    fn long_name(&mut self, byte: u8) -> Result<&'de [u8]> {
         match self.string_head(byte)? {
             Some((units, false)) => self.name(units),
             Some((_, true)) => Err(Error::Name {

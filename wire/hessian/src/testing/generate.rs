@@ -13,7 +13,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,7 +23,7 @@ impl Random {
 
     /// A number below `bound`.
     pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+        (self.number() % bound as u64) as usize
     }
 }
 
@@ -132,18 +132,18 @@ impl Generator {
             0x7fff_ffff,
         ];
         match self.random.below(4) {
-            0 => self.random.next().cast_signed(),
-            1 => i64::from((self.random.next() as i32) >> self.random.below(32)),
+            0 => self.random.number().cast_signed(),
+            1 => i64::from((self.random.number() as i32) >> self.random.below(32)),
             _ => EDGES[self.random.below(EDGES.len())] + self.random.below(3) as i64 - 1,
         }
     }
 
     fn double(&mut self) -> f64 {
         match self.random.below(7) {
-            0 => f64::from_bits(self.random.next()),
+            0 => f64::from_bits(self.random.number()),
             1 => self.edge() as f64,
             2 => self.edge() as f64 / 1000.0,
-            3 => f64::from(f32::from_bits(self.random.next() as u32)),
+            3 => f64::from(f32::from_bits(self.random.number() as u32)),
             4 => self.random.below(300) as f64 - 150.0,
             5 => 0.001 * (self.edge() as i32) as f64,
             _ => [
@@ -201,7 +201,7 @@ impl Generator {
 
     fn bytes(&mut self) -> NodeId {
         let length = self.length();
-        let bytes: Vec<u8> = (0..length).map(|_| self.random.next() as u8).collect();
+        let bytes: Vec<u8> = (0..length).map(|_| self.random.number() as u8).collect();
         self.b.bytes(bytes)
     }
 

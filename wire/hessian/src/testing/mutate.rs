@@ -6,14 +6,14 @@ use super::Random;
 pub fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
     for _ in 0..=random.below(4) {
         if bytes.is_empty() {
-            bytes.push(random.next() as u8);
+            bytes.push(random.number() as u8);
             continue;
         }
         let at = random.below(bytes.len());
         let end = (at + 1 + random.below(8)).min(bytes.len());
         match random.below(8) {
             0 => bytes[at] ^= 1 << random.below(8),
-            1 => bytes[at] = random.next() as u8,
+            1 => bytes[at] = random.number() as u8,
             2 => bytes[at] = TAGS[random.below(TAGS.len())],
             3 => bytes.truncate(at),
             4 => drop(bytes.drain(at..end)),

@@ -187,7 +187,7 @@ impl<'a> Builder<'a> {
 
     fn type_name(&mut self, class: Option<&str>) -> u32 {
         match class {
-            Some(name) if !name.is_empty() => self.arena.name(Cow::Owned(name.into())),
+            Some(name) if !name.is_empty() => self.arena.name(owned(name)),
             _ => NO_NAME,
         }
     }
@@ -201,13 +201,10 @@ impl<'a> Builder<'a> {
     }
 
     fn class<'n>(&mut self, name: &str, fields: impl Iterator<Item = &'n str>) -> u32 {
-        self.add_class(
-            Cow::Owned(name.into()),
-            fields.map(|field| Cow::Owned(field.into())).collect(),
-        )
+        self.add_class(owned(name), fields.map(owned).collect())
     }
 
-    fn add_class(&mut self, name: Cow<'a, str>, fields: Vec<Cow<'a, str>>) -> u32 {
+    fn add_class(&mut self, name: Cow<'a, [u8]>, fields: Vec<Cow<'a, [u8]>>) -> u32 {
         let arena = &mut self.arena;
         let same = |class: &u32| {
             arena.names[arena.classes[*class as usize].name as usize] == name
@@ -216,6 +213,10 @@ impl<'a> Builder<'a> {
         let known = (0..arena.classes.len() as u32).find(same);
         known.unwrap_or_else(|| arena.class(name, fields))
     }
+}
+
+fn owned(name: &str) -> Cow<'static, [u8]> {
+    Cow::Owned(name.as_bytes().to_vec())
 }
 
 impl<'a> Value<'a> {

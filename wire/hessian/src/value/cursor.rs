@@ -1,6 +1,6 @@
 //! Looking into a value.
 
-use super::{Arena, NO_NAME, Node, Value};
+use super::{Arena, NO_NAME, Node, Value, text};
 
 /// A place in a value. Cycles make the walk endless: whoever recurses bounds it.
 #[derive(Clone, Copy)]
@@ -64,7 +64,7 @@ impl<'v> ValueRef<'v> {
             Node::Object { class, .. } => self.arena.classes[class as usize].name,
             _ => NO_NAME,
         };
-        (name != NO_NAME).then(|| &*self.arena.names[name as usize])
+        (name != NO_NAME).then(|| self.arena.text(name))
     }
 
     /// Items of a list, entries of a map, fields of an object; zero for anything else.
@@ -116,7 +116,7 @@ impl<'v> ValueRef<'v> {
         names
             .iter()
             .zip(values)
-            .map(move |(name, &id)| (&**name, self.go(id)))
+            .map(move |(name, &id)| (text(name), self.go(id)))
     }
 
     /// Field of an object, or entry of a map with this string as its key.

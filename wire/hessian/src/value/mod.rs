@@ -38,8 +38,8 @@ pub(crate) struct Arena<'a> {
     /// Node indices: items of lists, keys and values of maps in turn, fields of objects.
     children: Vec<u32>,
     classes: Vec<ClassInfo>,
-    /// Names of classes, fields and types.
-    names: Vec<Cow<'a, str>>,
+    /// Names of classes, fields and types, as bytes until somebody asks: most are only handed on.
+    names: Vec<Cow<'a, [u8]>>,
 }
 
 #[derive(Clone)]
@@ -117,13 +117,17 @@ impl<'a> Arena<'a> {
         &self.children[children.start as usize..children.end as usize]
     }
 
-    fn fields(&self, class: u32) -> &[Cow<'a, str>] {
+    fn fields(&self, class: u32) -> &[Cow<'a, [u8]>] {
         let class = self.classes[class as usize];
         &self.names[class.first_field as usize..][..class.field_count as usize]
     }
 
+    fn text(&self, name: u32) -> &str {
+        text(&self.names[name as usize])
+    }
+
     /// Index of a type name, added if it is new.
-    fn name(&mut self, name: Cow<'a, str>) -> u32 {
+    fn name(&mut self, name: Cow<'a, [u8]>) -> u32 {
         // The names of a value are few; most lists and maps have none at all.
         let known = self.names.iter().position(|known| *known == name);
         known.unwrap_or_else(|| {
@@ -132,7 +136,11 @@ impl<'a> Arena<'a> {
         }) as u32
     }
 
-    fn class(&mut self, name: Cow<'a, str>, fields: impl IntoIterator<Item = Cow<'a, str>>) -> u32 {
+    fn class(
+        &mut self,
+        name: Cow<'a, [u8]>,
+        fields: impl IntoIterator<Item = Cow<'a, [u8]>>,
+    ) -> u32 {
         let first = self.names.len() as u32;
         self.names.push(name);
         self.names.extend(fields);
@@ -146,9 +154,6 @@ impl<'a> Arena<'a> {
     }
 
     fn into_owned(self) -> Arena<'static> {
-        fn text(text: Cow<'_, str>) -> Cow<'static, str> {
-            Cow::Owned(text.into_owned())
-        }
         let own = |node| match node {
             Node::Null => Node::Null,
             Node::Bool(value) => Node::Bool(value),
@@ -156,7 +161,7 @@ impl<'a> Arena<'a> {
             Node::Long(value) => Node::Long(value),
             Node::Double(value) => Node::Double(value),
             Node::Date(value) => Node::Date(value),
-            Node::Str(value) => Node::Str(text(value)),
+            Node::Str(value) => Node::Str(Cow::Owned(value.into_owned())),
             Node::Utf16(value) => Node::Utf16(value),
             Node::Bytes(value) => Node::Bytes(Cow::Owned(value.into_owned())),
             Node::List { class, children } => Node::List { class, children },
@@ -168,9 +173,18 @@ impl<'a> Arena<'a> {
             nodes: self.nodes.into_iter().map(own).collect(),
             children: self.children,
             classes: self.classes,
-            names: self.names.into_iter().map(text).collect(),
+            names: self
+                .names
+                .into_iter()
+                .map(|name| Cow::Owned(name.into_owned()))
+                .collect(),
         }
     }
+}
+
+/// A name as text. Only UTF-8 gets into an arena: builders take text, readers check.
+fn text(name: &[u8]) -> &str {
+    std::str::from_utf8(name).unwrap_or_default()
 }
 
 impl Clone for Arena<'_> {

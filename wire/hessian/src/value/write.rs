@@ -1,6 +1,6 @@
 //! Writing a value: shared nodes once, references afterwards.
 
-use super::{Arena, NO_NAME, Node, Value};
+use super::{Arena, NO_NAME, Node, Value, text};
 use crate::encode::{Encode, Encoder};
 
 /// What a writer has written of an arena.
@@ -70,7 +70,7 @@ impl Written {
 
     /// Writes a node up to its children.
     fn write(&mut self, arena: &Arena<'_>, id: u32, e: &mut Encoder<'_>) -> Option<Open> {
-        let name = |class: u32| (class != NO_NAME).then(|| &*arena.names[class as usize]);
+        let name = |class: u32| (class != NO_NAME).then(|| arena.text(class));
         let number = self.numbers[id as usize];
         if number != NOT_WRITTEN {
             e.reference(number);
@@ -91,8 +91,8 @@ impl Written {
                 self.numbers[id as usize] = e.next_reference();
                 let index = &mut self.classes[*class as usize];
                 if *index == NOT_WRITTEN {
-                    let class_name = &arena.names[arena.classes[*class as usize].name as usize];
-                    let fields = arena.fields(*class).iter().map(|field| &**field);
+                    let class_name = arena.text(arena.classes[*class as usize].name);
+                    let fields = arena.fields(*class).iter().map(|field| text(field));
                     *index = e.define(class_name, fields) as u32;
                 }
                 e.object_tag(*index as usize);
