@@ -213,9 +213,20 @@ impl<'de> Decoder<'de> {
         self.dialect.unwrap_or(Dialect::Draft)
     }
 
+    /// Takes what a `T` costs beyond an element from the budget: a byte of input may become a large struct.
+    #[inline]
+    pub(crate) fn charge_size<T>(&mut self) -> Result<()> {
+        let extra = const { size_of::<T>() / 32 };
+        if extra > 0 {
+            self.charge(extra)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Takes `count` from the element budget.
     #[inline]
-    fn charge(&mut self, count: usize) -> Result<()> {
+    pub(crate) fn charge(&mut self, count: usize) -> Result<()> {
         match u32::try_from(count)
             .ok()
             .and_then(|count| self.elements_left.checked_sub(count))

@@ -16,11 +16,7 @@ impl<'de> Decoder<'de> {
         }
         match byte {
             0x00..=0x1f => return self.run(usize::from(byte)).map(drop),
-            0x60..=0x6f | tag::MAP | tag::LIST => {
-                if self.skip_open(byte)? {
-                    return Ok(());
-                }
-            }
+            0x60..=0x6f | tag::MAP | tag::LIST if self.skip_open(byte)? => return Ok(()),
             _ => {}
         }
         if self.number_after(byte)?.is_some() || self.date_after(byte)?.is_some() {

@@ -25,9 +25,16 @@ use crate::java_type::JavaType;
 /// however deep it is. Values read together ([`Decoder::values`](crate::Decoder::values)) share an arena. Strings and
 /// bytes are lent from the input where they were one chunk of plain UTF-8.
 #[derive(Clone)]
-pub struct Value<'a> {
-    arena: Arc<Arena<'a>>,
-    root: u32,
+pub struct Value<'a>(Repr<'a>);
+
+#[derive(Clone)]
+enum Repr<'a> {
+    /// Without children there is no need of an arena: a list of a million numbers read as `Vec<Value>` has none.
+    Leaf(Node<'a>),
+    Tree {
+        arena: Arc<Arena<'a>>,
+        root: u32,
+    },
 }
 
 /// Nodes and what they point to.
@@ -70,6 +77,32 @@ pub(crate) enum Node<'a> {
     },
 }
 
+impl Node<'_> {
+    fn is_leaf(&self) -> bool {
+        !matches!(
+            self,
+            Node::List { .. } | Node::Map { .. } | Node::Object { .. }
+        )
+    }
+
+    fn into_owned(self) -> Node<'static> {
+        match self {
+            Node::Null => Node::Null,
+            Node::Bool(value) => Node::Bool(value),
+            Node::Int(value) => Node::Int(value),
+            Node::Long(value) => Node::Long(value),
+            Node::Double(value) => Node::Double(value),
+            Node::Date(value) => Node::Date(value),
+            Node::Str(value) => Node::Str(Cow::Owned(value.into_owned())),
+            Node::Utf16(value) => Node::Utf16(value),
+            Node::Bytes(value) => Node::Bytes(Cow::Owned(value.into_owned())),
+            Node::List { class, children } => Node::List { class, children },
+            Node::Map { class, children } => Node::Map { class, children },
+            Node::Object { class, children } => Node::Object { class, children },
+        }
+    }
+}
+
 /// A range of `Arena::children`.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Children {
@@ -86,6 +119,9 @@ struct ClassInfo {
 }
 
 const NO_NAME: u32 = u32::MAX;
+
+/// Names and classes that are searched for one that is there already.
+const SEARCHED_MAX: usize = 256;
 
 impl<'a> Arena<'a> {
     fn new() -> Self {
@@ -128,8 +164,12 @@ impl<'a> Arena<'a> {
 
     /// Index of a type name, added if it is new.
     fn name(&mut self, name: Cow<'a, [u8]>) -> u32 {
-        // The names of a value are few; most lists and maps have none at all.
-        let known = self.names.iter().position(|known| *known == name);
+        // The names of a value are few; the search stops where only an attacker gets to.
+        let known = self
+            .names
+            .iter()
+            .take(SEARCHED_MAX)
+            .position(|known| *known == name);
         known.unwrap_or_else(|| {
             self.names.push(name);
             self.names.len() - 1
@@ -154,23 +194,9 @@ impl<'a> Arena<'a> {
     }
 
     fn into_owned(self) -> Arena<'static> {
-        let own = |node| match node {
-            Node::Null => Node::Null,
-            Node::Bool(value) => Node::Bool(value),
-            Node::Int(value) => Node::Int(value),
-            Node::Long(value) => Node::Long(value),
-            Node::Double(value) => Node::Double(value),
-            Node::Date(value) => Node::Date(value),
-            Node::Str(value) => Node::Str(Cow::Owned(value.into_owned())),
-            Node::Utf16(value) => Node::Utf16(value),
-            Node::Bytes(value) => Node::Bytes(Cow::Owned(value.into_owned())),
-            Node::List { class, children } => Node::List { class, children },
-            Node::Map { class, children } => Node::Map { class, children },
-            Node::Object { class, children } => Node::Object { class, children },
-        };
         Arena {
             id: self.id,
-            nodes: self.nodes.into_iter().map(own).collect(),
+            nodes: self.nodes.into_iter().map(Node::into_owned).collect(),
             children: self.children,
             classes: self.classes,
             names: self
@@ -200,13 +226,43 @@ impl Clone for Arena<'_> {
     }
 }
 
+/// The arena of values that need none.
+static EMPTY: Arena<'static> = Arena {
+    id: u64::MAX,
+    nodes: Vec::new(),
+    children: Vec::new(),
+    classes: Vec::new(),
+    names: Vec::new(),
+};
+
 impl<'a> Value<'a> {
+    fn leaf(node: Node<'a>) -> Self {
+        Value(Repr::Leaf(node))
+    }
+
+    /// The value with node `root` of an arena at its top.
+    fn tree(arena: &Arc<Arena<'a>>, root: u32) -> Self {
+        let node = &arena.nodes[root as usize];
+        if node.is_leaf() {
+            return Value::leaf(node.clone());
+        }
+        Value(Repr::Tree {
+            arena: arena.clone(),
+            root,
+        })
+    }
+
     /// The value without borrows from the input.
     pub fn into_owned(self) -> Value<'static> {
-        let arena = Arc::try_unwrap(self.arena).unwrap_or_else(|shared| (*shared).clone());
-        Value {
-            arena: Arc::new(arena.into_owned()),
-            root: self.root,
+        match self.0 {
+            Repr::Leaf(node) => Value::leaf(node.into_owned()),
+            Repr::Tree { arena, root } => {
+                let arena = Arc::try_unwrap(arena).unwrap_or_else(|shared| (*shared).clone());
+                Value(Repr::Tree {
+                    arena: Arc::new(arena.into_owned()),
+                    root,
+                })
+            }
         }
     }
 }

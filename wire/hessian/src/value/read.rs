@@ -9,6 +9,9 @@ use crate::decode::{Decode, Decoder, Number, Text, name_text};
 use crate::dialect::tag;
 use crate::error::{Error, Result};
 
+/// Elements an arena costs: the smallest container takes a byte of the input and some hundreds of memory.
+const ARENA_COST: usize = 16;
+
 /// An arena that is being filled.
 struct Collector<'a> {
     arena: Arena<'a>,
@@ -27,12 +30,20 @@ struct Collector<'a> {
 impl<'de> Decoder<'de> {
     /// Reads one value of any kind.
     pub fn value(&mut self) -> Result<Value<'de>> {
+        self.definitions()?;
+        let start = self.position();
+        let byte = self.next_byte()?;
+        if let Some(text) = self.short_text(byte)? {
+            return Ok(Value::leaf(Node::Str(Cow::Borrowed(text))));
+        }
+        if let Some(leaf) = leaf(self, byte)? {
+            return Ok(Value::leaf(leaf));
+        }
+        self.rewind(start);
+        self.charge(ARENA_COST)?;
         let mut collector = Collector::new(self);
         let root = collector.read(self)?;
-        Ok(Value {
-            arena: Arc::new(collector.arena),
-            root,
-        })
+        Ok(Value::tree(&Arc::new(collector.arena), root))
     }
 
     /// Reads `count` values into one arena: references that cross from one to another stay references, for reading as
@@ -46,10 +57,7 @@ impl<'de> Decoder<'de> {
         let arena = Arc::new(collector.arena);
         Ok(roots
             .into_iter()
-            .map(|root| Value {
-                arena: arena.clone(),
-                root,
-            })
+            .map(|root| Value::tree(&arena, root))
             .collect())
     }
 }
@@ -68,8 +76,8 @@ impl<'de, 'a> Decode<'de> for Value<'a> {
 impl<'a> Collector<'a> {
     fn new(d: &Decoder<'a>) -> Self {
         let mut arena = Arena::new();
-        // A guess at the usual request, far below what the bytes left could become.
-        let guess = (d.left() / 8).min(64);
+        // A guess at the usual object; small ones would grow to this anyway.
+        let guess = (d.left() / 16).min(32);
         arena.nodes.reserve(guess);
         arena.children.reserve(guess);
         Collector {

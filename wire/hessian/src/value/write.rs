@@ -1,11 +1,10 @@
 //! Writing a value: shared nodes once, references afterwards.
 
-use super::{Arena, NO_NAME, Node, Value, text};
+use super::{Arena, NO_NAME, Node, Repr, Value, text};
 use crate::encode::{Encode, Encoder};
 
 /// What a writer has written of an arena.
 pub(crate) struct Written {
-    arena: u64,
     /// Container number of each node.
     numbers: Vec<u32>,
     /// Class number of each class.
@@ -24,48 +23,50 @@ struct Open {
 
 impl Encode for Value<'_> {
     fn encode(&self, e: &mut Encoder<'_>) {
-        let mut written = e
-            .take_written(self.arena.id)
-            .unwrap_or_else(|| Written::new(&self.arena));
-        let mut open: Vec<Open> = Vec::new();
-        let mut id = self.root;
-        loop {
-            if let Some(container) = written.write(&self.arena, id, e) {
-                open.push(container);
-            }
-            // The next child of the innermost container that has one left.
-            id = loop {
-                match open.last_mut() {
-                    Some(top) if top.next < top.end => {
-                        top.next += 1;
-                        break self.arena.children[top.next as usize - 1];
-                    }
-                    Some(top) => {
-                        match self.arena.nodes[top.node as usize] {
-                            Node::List { .. } => e.list_end(),
-                            Node::Map { .. } => e.map_end(),
-                            _ => {}
-                        }
-                        open.pop();
-                    }
-                    None => return e.put_written(written),
-                }
-            };
+        match &self.0 {
+            Repr::Leaf(leaf) => write_leaf(leaf, e),
+            Repr::Tree { arena, root } => write_tree(arena, *root, e),
         }
+    }
+}
+
+fn write_tree(arena: &Arena<'_>, root: u32, e: &mut Encoder<'_>) {
+    let mut written = e
+        .take_written(arena.id)
+        .unwrap_or_else(|| Written::new(arena));
+    let mut open: Vec<Open> = Vec::new();
+    let mut id = root;
+    loop {
+        if let Some(container) = written.write(arena, id, e) {
+            open.push(container);
+        }
+        // The next child of the innermost container that has one left.
+        id = loop {
+            match open.last_mut() {
+                Some(top) if top.next < top.end => {
+                    top.next += 1;
+                    break arena.children[top.next as usize - 1];
+                }
+                Some(top) => {
+                    match arena.nodes[top.node as usize] {
+                        Node::List { .. } => e.list_end(),
+                        Node::Map { .. } => e.map_end(),
+                        _ => {}
+                    }
+                    open.pop();
+                }
+                None => return e.put_written(arena.id, written),
+            }
+        };
     }
 }
 
 impl Written {
     fn new(arena: &Arena<'_>) -> Self {
         Written {
-            arena: arena.id,
             numbers: vec![NOT_WRITTEN; arena.nodes.len()],
             classes: vec![NOT_WRITTEN; arena.classes.len()],
         }
-    }
-
-    pub(crate) fn is_of(&self, arena: u64) -> bool {
-        self.arena == arena
     }
 
     /// Writes a node up to its children.
