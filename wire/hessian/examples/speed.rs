@@ -2,14 +2,17 @@
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
 
+#[path = "../tests/bolt/mod.rs"]
+mod bolt;
 #[path = "../tests/order/mod.rs"]
 mod order;
 
 use std::hint::black_box;
 use std::time::Instant;
 
+use bolt::{SofaRequest, bolt_content};
 use diwan_hessian::{Decode, Decoder, Dialect, Encode, Encoder, Limits};
-use order::{Order, SofaRequest, bolt_content};
+use order::Order;
 
 const ROUNDS: usize = 15;
 const TIMES: usize = 50_000;

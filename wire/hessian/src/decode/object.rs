@@ -104,6 +104,33 @@ impl<'de> Decoder<'de> {
         Err(self.other_class(head, typed.class.name))
     }
 
+    /// [`object_of`](Self::object_of) for a class that has a name of its own in each dialect.
+    pub(crate) fn object_of_any(
+        &mut self,
+        draft: &'static Typed,
+        last: &'static Typed,
+    ) -> Result<Option<(ObjectHead, bool)>> {
+        let typed = if self.dialect == Some(Dialect::Final) {
+            last
+        } else {
+            draft
+        };
+        let Some(head) = self.object(Some(typed))? else {
+            return Ok(None);
+        };
+        let slot = &self.classes[head.class as usize];
+        if let Some(known) = slot.known
+            && (std::ptr::eq(known, draft) || std::ptr::eq(known, last))
+        {
+            return Ok(Some((head, true)));
+        }
+        let expected = [draft, last].map(|typed| typed.class.name.as_bytes());
+        if expected.contains(&slot.name) {
+            return Ok(Some((head, false)));
+        }
+        Err(self.other_class(head, draft.class.name))
+    }
+
     /// The object that comes is none of the expected classes.
     #[doc(hidden)]
     #[cold]
