@@ -538,7 +538,7 @@ fn business_exceptions() {
         // The same bytes as an exception of any class.
         let any: Throwable = read(dialect, &bytes).expect("a throwable");
         assert_eq!(any.to_string(), "com.x.OrderException: no stock");
-        assert_eq!(any.stack, [frame.clone()]);
+        assert_eq!(any.stack, std::slice::from_ref(&frame));
         assert_eq!(any.cause.as_deref(), exception.cause.as_deref());
         assert_eq!(any.fields[0], ("code".to_string(), Value::int(4)));
         assert_eq!(write(dialect, &any), bytes);
