@@ -16,6 +16,8 @@ mod value;
 
 #[doc(hidden)]
 pub mod derive_support;
+#[doc(hidden)]
+pub mod testing;
 
 pub use class::Class;
 pub use decode::{Decode, Decoder, DenyList, ListHead, MapHead, ObjectHead};

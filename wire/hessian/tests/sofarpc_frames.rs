@@ -1,9 +1,11 @@
 //! Requests that the Java client of SOFARPC 5.14.3 (hessian 3.5.5) sent, captured as whole Bolt frames in `golden/`.
 
+mod bolt;
 mod order;
 
+use bolt::{SofaRequest, bolt_content};
 use diwan_hessian::{Decode, Decoder, Dialect, Encode, Encoder, Value};
-use order::{Order, SofaRequest, bolt_content};
+use order::Order;
 
 const ORDER: &[u8] = include_bytes!("golden/bolt-order.bin");
 const ECHO_100: &[u8] = include_bytes!("golden/bolt-echo100.bin");

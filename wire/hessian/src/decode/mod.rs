@@ -38,7 +38,7 @@ pub struct Decoder<'de> {
     replays: u32,
     classes: SmallVec<[ClassSlot<'de>; 8]>,
     /// Field names of the classes read, one after the other.
-    fields: Vec<&'de [u8]>,
+    fields: SmallVec<[&'de [u8]; 32]>,
     types: SmallVec<[&'de [u8]; 8]>,
     containers: SmallVec<[ContainerSlot; 16]>,
     shared: SharedTable,
@@ -76,7 +76,7 @@ impl<'de> Decoder<'de> {
             elements_left: limits.elements_max,
             replays: 0,
             classes: SmallVec::new(),
-            fields: Vec::new(),
+            fields: SmallVec::new(),
             types: SmallVec::new(),
             containers: SmallVec::new(),
             shared: SharedTable::default(),
@@ -213,9 +213,20 @@ impl<'de> Decoder<'de> {
         self.dialect.unwrap_or(Dialect::Draft)
     }
 
+    /// Takes what a `T` costs beyond an element from the budget: a byte of input may become a large struct.
+    #[inline]
+    pub(crate) fn charge_size<T>(&mut self) -> Result<()> {
+        let extra = const { size_of::<T>() / 32 };
+        if extra > 0 {
+            self.charge(extra)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Takes `count` from the element budget.
     #[inline]
-    fn charge(&mut self, count: usize) -> Result<()> {
+    pub(crate) fn charge(&mut self, count: usize) -> Result<()> {
         match u32::try_from(count)
             .ok()
             .and_then(|count| self.elements_left.checked_sub(count))

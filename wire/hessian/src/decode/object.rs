@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::Decoder;
 use super::reference::Open;
+use super::text::is_ascii;
 use crate::class::Typed;
 use crate::dialect::{Dialect, draft, last, tag};
 use crate::error::{Error, Result};
@@ -101,6 +102,33 @@ impl<'de> Decoder<'de> {
             return Ok(Some((head, false)));
         }
         Err(self.other_class(head, typed.class.name))
+    }
+
+    /// [`object_of`](Self::object_of) for a class that has a name of its own in each dialect.
+    pub(crate) fn object_of_any(
+        &mut self,
+        draft: &'static Typed,
+        last: &'static Typed,
+    ) -> Result<Option<(ObjectHead, bool)>> {
+        let typed = if self.dialect == Some(Dialect::Final) {
+            last
+        } else {
+            draft
+        };
+        let Some(head) = self.object(Some(typed))? else {
+            return Ok(None);
+        };
+        let slot = &self.classes[head.class as usize];
+        if let Some(known) = slot.known
+            && (std::ptr::eq(known, draft) || std::ptr::eq(known, last))
+        {
+            return Ok(Some((head, true)));
+        }
+        let expected = [draft, last].map(|typed| typed.class.name.as_bytes());
+        if expected.contains(&slot.name) {
+            return Ok(Some((head, false)));
+        }
+        Err(self.other_class(head, draft.class.name))
     }
 
     /// The object that comes is none of the expected classes.
@@ -278,8 +306,21 @@ impl<'de> Decoder<'de> {
     }
 
     /// A name written as a string of one chunk.
+    #[inline]
     fn name_string(&mut self) -> Result<&'de [u8]> {
         let byte = self.byte()?;
+        if byte <= 0x1f
+            && let Some(left) = self.input.get(self.position..)
+            && let Some(name) = left.get(..usize::from(byte))
+            && is_ascii(name)
+        {
+            self.position += name.len();
+            return Ok(name);
+        }
+        self.long_name(byte)
+    }
+
+    fn long_name(&mut self, byte: u8) -> Result<&'de [u8]> {
         match self.string_head(byte)? {
             Some((units, false)) => self.name(units),
             Some((_, true)) => Err(Error::Name {

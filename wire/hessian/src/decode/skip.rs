@@ -1,14 +1,24 @@
 //! Walking over a value without building it.
 
 use super::Decoder;
+use crate::dialect::tag;
 use crate::error::Result;
 
 impl<'de> Decoder<'de> {
     /// Walks over one value. Its class definitions, type names and containers are noted, so that what follows can
     /// refer to them; back references in it are not followed.
     pub fn skip(&mut self) -> Result<()> {
-        self.definitions()?;
-        let byte = self.byte()?;
+        let mut byte = self.byte()?;
+        if self.is_definition(byte) {
+            self.position -= 1;
+            self.definitions()?;
+            byte = self.byte()?;
+        }
+        match byte {
+            0x00..=0x1f => return self.run(usize::from(byte)).map(drop),
+            0x60..=0x6f | tag::MAP | tag::LIST if self.skip_open(byte)? => return Ok(()),
+            _ => {}
+        }
         if self.number_after(byte)?.is_some() || self.date_after(byte)?.is_some() {
             return Ok(());
         }
@@ -38,32 +48,34 @@ impl<'de> Decoder<'de> {
                 (len, more) = next;
             }
         }
-        self.skip_container(byte)
+        if self.skip_open(byte)? || self.reference_after(byte)?.is_some() {
+            return Ok(());
+        }
+        Err(self.unexpected("a value"))
     }
 
-    fn skip_container(&mut self, byte: u8) -> Result<()> {
+    /// Walks over the container that `byte` starts, if it does.
+    fn skip_open(&mut self, byte: u8) -> Result<bool> {
         if let Some(head) = self.object_after(byte, None)? {
             for _ in 0..self.field_count(head) {
                 self.skip()?;
             }
-            return self.object_end(head);
+            self.object_end(head)?;
+            return Ok(true);
         }
         if let Some(mut head) = self.list_after(byte, None)? {
             while self.list_more(&mut head)? {
                 self.skip()?;
             }
-            return Ok(());
+            return Ok(true);
         }
         if let Some(mut head) = self.map_after(byte, None)? {
             while self.map_more(&mut head)? {
                 self.skip()?;
                 self.skip()?;
             }
-            return Ok(());
+            return Ok(true);
         }
-        match self.reference_after(byte)? {
-            Some(_) => Ok(()),
-            None => Err(self.unexpected("a value")),
-        }
+        Ok(false)
     }
 }

@@ -20,19 +20,39 @@ impl<'de> Decoder<'de> {
     #[inline]
     pub fn str(&mut self) -> Result<Option<Cow<'de, str>>> {
         let byte = self.byte()?;
-        // Nearly every string of a call is this one: up to 31 ASCII characters, lent.
+        match self.short_text(byte)? {
+            Some(text) => Ok(Some(Cow::Borrowed(text))),
+            None => self.str_other(byte),
+        }
+    }
+
+    /// Reads a string of its own; null is empty.
+    #[inline]
+    pub(crate) fn string(&mut self) -> Result<String> {
+        let byte = self.byte()?;
+        match self.short_text(byte)? {
+            Some(text) => Ok(text.to_owned()),
+            None => Ok(self
+                .str_other(byte)?
+                .map(Cow::into_owned)
+                .unwrap_or_default()),
+        }
+    }
+
+    /// Nearly every string of a call: up to 31 ASCII characters, lent. `None` leaves the position where it was.
+    #[inline]
+    pub(crate) fn short_text(&mut self, byte: u8) -> Result<Option<&'de str>> {
         if byte <= 0x1f
-            && let Some(bytes) = self
-                .input
-                .get(self.position..self.position + usize::from(byte))
-            && bytes.is_ascii()
+            && let Some(left) = self.input.get(self.position..)
+            && let Some(bytes) = left.get(..usize::from(byte))
+            && is_ascii(bytes)
             && let Ok(text) = std::str::from_utf8(bytes)
         {
             self.position += bytes.len();
             self.charge_replayed(bytes.len())?;
-            return Ok(Some(Cow::Borrowed(text)));
+            return Ok(Some(text));
         }
-        self.str_other(byte)
+        Ok(None)
     }
 
     fn str_other(&mut self, byte: u8) -> Result<Option<Cow<'de, str>>> {
@@ -98,7 +118,7 @@ impl<'de> Decoder<'de> {
             });
         }
         let mut surrogates = false;
-        let len = if left[..units].is_ascii() {
+        let len = if is_ascii(&left[..units]) {
             units
         } else {
             utf8_len(left, units, start, &mut surrogates)?
@@ -280,6 +300,26 @@ impl<'de> Run<'de> {
             at += len;
         }
         Ok(())
+    }
+}
+
+/// Whether all bytes are ASCII. Short slices, which names and most strings are, take two overlapping loads.
+#[inline]
+pub(super) fn is_ascii(bytes: &[u8]) -> bool {
+    fn ends<const N: usize>(bytes: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
+        Some((bytes.first_chunk()?, bytes.last_chunk()?))
+    }
+    const HIGH: u128 = u128::from_ne_bytes([0x80; 16]);
+    if bytes.len() > 32 {
+        bytes.is_ascii()
+    } else if let Some((first, last)) = ends::<16>(bytes) {
+        (u128::from_ne_bytes(*first) | u128::from_ne_bytes(*last)) & HIGH == 0
+    } else if let Some((first, last)) = ends::<8>(bytes) {
+        (u64::from_ne_bytes(*first) | u64::from_ne_bytes(*last)) & HIGH as u64 == 0
+    } else if let Some((first, last)) = ends::<4>(bytes) {
+        (u32::from_ne_bytes(*first) | u32::from_ne_bytes(*last)) & HIGH as u32 == 0
+    } else {
+        bytes.iter().fold(0, |all, byte| all | byte) < 0x80
     }
 }
 

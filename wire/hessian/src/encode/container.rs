@@ -1,6 +1,6 @@
 //! Lists, maps, class definitions, objects, and the numbers back references use.
 
-use super::{ClassSlot, Encoder, Span};
+use super::{ClassSlot, Encoder, SEARCHED_MAX, Span};
 use crate::class::{Class, Typed};
 use crate::dialect::{draft, last, tag};
 use crate::encode::text::utf16_len;
@@ -194,20 +194,24 @@ impl Encoder<'_> {
             end: self.out.len(),
         };
         let written = &self.out[start..];
-        let same = self
-            .classes
-            .iter()
-            .position(|slot| self.out[slot.definition.start..slot.definition.end] == *written);
-        match same {
-            Some(index) => {
-                self.out.truncate(start);
-                index
+        let same =
+            |slot: &ClassSlot| self.out[slot.definition.start..slot.definition.end] == *written;
+        let known = match self.classes.iter().take(SEARCHED_MAX).position(same) {
+            None if self.classes.len() > SEARCHED_MAX => {
+                self.class_numbers.get(written).map(|&index| index as usize)
             }
-            None => {
-                self.classes.push(ClassSlot { class, definition });
-                self.classes.len() - 1
-            }
+            found => found,
+        };
+        if let Some(index) = known {
+            self.out.truncate(start);
+            return index;
         }
+        let index = self.classes.len();
+        if index >= SEARCHED_MAX {
+            self.class_numbers.insert(written.into(), index as u32);
+        }
+        self.classes.push(ClassSlot { class, definition });
+        index
     }
 
     /// Writes a back reference to container `number` of this body.
@@ -233,7 +237,14 @@ impl Encoder<'_> {
 
     fn type_index(&self, name: &str) -> Option<i32> {
         let same = |span: &Span| self.out[span.start..span.end] == *name.as_bytes();
-        self.types.iter().position(same).map(|index| index as i32)
+        match self.types.iter().take(SEARCHED_MAX).position(same) {
+            Some(index) => Some(index as i32),
+            None if self.types.len() <= SEARCHED_MAX => None,
+            None => self
+                .type_numbers
+                .get(name.as_bytes())
+                .map(|&index| index as i32),
+        }
     }
 
     fn draft_type(&mut self, name: &str) {
@@ -261,6 +272,10 @@ impl Encoder<'_> {
     fn type_name(&mut self, name: &str, units: usize) {
         let start = self.out.len();
         self.cesu8(name, units);
+        if self.types.len() >= SEARCHED_MAX {
+            self.type_numbers
+                .insert(self.out[start..].into(), self.types.len() as u32);
+        }
         self.types.push(Span {
             start,
             end: self.out.len(),

@@ -26,12 +26,15 @@ pub struct Encoder<'a> {
     classes: SmallVec<[ClassSlot; 8]>,
     /// Where in `out` the type names stand that may be referred to.
     types: SmallVec<[Span; 8]>,
+    /// Numbers of class definitions and type names by their bytes, once they are too many to search one by one.
+    class_numbers: BTreeMap<Box<[u8]>, u32>,
+    type_numbers: BTreeMap<Box<[u8]>, u32>,
     /// For each open list whether it ends with an end tag.
     lists: SmallVec<[bool; 16]>,
     /// Numbers of the `Shared` containers written, by address; the handle keeps the address from being used again.
     shared: BTreeMap<usize, (u32, Arc<dyn Any + Send + Sync>)>,
-    /// What was written of the arenas of `Value`s.
-    written: Vec<Written>,
+    /// What was written of the arenas of `Value`s, by arena.
+    written: BTreeMap<u64, Written>,
 }
 
 /// A class definition that was written.
@@ -50,6 +53,9 @@ struct Span {
     end: usize,
 }
 
+/// Classes and types that are searched one by one. What has more was read from somewhere and may be meant to be slow.
+const SEARCHED_MAX: usize = 16;
+
 /// A value that can be written. Writing cannot fail.
 pub trait Encode {
     /// Appends the value.
@@ -66,9 +72,11 @@ impl<'a> Encoder<'a> {
             next_reference: 0,
             classes: SmallVec::new(),
             types: SmallVec::new(),
+            class_numbers: BTreeMap::new(),
+            type_numbers: BTreeMap::new(),
             lists: SmallVec::new(),
             shared: BTreeMap::new(),
-            written: Vec::new(),
+            written: BTreeMap::new(),
         }
     }
 

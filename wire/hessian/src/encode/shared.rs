@@ -32,14 +32,10 @@ impl Encoder<'_> {
 
     /// Takes out what was written of an arena; [`put_written`](Self::put_written) gives it back.
     pub(crate) fn take_written(&mut self, arena: u64) -> Option<Written> {
-        let index = self
-            .written
-            .iter()
-            .position(|written| written.is_of(arena))?;
-        Some(self.written.swap_remove(index))
+        self.written.remove(&arena)
     }
 
-    pub(crate) fn put_written(&mut self, written: Written) {
-        self.written.push(written);
+    pub(crate) fn put_written(&mut self, arena: u64, written: Written) {
+        self.written.insert(arena, written);
     }
 }

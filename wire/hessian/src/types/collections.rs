@@ -33,6 +33,7 @@ fn decode_items<'de, T: Decode<'de>>(
     };
     reserve(head.len_hint().min(RESERVE_MAX));
     while d.list_more(&mut head)? {
+        d.charge_size::<T>()?;
         push(T::decode(d)?);
     }
     Ok(())
@@ -59,6 +60,7 @@ fn decode_entries<'de, K: Decode<'de>, V: Decode<'de>>(
         return Ok(());
     };
     while d.map_more(&mut head)? {
+        d.charge_size::<(K, V)>()?;
         let key = K::decode(d)?;
         insert(key, V::decode(d)?);
     }
@@ -87,6 +89,7 @@ impl<'de, T: Decode<'de>> Decode<'de> for Vec<T> {
         };
         let mut items = Vec::with_capacity(head.len_hint().min(RESERVE_MAX));
         while d.list_more(&mut head)? {
+            d.charge_size::<T>()?;
             items.push(T::decode(d)?);
         }
         Ok(items)

@@ -36,6 +36,7 @@ pointer!(Arc<T>);
 impl<'de, T: Decode<'de>> Decode<'de> for Box<T> {
     #[inline]
     fn decode(d: &mut Decoder<'de>) -> Result<Self> {
+        d.charge_size::<T>()?;
         T::decode(d).map(Box::new)
     }
 

@@ -28,7 +28,7 @@ impl Encode for String {
 impl<'de> Decode<'de> for String {
     #[inline]
     fn decode(d: &mut Decoder<'de>) -> Result<Self> {
-        Ok(d.str()?.map(Cow::into_owned).unwrap_or_default())
+        d.string()
     }
 
     fn absent() -> Option<Self> {

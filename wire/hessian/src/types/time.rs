@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::decimal::{begin_handle, handle};
 use crate::class::{Typed, typed};
-use crate::decode::{Decode, Decoder, ObjectHead};
-use crate::dialect::Dialect;
+use crate::decode::{Decode, Decoder};
 use crate::encode::{Encode, Encoder};
 use crate::error::Result;
 use crate::java_type::JavaType;
@@ -35,30 +35,6 @@ impl JavaType for Date {
     fn java_type() -> Cow<'static, str> {
         Cow::Borrowed("java.util.Date")
     }
-}
-
-/// The handle of a class in the dialect that is written: each line of Hessian keeps them in a package of its own, and
-/// a reader takes both.
-fn handle(dialect: Dialect, draft: &'static Typed, last: &'static Typed) -> &'static Typed {
-    match dialect {
-        Dialect::Draft => draft,
-        Dialect::Final => last,
-    }
-}
-
-fn begin_handle(
-    d: &mut Decoder<'_>,
-    draft: &'static Typed,
-    last: &'static Typed,
-) -> Result<Option<ObjectHead>> {
-    let Some(head) = d.object_begin()? else {
-        return Ok(None);
-    };
-    let class = d.class_name(head);
-    if class != draft.class.name && class != last.class.name {
-        return Err(d.other_class(head, draft.class.name));
-    }
-    Ok(Some(head))
 }
 
 macro_rules! handles {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Arena, Children, NO_NAME, Node, Value, ValueRef};
+use super::{Arena, Children, NO_NAME, Node, Repr, SEARCHED_MAX, Value, ValueRef};
 
 /// Builds one value node by node, for shared references and cycles; the constructors of [`Value`] do for trees.
 ///
@@ -124,10 +124,13 @@ impl<'a> Builder<'a> {
 
     /// Adds a copy of a value, its shared references and cycles as they are.
     pub fn copy(&mut self, value: &Value<'a>) -> NodeId {
-        let source = &*value.arena;
+        let (source, root) = match &value.0 {
+            Repr::Leaf(node) => return self.node(node.clone()),
+            Repr::Tree { arena, root } => (&**arena, *root),
+        };
         // Nodes are added first and their children filled in afterwards, so depth costs no stack.
         let mut copies: BTreeMap<u32, u32> = BTreeMap::new();
-        let mut pending = vec![value.root];
+        let mut pending = vec![root];
         while let Some(id) = pending.pop() {
             if copies.contains_key(&id) {
                 continue;
@@ -170,15 +173,12 @@ impl<'a> Builder<'a> {
             };
             self.arena.nodes[copy as usize] = node;
         }
-        NodeId(copies[&value.root])
+        NodeId(copies[&root])
     }
 
     /// The value with `root` at its top.
     pub fn finish(self, root: NodeId) -> Value<'a> {
-        Value {
-            arena: Arc::new(self.arena),
-            root: root.0,
-        }
+        Value::tree(&Arc::new(self.arena), root.0)
     }
 
     fn node(&mut self, node: Node<'a>) -> NodeId {
@@ -187,7 +187,7 @@ impl<'a> Builder<'a> {
 
     fn type_name(&mut self, class: Option<&str>) -> u32 {
         match class {
-            Some(name) if !name.is_empty() => self.arena.name(Cow::Owned(name.into())),
+            Some(name) if !name.is_empty() => self.arena.name(owned(name)),
             _ => NO_NAME,
         }
     }
@@ -201,33 +201,27 @@ impl<'a> Builder<'a> {
     }
 
     fn class<'n>(&mut self, name: &str, fields: impl Iterator<Item = &'n str>) -> u32 {
-        self.add_class(
-            Cow::Owned(name.into()),
-            fields.map(|field| Cow::Owned(field.into())).collect(),
-        )
+        self.add_class(owned(name), fields.map(owned).collect())
     }
 
-    fn add_class(&mut self, name: Cow<'a, str>, fields: Vec<Cow<'a, str>>) -> u32 {
+    fn add_class(&mut self, name: Cow<'a, [u8]>, fields: Vec<Cow<'a, [u8]>>) -> u32 {
         let arena = &mut self.arena;
         let same = |class: &u32| {
             arena.names[arena.classes[*class as usize].name as usize] == name
                 && *arena.fields(*class) == *fields
         };
-        let known = (0..arena.classes.len() as u32).find(same);
+        let known = (0..arena.classes.len() as u32)
+            .take(SEARCHED_MAX)
+            .find(same);
         known.unwrap_or_else(|| arena.class(name, fields))
     }
 }
 
-impl<'a> Value<'a> {
-    fn leaf(node: Node<'a>) -> Self {
-        let mut arena = Arena::new();
-        let root = arena.push(node);
-        Value {
-            arena: Arc::new(arena),
-            root,
-        }
-    }
+fn owned(name: &str) -> Cow<'static, [u8]> {
+    Cow::Owned(name.as_bytes().to_vec())
+}
 
+impl<'a> Value<'a> {
     /// Null.
     pub fn null() -> Self {
         Self::leaf(Node::Null)
@@ -303,9 +297,12 @@ impl<'a> Value<'a> {
 
     /// The value that `node`, found in this one, is the top of. It shares this value's arena.
     pub fn at(&self, node: ValueRef<'_>) -> Option<Value<'a>> {
-        std::ptr::addr_eq(&raw const *self.arena, node.arena_address()).then(|| Value {
-            arena: self.arena.clone(),
-            root: node.index(),
-        })
+        match &self.0 {
+            Repr::Leaf(leaf) => std::ptr::addr_eq(leaf, node.node()).then(|| self.clone()),
+            Repr::Tree { arena, .. } => {
+                let same = std::ptr::addr_eq(Arc::as_ptr(arena), node.arena_address());
+                same.then(|| Value::tree(arena, node.index()))
+            }
+        }
     }
 }

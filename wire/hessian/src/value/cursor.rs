@@ -1,11 +1,12 @@
 //! Looking into a value.
 
-use super::{Arena, NO_NAME, Node, Value};
+use super::{Arena, EMPTY, NO_NAME, Node, Repr, Value, text};
 
 /// A place in a value. Cycles make the walk endless: whoever recurses bounds it.
 #[derive(Clone, Copy)]
 pub struct ValueRef<'v> {
     arena: &'v Arena<'v>,
+    node: &'v Node<'v>,
     id: u32,
 }
 
@@ -64,7 +65,7 @@ impl<'v> ValueRef<'v> {
             Node::Object { class, .. } => self.arena.classes[class as usize].name,
             _ => NO_NAME,
         };
-        (name != NO_NAME).then(|| &*self.arena.names[name as usize])
+        (name != NO_NAME).then(|| self.arena.text(name))
     }
 
     /// Items of a list, entries of a map, fields of an object; zero for anything else.
@@ -116,7 +117,7 @@ impl<'v> ValueRef<'v> {
         names
             .iter()
             .zip(values)
-            .map(move |(name, &id)| (&**name, self.go(id)))
+            .map(move |(name, &id)| (text(name), self.go(id)))
     }
 
     /// Field of an object, or entry of a map with this string as its key.
@@ -173,11 +174,7 @@ impl<'v> ValueRef<'v> {
 
     /// Whether both are one node of one value: Java's `==`.
     pub fn ptr_eq(self, other: ValueRef<'_>) -> bool {
-        self.id == other.id && std::ptr::addr_eq(&raw const *self.arena, other.arena_address())
-    }
-
-    pub(super) fn new(arena: &'v Arena<'v>, id: u32) -> Self {
-        ValueRef { arena, id }
+        std::ptr::addr_eq(self.node, other.node)
     }
 
     pub(super) fn index(self) -> u32 {
@@ -189,7 +186,7 @@ impl<'v> ValueRef<'v> {
     }
 
     pub(super) fn node(self) -> &'v Node<'v> {
-        &self.arena.nodes[self.id as usize]
+        self.node
     }
 
     /// The nodes below this one.
@@ -205,6 +202,7 @@ impl<'v> ValueRef<'v> {
     pub(super) fn go(self, id: u32) -> Self {
         ValueRef {
             arena: self.arena,
+            node: &self.arena.nodes[id as usize],
             id,
         }
     }
@@ -213,7 +211,18 @@ impl<'v> ValueRef<'v> {
 impl<'a> Value<'a> {
     /// The top of the value.
     pub fn root(&self) -> ValueRef<'_> {
-        ValueRef::new(&self.arena, self.root)
+        match &self.0 {
+            Repr::Leaf(node) => ValueRef {
+                arena: &EMPTY,
+                node,
+                id: 0,
+            },
+            Repr::Tree { arena, root } => ValueRef {
+                arena,
+                node: &arena.nodes[*root as usize],
+                id: *root,
+            },
+        }
     }
 
     /// What the value is.

@@ -25,9 +25,16 @@ use crate::java_type::JavaType;
 /// however deep it is. Values read together ([`Decoder::values`](crate::Decoder::values)) share an arena. Strings and
 /// bytes are lent from the input where they were one chunk of plain UTF-8.
 #[derive(Clone)]
-pub struct Value<'a> {
-    arena: Arc<Arena<'a>>,
-    root: u32,
+pub struct Value<'a>(Repr<'a>);
+
+#[derive(Clone)]
+enum Repr<'a> {
+    /// Without children there is no need of an arena: a list of a million numbers read as `Vec<Value>` has none.
+    Leaf(Node<'a>),
+    Tree {
+        arena: Arc<Arena<'a>>,
+        root: u32,
+    },
 }
 
 /// Nodes and what they point to.
@@ -38,8 +45,8 @@ pub(crate) struct Arena<'a> {
     /// Node indices: items of lists, keys and values of maps in turn, fields of objects.
     children: Vec<u32>,
     classes: Vec<ClassInfo>,
-    /// Names of classes, fields and types.
-    names: Vec<Cow<'a, str>>,
+    /// Names of classes, fields and types, as bytes until somebody asks: most are only handed on.
+    names: Vec<Cow<'a, [u8]>>,
 }
 
 #[derive(Clone)]
@@ -70,6 +77,32 @@ pub(crate) enum Node<'a> {
     },
 }
 
+impl Node<'_> {
+    fn is_leaf(&self) -> bool {
+        !matches!(
+            self,
+            Node::List { .. } | Node::Map { .. } | Node::Object { .. }
+        )
+    }
+
+    fn into_owned(self) -> Node<'static> {
+        match self {
+            Node::Null => Node::Null,
+            Node::Bool(value) => Node::Bool(value),
+            Node::Int(value) => Node::Int(value),
+            Node::Long(value) => Node::Long(value),
+            Node::Double(value) => Node::Double(value),
+            Node::Date(value) => Node::Date(value),
+            Node::Str(value) => Node::Str(Cow::Owned(value.into_owned())),
+            Node::Utf16(value) => Node::Utf16(value),
+            Node::Bytes(value) => Node::Bytes(Cow::Owned(value.into_owned())),
+            Node::List { class, children } => Node::List { class, children },
+            Node::Map { class, children } => Node::Map { class, children },
+            Node::Object { class, children } => Node::Object { class, children },
+        }
+    }
+}
+
 /// A range of `Arena::children`.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Children {
@@ -86,6 +119,9 @@ struct ClassInfo {
 }
 
 const NO_NAME: u32 = u32::MAX;
+
+/// Names and classes that are searched for one that is there already.
+const SEARCHED_MAX: usize = 256;
 
 impl<'a> Arena<'a> {
     fn new() -> Self {
@@ -117,22 +153,34 @@ impl<'a> Arena<'a> {
         &self.children[children.start as usize..children.end as usize]
     }
 
-    fn fields(&self, class: u32) -> &[Cow<'a, str>] {
+    fn fields(&self, class: u32) -> &[Cow<'a, [u8]>] {
         let class = self.classes[class as usize];
         &self.names[class.first_field as usize..][..class.field_count as usize]
     }
 
+    fn text(&self, name: u32) -> &str {
+        text(&self.names[name as usize])
+    }
+
     /// Index of a type name, added if it is new.
-    fn name(&mut self, name: Cow<'a, str>) -> u32 {
-        // The names of a value are few; most lists and maps have none at all.
-        let known = self.names.iter().position(|known| *known == name);
+    fn name(&mut self, name: Cow<'a, [u8]>) -> u32 {
+        // The names of a value are few; the search stops where only an attacker gets to.
+        let known = self
+            .names
+            .iter()
+            .take(SEARCHED_MAX)
+            .position(|known| *known == name);
         known.unwrap_or_else(|| {
             self.names.push(name);
             self.names.len() - 1
         }) as u32
     }
 
-    fn class(&mut self, name: Cow<'a, str>, fields: impl IntoIterator<Item = Cow<'a, str>>) -> u32 {
+    fn class(
+        &mut self,
+        name: Cow<'a, [u8]>,
+        fields: impl IntoIterator<Item = Cow<'a, [u8]>>,
+    ) -> u32 {
         let first = self.names.len() as u32;
         self.names.push(name);
         self.names.extend(fields);
@@ -146,31 +194,23 @@ impl<'a> Arena<'a> {
     }
 
     fn into_owned(self) -> Arena<'static> {
-        fn text(text: Cow<'_, str>) -> Cow<'static, str> {
-            Cow::Owned(text.into_owned())
-        }
-        let own = |node| match node {
-            Node::Null => Node::Null,
-            Node::Bool(value) => Node::Bool(value),
-            Node::Int(value) => Node::Int(value),
-            Node::Long(value) => Node::Long(value),
-            Node::Double(value) => Node::Double(value),
-            Node::Date(value) => Node::Date(value),
-            Node::Str(value) => Node::Str(text(value)),
-            Node::Utf16(value) => Node::Utf16(value),
-            Node::Bytes(value) => Node::Bytes(Cow::Owned(value.into_owned())),
-            Node::List { class, children } => Node::List { class, children },
-            Node::Map { class, children } => Node::Map { class, children },
-            Node::Object { class, children } => Node::Object { class, children },
-        };
         Arena {
             id: self.id,
-            nodes: self.nodes.into_iter().map(own).collect(),
+            nodes: self.nodes.into_iter().map(Node::into_owned).collect(),
             children: self.children,
             classes: self.classes,
-            names: self.names.into_iter().map(text).collect(),
+            names: self
+                .names
+                .into_iter()
+                .map(|name| Cow::Owned(name.into_owned()))
+                .collect(),
         }
     }
+}
+
+/// A name as text. Only UTF-8 gets into an arena: builders take text, readers check.
+fn text(name: &[u8]) -> &str {
+    std::str::from_utf8(name).unwrap_or_default()
 }
 
 impl Clone for Arena<'_> {
@@ -186,13 +226,43 @@ impl Clone for Arena<'_> {
     }
 }
 
+/// The arena of values that need none.
+static EMPTY: Arena<'static> = Arena {
+    id: u64::MAX,
+    nodes: Vec::new(),
+    children: Vec::new(),
+    classes: Vec::new(),
+    names: Vec::new(),
+};
+
 impl<'a> Value<'a> {
+    fn leaf(node: Node<'a>) -> Self {
+        Value(Repr::Leaf(node))
+    }
+
+    /// The value with node `root` of an arena at its top.
+    fn tree(arena: &Arc<Arena<'a>>, root: u32) -> Self {
+        let node = &arena.nodes[root as usize];
+        if node.is_leaf() {
+            return Value::leaf(node.clone());
+        }
+        Value(Repr::Tree {
+            arena: arena.clone(),
+            root,
+        })
+    }
+
     /// The value without borrows from the input.
     pub fn into_owned(self) -> Value<'static> {
-        let arena = Arc::try_unwrap(self.arena).unwrap_or_else(|shared| (*shared).clone());
-        Value {
-            arena: Arc::new(arena.into_owned()),
-            root: self.root,
+        match self.0 {
+            Repr::Leaf(node) => Value::leaf(node.into_owned()),
+            Repr::Tree { arena, root } => {
+                let arena = Arc::try_unwrap(arena).unwrap_or_else(|shared| (*shared).clone());
+                Value(Repr::Tree {
+                    arena: Arc::new(arena.into_owned()),
+                    root,
+                })
+            }
         }
     }
 }

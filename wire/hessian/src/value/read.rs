@@ -1,12 +1,16 @@
 //! Reading a value into an arena.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Arena, Children, NO_NAME, Node, Value};
-use crate::decode::{Decode, Decoder, Text, name_text};
+use crate::decode::{Decode, Decoder, Number, Text, name_text};
 use crate::dialect::tag;
 use crate::error::{Error, Result};
+
+/// Elements an arena costs: the smallest container takes a byte of the input and some hundreds of memory.
+const ARENA_COST: usize = 16;
 
 /// An arena that is being filled.
 struct Collector<'a> {
@@ -26,12 +30,20 @@ struct Collector<'a> {
 impl<'de> Decoder<'de> {
     /// Reads one value of any kind.
     pub fn value(&mut self) -> Result<Value<'de>> {
+        self.definitions()?;
+        let start = self.position();
+        let byte = self.next_byte()?;
+        if let Some(text) = self.short_text(byte)? {
+            return Ok(Value::leaf(Node::Str(Cow::Borrowed(text))));
+        }
+        if let Some(leaf) = leaf(self, byte)? {
+            return Ok(Value::leaf(leaf));
+        }
+        self.rewind(start);
+        self.charge(ARENA_COST)?;
         let mut collector = Collector::new(self);
         let root = collector.read(self)?;
-        Ok(Value {
-            arena: Arc::new(collector.arena),
-            root,
-        })
+        Ok(Value::tree(&Arc::new(collector.arena), root))
     }
 
     /// Reads `count` values into one arena: references that cross from one to another stay references, for reading as
@@ -45,10 +57,7 @@ impl<'de> Decoder<'de> {
         let arena = Arc::new(collector.arena);
         Ok(roots
             .into_iter()
-            .map(|root| Value {
-                arena: arena.clone(),
-                root,
-            })
+            .map(|root| Value::tree(&arena, root))
             .collect())
     }
 }
@@ -67,8 +76,8 @@ impl<'de, 'a> Decode<'de> for Value<'a> {
 impl<'a> Collector<'a> {
     fn new(d: &Decoder<'a>) -> Self {
         let mut arena = Arena::new();
-        // A guess at the usual request, far below what the bytes left could become.
-        let guess = (d.left() / 8).min(64);
+        // A guess at the usual object; small ones would grow to this anyway.
+        let guess = (d.left() / 16).min(32);
         arena.nodes.reserve(guess);
         arena.children.reserve(guess);
         Collector {
@@ -83,9 +92,16 @@ impl<'a> Collector<'a> {
 
     /// Reads one value, returns its node.
     fn read(&mut self, d: &mut Decoder<'a>) -> Result<u32> {
-        d.definitions()?;
-        let offset = d.position();
-        let byte = d.next_byte()?;
+        let mut byte = d.next_byte()?;
+        if d.is_definition(byte) {
+            d.definition(None)?;
+            d.definitions()?;
+            byte = d.next_byte()?;
+        }
+        let offset = d.position() - 1;
+        if let Some(text) = d.short_text(byte)? {
+            return Ok(self.arena.push(Node::Str(Cow::Borrowed(text))));
+        }
         if let Some(leaf) = leaf(d, byte)? {
             return Ok(self.arena.push(leaf));
         }
@@ -192,7 +208,7 @@ impl<'a> Collector<'a> {
         if name.is_empty() {
             NO_NAME
         } else {
-            self.arena.name(name_text(name))
+            self.arena.name(name_bytes(name))
         }
     }
 
@@ -202,25 +218,26 @@ impl<'a> Collector<'a> {
         }
         if self.classes[index] == NO_NAME {
             let (name, fields) = d.class(index);
-            let fields = (0..fields.len()).map(|field| name_text(fields.get(field)));
-            self.classes[index] = self.arena.class(name_text(name), fields);
+            let fields = (0..fields.len()).map(|field| name_bytes(fields.get(field)));
+            self.classes[index] = self.arena.class(name_bytes(name), fields);
         }
         self.classes[index]
     }
 }
 
+/// A name as UTF-8.
+fn name_bytes(name: &[u8]) -> Cow<'_, [u8]> {
+    if name.is_ascii() {
+        return Cow::Borrowed(name);
+    }
+    match name_text(name) {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
+}
+
 /// The value without children that `byte` starts, if it does.
 fn leaf<'a>(d: &mut Decoder<'a>, byte: u8) -> Result<Option<Node<'a>>> {
-    use crate::decode::Number;
-    if byte == tag::NULL {
-        return Ok(Some(Node::Null));
-    }
-    if let Some(text) = d.text_after(byte)? {
-        return Ok(Some(match text {
-            Text::Utf8(text) => Node::Str(text),
-            Text::Lone(units) => Node::Utf16(units.into()),
-        }));
-    }
     if let Some(number) = d.number_after(byte)? {
         return Ok(Some(match number {
             Number::Null => Node::Null,
@@ -228,6 +245,15 @@ fn leaf<'a>(d: &mut Decoder<'a>, byte: u8) -> Result<Option<Node<'a>>> {
             Number::Int(value) => Node::Int(value),
             Number::Long(value) => Node::Long(value),
             Number::Double(value) => Node::Double(value),
+        }));
+    }
+    if matches!(byte, tag::MAP | tag::LIST | 0x6f) {
+        return Ok(None);
+    }
+    if let Some(text) = d.text_after(byte)? {
+        return Ok(Some(match text {
+            Text::Utf8(text) => Node::Str(text),
+            Text::Lone(units) => Node::Utf16(units.into()),
         }));
     }
     if let Some(date) = d.date_after(byte)? {

@@ -1,11 +1,10 @@
 //! Writing a value: shared nodes once, references afterwards.
 
-use super::{Arena, NO_NAME, Node, Value};
+use super::{Arena, NO_NAME, Node, Repr, Value, text};
 use crate::encode::{Encode, Encoder};
 
 /// What a writer has written of an arena.
 pub(crate) struct Written {
-    arena: u64,
     /// Container number of each node.
     numbers: Vec<u32>,
     /// Class number of each class.
@@ -24,53 +23,55 @@ struct Open {
 
 impl Encode for Value<'_> {
     fn encode(&self, e: &mut Encoder<'_>) {
-        let mut written = e
-            .take_written(self.arena.id)
-            .unwrap_or_else(|| Written::new(&self.arena));
-        let mut open: Vec<Open> = Vec::new();
-        let mut id = self.root;
-        loop {
-            if let Some(container) = written.write(&self.arena, id, e) {
-                open.push(container);
-            }
-            // The next child of the innermost container that has one left.
-            id = loop {
-                match open.last_mut() {
-                    Some(top) if top.next < top.end => {
-                        top.next += 1;
-                        break self.arena.children[top.next as usize - 1];
-                    }
-                    Some(top) => {
-                        match self.arena.nodes[top.node as usize] {
-                            Node::List { .. } => e.list_end(),
-                            Node::Map { .. } => e.map_end(),
-                            _ => {}
-                        }
-                        open.pop();
-                    }
-                    None => return e.put_written(written),
-                }
-            };
+        match &self.0 {
+            Repr::Leaf(leaf) => write_leaf(leaf, e),
+            Repr::Tree { arena, root } => write_tree(arena, *root, e),
         }
+    }
+}
+
+fn write_tree(arena: &Arena<'_>, root: u32, e: &mut Encoder<'_>) {
+    let mut written = e
+        .take_written(arena.id)
+        .unwrap_or_else(|| Written::new(arena));
+    let mut open: Vec<Open> = Vec::new();
+    let mut id = root;
+    loop {
+        if let Some(container) = written.write(arena, id, e) {
+            open.push(container);
+        }
+        // The next child of the innermost container that has one left.
+        id = loop {
+            match open.last_mut() {
+                Some(top) if top.next < top.end => {
+                    top.next += 1;
+                    break arena.children[top.next as usize - 1];
+                }
+                Some(top) => {
+                    match arena.nodes[top.node as usize] {
+                        Node::List { .. } => e.list_end(),
+                        Node::Map { .. } => e.map_end(),
+                        _ => {}
+                    }
+                    open.pop();
+                }
+                None => return e.put_written(arena.id, written),
+            }
+        };
     }
 }
 
 impl Written {
     fn new(arena: &Arena<'_>) -> Self {
         Written {
-            arena: arena.id,
             numbers: vec![NOT_WRITTEN; arena.nodes.len()],
             classes: vec![NOT_WRITTEN; arena.classes.len()],
         }
     }
 
-    pub(crate) fn is_of(&self, arena: u64) -> bool {
-        self.arena == arena
-    }
-
     /// Writes a node up to its children.
     fn write(&mut self, arena: &Arena<'_>, id: u32, e: &mut Encoder<'_>) -> Option<Open> {
-        let name = |class: u32| (class != NO_NAME).then(|| &*arena.names[class as usize]);
+        let name = |class: u32| (class != NO_NAME).then(|| arena.text(class));
         let number = self.numbers[id as usize];
         if number != NOT_WRITTEN {
             e.reference(number);
@@ -91,8 +92,8 @@ impl Written {
                 self.numbers[id as usize] = e.next_reference();
                 let index = &mut self.classes[*class as usize];
                 if *index == NOT_WRITTEN {
-                    let class_name = &arena.names[arena.classes[*class as usize].name as usize];
-                    let fields = arena.fields(*class).iter().map(|field| &**field);
+                    let class_name = arena.text(arena.classes[*class as usize].name);
+                    let fields = arena.fields(*class).iter().map(|field| text(field));
                     *index = e.define(class_name, fields) as u32;
                 }
                 e.object_tag(*index as usize);

@@ -1,6 +1,6 @@
-//! The sample business object of the Java benchmark service and the SOFARPC request around it.
+//! The sample business object of the Java benchmark service.
 
-use diwan_hessian::{BigDecimal, Date, Hessian, JavaArray, JavaMap, Value};
+use diwan_hessian::{BigDecimal, Date, Hessian, JavaMap};
 
 /// `com.diwan.bench.Order`, 20 fields in the order of the Java source.
 #[derive(Clone, Debug, PartialEq, Hessian)]
@@ -40,17 +40,6 @@ pub(crate) struct Address {
     pub(crate) longitude: f64,
 }
 
-/// `com.alipay.sofa.rpc.core.request.SofaRequest`, as SOFARPC 5.14.3 writes it.
-#[derive(Clone, Debug, PartialEq, Hessian)]
-#[hessian(class = "com.alipay.sofa.rpc.core.request.SofaRequest")]
-pub(crate) struct SofaRequest {
-    pub(crate) target_app_name: Option<String>,
-    pub(crate) method_name: String,
-    pub(crate) target_service_unique_name: String,
-    pub(crate) request_props: JavaMap<String, Value<'static>>,
-    pub(crate) method_arg_sigs: JavaArray<String>,
-}
-
 impl Order {
     /// What `Order.sample()` of the Java service makes; the labels in the order `HashMap` gives them.
     pub(crate) fn sample() -> Order {
@@ -72,7 +61,7 @@ impl Order {
             paid: true,
             gift: false,
             deliver_by: Date(1_585_526_400_000),
-            amount: BigDecimal::new("12345678.90").unwrap(),
+            amount: BigDecimal::new("12345678.90").expect("a decimal"),
             skus: [
                 "SKU-100-RED-XL",
                 "SKU-204-BLUE-M",
@@ -96,12 +85,4 @@ impl Order {
             },
         }
     }
-}
-
-/// The content of a Bolt v1 request frame (`sofastack/sofa-bolt:RpcCommandEncoder`): a header of 22 bytes with the
-/// lengths of class (at 14), header (16) and content (18), then those three.
-pub(crate) fn bolt_content(frame: &[u8]) -> &[u8] {
-    let length = |at: usize| usize::from(u16::from_be_bytes([frame[at], frame[at + 1]]));
-    let content = 22 + length(14) + length(16);
-    &frame[content..]
 }

@@ -1,0 +1,96 @@
+//! How long the 20-field `Order` of the Java benchmark takes: nanoseconds a value, one thread, best of 15 rounds.
+
+#![expect(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
+
+#[path = "../tests/bolt/mod.rs"]
+mod bolt;
+#[path = "../tests/order/mod.rs"]
+mod order;
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use bolt::{SofaRequest, bolt_content};
+use diwan_hessian::{Decode, Decoder, Dialect, Encode, Encoder, Limits};
+use order::Order;
+
+const ROUNDS: usize = 15;
+
+fn main() {
+    // A filter and how often: `speed "Draft decode typed" 100` under callgrind.
+    let only = std::env::args().nth(1);
+    let times = std::env::args()
+        .nth(2)
+        .and_then(|times| times.parse().ok())
+        .unwrap_or(50_000);
+    let measure = |name: &str, body: &mut dyn FnMut()| {
+        if only
+            .as_ref()
+            .is_none_or(|only| name.contains(only.as_str()))
+        {
+            println!("{name:<32} {:>8.1} ns", best_ns(times, body));
+        }
+    };
+    let order = Order::sample();
+    for dialect in [Dialect::Draft, Dialect::Final] {
+        let mut bytes = Vec::new();
+        order.encode(&mut Encoder::new(dialect, &mut bytes));
+        println!("{dialect:?}: {} bytes", bytes.len());
+
+        let mut out = Vec::with_capacity(4096);
+        measure(&format!("{dialect:?} encode typed"), &mut || {
+            out.clear();
+            black_box(&order).encode(&mut Encoder::new(dialect, &mut out));
+            black_box(&out);
+        });
+        let decoder = || Decoder::with(black_box(&bytes), Some(dialect), Limits::default());
+        measure(&format!("{dialect:?} decode typed"), &mut || {
+            black_box(Order::decode(&mut decoder()).expect("an order"));
+        });
+        measure(&format!("{dialect:?} decode value"), &mut || {
+            black_box(decoder().value().expect("a value"));
+        });
+        measure(&format!("{dialect:?} skip"), &mut || {
+            decoder().skip().expect("a value");
+        });
+        let value = decoder().value().expect("a value");
+        measure(&format!("{dialect:?} encode value"), &mut || {
+            out.clear();
+            black_box(&value).encode(&mut Encoder::new(dialect, &mut out));
+            black_box(&out);
+        });
+    }
+    for (name, frame) in [
+        (
+            "echo100",
+            &include_bytes!("../tests/golden/bolt-echo100.bin")[..],
+        ),
+        (
+            "order",
+            &include_bytes!("../tests/golden/bolt-order.bin")[..],
+        ),
+    ] {
+        let content = bolt_content(frame);
+        measure(&format!("SofaRequest {name} typed"), &mut || {
+            let mut d = Decoder::with(black_box(content), Some(Dialect::Draft), Limits::default());
+            black_box(SofaRequest::decode(&mut d).expect("a request"));
+        });
+        measure(&format!("SofaRequest {name} skip"), &mut || {
+            let mut d = Decoder::with(black_box(content), Some(Dialect::Draft), Limits::default());
+            d.skip().expect("a request");
+        });
+    }
+}
+
+fn best_ns(times: usize, body: &mut dyn FnMut()) -> f64 {
+    let round = |body: &mut dyn FnMut()| {
+        let start = Instant::now();
+        for _ in 0..times {
+            body();
+        }
+        start.elapsed().as_nanos() as f64 / times as f64
+    };
+    (0..ROUNDS)
+        .map(|_| round(body))
+        .fold(f64::INFINITY, f64::min)
+}

@@ -1,0 +1,9 @@
+//! What tests, fuzzers and examples share. No part of the API.
+
+mod fuzz;
+mod generate;
+mod mutate;
+
+pub use fuzz::{fuzz_draft, fuzz_final};
+pub use generate::{Random, generate};
+pub use mutate::mutate;
