@@ -9,6 +9,7 @@ const net = require('net');
 const protocol = require('sofa-bolt-node');
 const { RpcClient } = require('sofa-rpc-node').client;
 const k = require('./kitchen');
+const tellRecorder = require('./marks');
 
 const { of, values } = k;
 const quiet = { info() {}, debug() {}, warn() {}, error: console.error };
@@ -251,17 +252,6 @@ async function failure(promise) {
     return error;
   }
   throw new Error('an answer instead of an error: ' + JSON.stringify(answer));
-}
-
-function tellRecorder(name) {
-  if (!process.env.DIWAN_MARKS) return Promise.resolve();
-  const [ host, port ] = process.env.DIWAN_MARKS.split(':');
-  return new Promise((resolve, reject) => {
-    const socket = net.connect(Number(port), host, () => socket.write(name + '\n'));
-    socket.resume();
-    socket.on('close', resolve);
-    socket.on('error', reject);
-  });
 }
 
 function option(args, name) {
