@@ -13,7 +13,8 @@ public final class Main {
         kitchen-cases                                       the names of the cases
         load HOST:PORT,... SECONDS THREADS [--retries N]    calls while servers come and go; exit 1 if one failed
         vectors DIR                                         draft-dialect Hessian values, one file each
-        hessian-echo                                        frames (u32 length, value) from stdin, encoded again to stdout
+        hessian-echo [--generic true]                       frames (u32 length, value) from stdin, encoded again to stdout
+        hessian-describe                                    frames from stdin, one line of text each
         hessian-generate SEED COUNT                         frames of random values to stdout""";
 
     public static void main(String[] args) throws Exception {
@@ -25,6 +26,7 @@ public final class Main {
         String skip = option(plain, "--skip");
         String seed = option(plain, "--seed");
         String pool = option(plain, "--pool");
+        boolean generic = "true".equals(option(plain, "--generic"));
         String retries = option(plain, "--retries");
         switch (plain.isEmpty() ? "" : plain.get(0)) {
             case "kitchen-server" -> KitchenServer.run(Integer.parseInt(plain.get(1)), pool);
@@ -36,6 +38,10 @@ public final class Main {
             }
             case "load" -> System.exit(Load.run(plain.get(1), Integer.parseInt(plain.get(2)), Integer.parseInt(plain.get(3)),
                 retries == null ? 0 : Integer.parseInt(retries)) ? 0 : 1);
+            case "vectors" -> Vectors.write(plain.get(1));
+            case "hessian-echo" -> System.exit(HessianFrames.echo(generic) ? 0 : 1);
+            case "hessian-describe" -> HessianFrames.describe();
+            case "hessian-generate" -> HessianFrames.generate(Long.parseLong(plain.get(1)), Integer.parseInt(plain.get(2)));
             default -> {
                 System.err.println(USAGE);
                 System.exit(2);

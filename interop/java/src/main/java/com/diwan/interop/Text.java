@@ -86,8 +86,13 @@ final class Text {
         }
     }
 
+    /** In the numbering of the whole. */
     private String inner(Object value) {
-        return identity ? graphOf(value) : of(value);
+        int start = out.length();
+        write(value);
+        String text = out.substring(start);
+        out.setLength(start);
+        return text;
     }
 
     private void items(Iterable<?> values) {
