@@ -16,6 +16,7 @@ final class KitchenServer {
         }
         export(server, Echo.class, new EchoImpl(), null);
         export(server, Kitchen.class, new KitchenImpl(), null);
+        export(server, PbKitchen.class, new PbKitchenImpl(), null);
         // Its own counter: a server that ignores the uniqueId is found out.
         export(server, Kitchen.class, new KitchenImpl(), "annex");
         System.out.println("listening on 127.0.0.1:" + port);

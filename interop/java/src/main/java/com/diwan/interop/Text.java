@@ -1,5 +1,6 @@
 package com.diwan.interop;
 
+import com.google.protobuf.Message;
 import java.lang.reflect.Array;
 import java.lang.reflect.Field;
 import java.lang.reflect.Modifier;
@@ -53,7 +54,7 @@ final class Text {
 
     private static boolean isStructure(Object value) {
         return value.getClass().isArray() || value instanceof Iterable || value instanceof Map
-            || value.getClass().getName().startsWith("com.diwan.");
+            || value.getClass().getName().startsWith("com.diwan.") && !(value instanceof Message);
     }
 
     private boolean first(Object value) {
