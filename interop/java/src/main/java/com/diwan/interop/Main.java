@@ -12,6 +12,8 @@ public final class Main {
                                                             every case, N calls of changing content; exit 1 if one is wrong
         kitchen-cases                                       the names of the cases
         load HOST:PORT,... SECONDS THREADS [--retries N]    calls while servers come and go; exit 1 if one failed
+        bolt-server PORT                                    SOFABolt alone, com.diwan.interop.Greeting as request
+        bolt-client HOST PORT                               v1, v2, v2 with CRC; calls of the server to the client, too
         vectors DIR                                         draft-dialect Hessian values, one file each
         hessian-echo [--generic true]                       frames (u32 length, value) from stdin, encoded again to stdout
         hessian-describe                                    frames from stdin, one line of text each
@@ -38,6 +40,8 @@ public final class Main {
             }
             case "load" -> System.exit(Load.run(plain.get(1), Integer.parseInt(plain.get(2)), Integer.parseInt(plain.get(3)),
                 retries == null ? 0 : Integer.parseInt(retries)) ? 0 : 1);
+            case "bolt-server" -> Bolt.server(Integer.parseInt(plain.get(1)));
+            case "bolt-client" -> System.exit(Bolt.client(plain.get(1) + ":" + plain.get(2)) ? 0 : 1);
             case "vectors" -> Vectors.write(plain.get(1));
             case "hessian-echo" -> System.exit(HessianFrames.echo(generic) ? 0 : 1);
             case "hessian-describe" -> HessianFrames.describe();
