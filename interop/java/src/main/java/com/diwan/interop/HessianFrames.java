@@ -12,7 +12,10 @@ import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.EOFException;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
 import java.io.IOException;
+import java.io.PrintStream;
 import java.math.BigDecimal;
 import java.math.BigInteger;
 import java.util.ArrayList;
@@ -47,7 +50,7 @@ final class HessianFrames {
         return input.readObject();
     }
 
-    /** Decodes each frame of stdin and encodes it again; a frame that cannot be decoded comes back empty, the reason on stderr. */
+    /** Decodes each frame of stdin and encodes it again; a frame that cannot be decoded comes back as length -1 alone, the reason on stderr. */
     static boolean echo(boolean generic) throws IOException {
         DataInputStream in = new DataInputStream(new BufferedInputStream(System.in));
         DataOutputStream out = new DataOutputStream(new BufferedOutputStream(System.out, 1 << 16));
@@ -58,24 +61,37 @@ final class HessianFrames {
                 out.flush();
                 return ok;
             }
-            byte[] again = new byte[0];
             try {
-                again = encode(decode(frame, generic), generic);
+                byte[] again = encode(decode(frame, generic), generic);
+                out.writeInt(again.length);
+                out.write(again);
             } catch (IOException | RuntimeException | StackOverflowError e) {
                 ok = false;
                 System.err.println("frame " + number + ": " + e);
+                out.writeInt(-1);
             }
-            out.writeInt(again.length);
-            out.write(again);
         }
     }
 
-    /** One line per frame: its value as text. */
-    static void describe() throws IOException {
+    /** One line per frame: its value as {@link CanonicalText}. */
+    static void describe(boolean generic) throws IOException {
         DataInputStream in = new DataInputStream(new BufferedInputStream(System.in));
+        PrintStream out = new PrintStream(new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 16));
         for (byte[] frame = next(in); frame != null; frame = next(in)) {
-            System.out.println(Text.graphOf(decode(frame, false)).replace("\n", "\\n").replace("\r", "\\r"));
+            String line;
+            try {
+                line = CanonicalText.of(decode(frame, generic), generic ? GENERIC : PLAIN);
+            } catch (IOException | RuntimeException | StackOverflowError e) {
+                line = "error: " + e;
+            }
+            out.println(line);
         }
+        out.flush();
+    }
+
+    /** One line of CanonicalText for a value. */
+    static String canonical(Object value) throws IOException {
+        return CanonicalText.of(value, PLAIN);
     }
 
     private static byte[] next(DataInputStream in) throws IOException {

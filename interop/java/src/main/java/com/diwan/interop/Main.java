@@ -14,9 +14,9 @@ public final class Main {
         load HOST:PORT,... SECONDS THREADS [--retries N]    calls while servers come and go; exit 1 if one failed
         bolt-server PORT                                    SOFABolt alone, com.diwan.interop.Greeting as request
         bolt-client HOST PORT                               v1, v2, v2 with CRC; calls of the server to the client, too
-        vectors DIR                                         draft-dialect Hessian values, one file each
+        vectors DIR                                         draft-dialect Hessian values, one file each, and what they are in index.txt
         hessian-echo [--generic true]                       frames (u32 length, value) from stdin, encoded again to stdout
-        hessian-describe                                    frames from stdin, one line of text each
+        hessian-describe [--generic true]                   frames from stdin, one line of canonical text each
         hessian-generate SEED COUNT                         frames of random values to stdout""";
 
     public static void main(String[] args) throws Exception {
@@ -44,7 +44,7 @@ public final class Main {
             case "bolt-client" -> System.exit(Bolt.client(plain.get(1) + ":" + plain.get(2)) ? 0 : 1);
             case "vectors" -> Vectors.write(plain.get(1));
             case "hessian-echo" -> System.exit(HessianFrames.echo(generic) ? 0 : 1);
-            case "hessian-describe" -> HessianFrames.describe();
+            case "hessian-describe" -> HessianFrames.describe(generic);
             case "hessian-generate" -> HessianFrames.generate(Long.parseLong(plain.get(1)), Integer.parseInt(plain.get(2)));
             default -> {
                 System.err.println(USAGE);

@@ -51,9 +51,8 @@ final class Vectors {
         Files.createDirectories(file.getParent());
         byte[] bytes = HessianFrames.encode(value, false);
         Files.write(file, bytes);
-        String text = Text.graphOf(value).replace("\n", "\\n").replace("\u0000", "\\0");
-        index.append(kind).append('/').append(name).append(".bin\t")
-            .append(text.length() <= 400 ? text : text.substring(0, 400) + "... (" + text.length() + " characters)").append('\n');
+        String text = HessianFrames.canonical(value);
+        index.append(kind).append('/').append(name).append(".bin\t").append(text).append('\n');
     }
 
     private void scalars() throws IOException {
