@@ -211,10 +211,10 @@ final class KitchenClient {
         cases.put("cycle-null", () -> equal("null", Text.graphOf(kitchen.swapPeers(null))));
         cases.put("cycle-count", () -> equal("3,1,0", kitchen.reach(Samples.cycle()) + "," + kitchen.reach(new Node("x")) + "," + kitchen.reach(null)));
         cases.put("ring", () -> equal(Text.graphOf(local.ring(40)), Text.graphOf(kitchen.ring(40))));
-        // next of next of next ... 1000 levels deep on the wire; SOFARPC's server passes it, its stack ends below 2000.
+        // next of next of next ..., 400 levels deep on the wire. The stack of a Java peer ends somewhere between 800 and 2000.
         cases.put("deep", () -> {
-            equal(1000, kitchen.reach(local.ring(1000)));
-            equal(Text.graphOf(local.ring(1000)), Text.graphOf(kitchen.ring(1000)));
+            equal(400, kitchen.reach(local.ring(400)));
+            equal(Text.graphOf(local.ring(400)), Text.graphOf(kitchen.ring(400)));
         });
         cases.put("shared", () -> {
             List<Dish> twins = kitchen.twins(Samples.dish(4));
