@@ -200,6 +200,12 @@ cases.set('echo-service', async () => {
   assert((await failure(echo.invoke('fail', [ values.string('declined') ]))).message.includes('declined'));
 });
 
+/** 200 calls under way on one connection. */
+cases.set('concurrent', () => Promise.all(Array.from({ length: 200 }, async (_, i) => {
+  equal(await call('reverse', values.string('text ' + i)), k.reverse('text ' + i));
+  equal(k.plainDish(await call('remake', values.dish(k.sampleDish(i)))), k.remake(k.sampleDish(i)));
+})));
+
 async function rotation(calls, seed) {
   let state = BigInt(seed) * 0x9e3779b97f4a7c15n;
   const random = below => {

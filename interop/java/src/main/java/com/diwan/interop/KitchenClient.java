@@ -76,6 +76,7 @@ final class KitchenClient {
         cases.put("echo-service", () -> isTrue("Echo", Calls.checkAll(config(Echo.class, Echo.class.getName())
             .setMethods(List.of(new MethodConfig().setName("oneway").setInvokeType(RpcConstants.INVOKER_TYPE_ONEWAY))).refer(), 10)));
         cases.put("rotation", () -> rotation(calls, seed));
+        cases.put("concurrent", () -> concurrent(seed));
     }
 
     /** True when no case that was run went wrong. */
@@ -516,6 +517,33 @@ final class KitchenClient {
                 }
             }
         }
+    }
+
+    /** Eight callers on one connection, each with content of its own. */
+    private void concurrent(long seed) throws Throwable {
+        BlockingQueue<String> wrong = new LinkedBlockingQueue<>();
+        List<Thread> callers = new ArrayList<>();
+        for (int t = 0; t < 8; t++) {
+            Random random = new Random(seed * 31 + t);
+            Thread caller = new Thread(() -> {
+                try {
+                    for (int i = 0; i < 50; i++) {
+                        String text = Samples.text(random, 300);
+                        equalIn("a call of seed " + seed, local.reverse(text), kitchen.reverse(text));
+                        Dish dish = Samples.dish(random.nextInt(100_000));
+                        equalIn("a call of seed " + seed, Text.of(local.remake(dish)), Text.of(kitchen.remake(dish)));
+                    }
+                } catch (RuntimeException e) {
+                    wrong.add(e.toString());
+                }
+            });
+            callers.add(caller);
+            caller.start();
+        }
+        for (Thread caller : callers) {
+            caller.join();
+        }
+        isTrue(wrong.size() + " callers failed: " + wrong.peek(), wrong.isEmpty());
     }
 
     // ---- saying what is wrong
