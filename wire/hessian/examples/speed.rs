@@ -32,6 +32,10 @@ fn main() {
         }
     };
     let order = Order::sample();
+    // What the allocator takes of a typed decode.
+    measure("clone and drop", &mut || {
+        black_box(black_box(&order).clone());
+    });
     for dialect in [Dialect::Draft, Dialect::Final] {
         let mut bytes = Vec::new();
         order.encode(&mut Encoder::new(dialect, &mut bytes));
