@@ -140,18 +140,25 @@ impl Encoder<'_> {
 
     /// [`object`](Self::object) for a class known at run time only.
     pub fn object_dyn(&mut self, name: &str, fields: &[&str]) {
-        let index = self.define(name, fields.iter().copied());
+        let index = self.define(name.as_bytes(), fields.iter().map(|field| field.as_bytes()));
         self.object_tag(index);
     }
 
-    /// Number of a class, writing its definition the first time.
+    /// Number of a class by its names in UTF-8, writing its definition the first time.
     pub(crate) fn define<'n>(
         &mut self,
-        name: &str,
-        fields: impl ExactSizeIterator<Item = &'n str>,
+        name: &[u8],
+        fields: impl ExactSizeIterator<Item = &'n [u8]>,
     ) -> usize {
-        let start = self.definition_head(name, fields.len());
-        fields.for_each(|field| self.str(field));
+        let start = self.definition_head(text(name), fields.len());
+        for field in fields {
+            if field.len() <= 0x1f && field.is_ascii() {
+                self.out.push(field.len() as u8);
+                self.out.extend_from_slice(field);
+            } else {
+                self.str(text(field));
+            }
+        }
         self.class_index(None, start)
     }
 
@@ -281,4 +288,9 @@ impl Encoder<'_> {
             end: self.out.len(),
         });
     }
+}
+
+/// A name as text; whoever hands one over has made it of text.
+fn text(name: &[u8]) -> &str {
+    std::str::from_utf8(name).unwrap_or_default()
 }
