@@ -1,5 +1,6 @@
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use diwan_bolt::HeaderMap;
 use diwan_sofarpc::names;
@@ -15,6 +16,8 @@ thread_local! {
 pub struct Context {
     header: Box<[u8]>,
     deadline: Option<Instant>,
+    /// Entries of the answer's header.
+    answered: Mutex<Vec<(String, String)>>,
 }
 
 impl Context {
@@ -22,6 +25,7 @@ impl Context {
         Arc::new(Self {
             header: header.into(),
             deadline,
+            answered: Mutex::default(),
         })
     }
 
@@ -61,6 +65,19 @@ impl Context {
                 name.strip_prefix(names::REQUEST_BAGGAGE) == Some(&format!(".{key}")[..])
             })
             .map(|(_, value)| value)
+    }
+
+    /// Baggage for the caller, which goes back with the answer.
+    pub fn put_response_baggage(&self, key: &str, value: impl Into<String>) {
+        let entry = (format!("{}.{key}", names::RESPONSE_BAGGAGE), value.into());
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.retain(|(name, _)| *name != entry.0);
+        answered.push(entry);
+    }
+
+    /// The entries that the answer carries.
+    pub(crate) fn take_answered(&self) -> Vec<(String, String)> {
+        mem::take(&mut *self.answered.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The entries that go on with further calls.

@@ -302,6 +302,9 @@ impl Inner {
             };
             Failure::new(kind, error.to_string())
         })?;
+        if let Some(baggage) = &options.response_baggage {
+            baggage.fill(frame.frame().header);
+        }
         read(&frame)
     }
 

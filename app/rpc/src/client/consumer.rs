@@ -9,7 +9,7 @@ use diwan_sofarpc::{names::codec, unique_name};
 use super::cluster::{Inner, Outgoing};
 use super::discovery::direct;
 use super::tolerance::ToleranceRule;
-use super::{Balancer, ClientFilter, ClientMethod, Discovery, Router, StaticDiscovery};
+use super::{ResponseBaggage, Balancer, ClientFilter, ClientMethod, Discovery, Router, StaticDiscovery};
 use crate::{RpcError, SetupError};
 
 /// What to do when a call fails.
@@ -89,6 +89,8 @@ pub struct CallOptions {
     pub target: Option<SocketAddr>,
     /// Baggage for the server and those it calls.
     pub baggage: Vec<(String, String)>,
+    /// Takes the baggage that comes back with the answer.
+    pub response_baggage: Option<ResponseBaggage>,
     /// No answer is expected.
     pub oneway: bool,
 }

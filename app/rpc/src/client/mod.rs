@@ -1,5 +1,6 @@
 //! Calling services.
 
+mod baggage;
 mod balance;
 mod block_on;
 mod cluster;
@@ -13,6 +14,7 @@ mod ring;
 mod router;
 mod tolerance;
 
+pub use baggage::ResponseBaggage;
 pub use balance::Balancer;
 pub use block_on::block_on;
 pub use consumer::{CallOptions, Cluster, Consumer, ConsumerOptions, ServiceClient};

@@ -14,7 +14,7 @@ use diwan_hessian::Encode;
 use diwan_net::bolt::Responder;
 use diwan_sofarpc::names::{RESPONSE_CLASS, SERVER_EXCEPTION_CLASS, codec as code};
 use diwan_sofarpc::{
-    Body, write_error, write_exception, write_failure, write_message, write_value,
+    Body, write_entries, write_error, write_exception, write_failure, write_message, write_value,
 };
 use tokio::time::Instant;
 
@@ -290,6 +290,7 @@ impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
 
     fn finish(&self, ended: Ended<T, E>, mut finish: Finish) {
         let codec = finish.responder.head().codec;
+        let entries = finish.context.take_answered();
         match ended {
             Ended::Busy => finish.busy(),
             Ended::Panicked => finish.error("the method panicked"),
@@ -298,13 +299,14 @@ impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
                     (Some(hessian), _) if codec == code::HESSIAN2 => {
                         finish.answer(Outcome::Value, |writer| {
                             (hessian.encode_value)(&value, &mut |value: &dyn Encode| {
-                                write_value(writer, value)
+                                write_value(writer, value, &entries)
                             });
                             Ok(())
                         })
                     }
                     (_, Some(content)) => match (content.encode_value)(&value) {
                         Ok(bytes) => finish.answer(Outcome::Value, |writer| {
+                            write_entries(writer, &entries);
                             writer.content().extend_from_slice(&bytes);
                             Ok(())
                         }),
@@ -317,7 +319,7 @@ impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
                 Some(hessian) if codec == code::HESSIAN2 => {
                     finish.answer(Outcome::Exception, |writer| {
                         (hessian.encode_exception)(&exception, &mut |value: &dyn Encode| {
-                            write_exception(writer, value)
+                            write_exception(writer, value, &entries)
                         });
                         Ok(())
                     })
