@@ -4,7 +4,7 @@
 //! [`Kitchen`] has every kind of value, [`PbKitchen`] speaks protocol buffers, [`Greeting`] is the request of bare Bolt.
 //! [`cases`] calls any server of them.
 
-
+pub mod cases;
 mod dates;
 mod everything;
 mod greeting;
@@ -14,6 +14,7 @@ mod node;
 mod numbers;
 mod protobuf;
 
+pub mod samples;
 mod service;
 
 pub use everything::{Everything, Times};

@@ -85,14 +85,12 @@ impl Handler for Dispatcher {
             ));
         };
         match find_method(&entry.methods, &request) {
-            Some(method) => method.clone().call(Incoming {
+            Some((method, is_exact)) => method.clone().call(Incoming {
+                unmatched: (!is_exact).then(|| no_such_method(&request)),
                 body: request.body,
                 finish,
             }),
-            None => finish.error(&format!(
-                "RPC-020100011: Cannot find invoke method: [{}], service: [{}] ",
-                request.method, request.service
-            )),
+            None => finish.error(&no_such_method(&request)),
         }
     }
 }
@@ -138,12 +136,19 @@ impl Dispatcher {
     }
 }
 
-/// By name and exact signatures, else by name and number of arguments: clients of other languages cannot always tell
-/// Java's type.
+fn no_such_method(request: &Request<'_>) -> String {
+    format!(
+        "RPC-020100011: Cannot find invoke method: [{}], service: [{}] ",
+        request.method, request.service
+    )
+}
+
+/// By name and exact signatures, else by name and number of arguments, which is not exact: clients of other languages
+/// cannot always tell Java's type.
 fn find_method<'m>(
     methods: &'m [(MethodDescriptor, Rc<dyn MethodWorker>)],
     request: &Request<'_>,
-) -> Option<&'m Rc<dyn MethodWorker>> {
+) -> Option<(&'m Rc<dyn MethodWorker>, bool)> {
     let named = || {
         methods
             .iter()
@@ -151,7 +156,7 @@ fn find_method<'m>(
     };
     let Body::Hessian { signatures, .. } = &request.body else {
         // Other codecs tell no signatures, so names must be unique.
-        return named().next().map(|(_, method)| method);
+        return named().next().map(|(_, method)| (method, true));
     };
     let exact = |descriptor: &MethodDescriptor| {
         descriptor.signatures.len() == signatures.len()
@@ -161,8 +166,9 @@ fn find_method<'m>(
                 .zip(signatures)
                 .all(|(ours, theirs): (&Cow<'_, str>, _)| ours == theirs)
     };
-    named()
-        .find(|(descriptor, _)| exact(descriptor))
-        .or_else(|| named().find(|(descriptor, _)| descriptor.signatures.len() == signatures.len()))
-        .map(|(_, method)| method)
+    let guess = || named().find(|(descriptor, _)| descriptor.signatures.len() == signatures.len());
+    match named().find(|(descriptor, _)| exact(descriptor)) {
+        Some((_, method)) => Some((method, true)),
+        None => guess().map(|(_, method)| (method, false)),
+    }
 }

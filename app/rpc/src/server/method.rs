@@ -32,6 +32,9 @@ pub struct Incoming<'a> {
     pub body: Body<'a>,
     /// What happens at the end.
     pub finish: Finish,
+    /// The method was taken by its name and number of arguments alone: what to answer if it is not the one that was
+    /// meant, because the arguments do not fit.
+    pub unmatched: Option<String>,
 }
 
 /// One method on one worker thread.
@@ -202,14 +205,21 @@ where
     Fut: Future<Output = Ended<T, E>> + 'static,
 {
     fn call(self: Rc<Self>, incoming: Incoming<'_>) {
-        let Incoming { body, mut finish } = incoming;
+        let Incoming {
+            body,
+            mut finish,
+            unmatched,
+        } = incoming;
         let arguments = match self.arguments(body) {
             Ok(arguments) => arguments,
             Err(problem) => {
-                return finish.fail(
-                    Status::ServerDeserialException,
-                    &deserialization_failed(&problem),
-                );
+                return match unmatched {
+                    Some(message) => finish.error(&message),
+                    None => finish.fail(
+                        Status::ServerDeserialException,
+                        &deserialization_failed(&problem),
+                    ),
+                };
             }
         };
         let context = finish.context.clone();
