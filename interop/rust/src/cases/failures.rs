@@ -100,9 +100,9 @@ pub(super) async fn run(run: &mut Run, remote: &Remote) {
     run.special("error-texts", async {
         let error = failed(kitchen.refuse(some("closed \u{4e2d}"), 451).await)?;
         let text = error.to_string();
-        is_true(&text, text.ends_with("closed \u{4e2d}"))?;
+        is_true(&text, text.contains("closed \u{4e2d}"))?;
         let text = failed(kitchen.burn(some("toast")).await)?.to_string();
-        is_true(&text, text.ends_with("toast"))?;
+        is_true(&text, text.contains("toast"))?;
         let options = CallOptions::default();
         for (interface, method) in [("com.diwan.interop.Nowhere", "anything"), (KITCHEN, "fry")] {
             let service = remote.any(interface)?;

@@ -90,7 +90,8 @@ async fn text(kitchen: &KitchenClient, local: &KitchenService, random: &mut Rand
 
 /// A dish with a name of its own.
 async fn object(kitchen: &KitchenClient, local: &KitchenService, random: &mut Random) -> Outcome {
-    let n = random.below(1000) as i32;
+    // Not 0, whose weight a Node server gives a sign.
+    let n = 1 + random.below(1000) as i32;
     let mut sent = dish(n);
     sent.item.name = Some(random.text(50));
     let sent = Some(sent);
