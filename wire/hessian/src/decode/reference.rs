@@ -23,9 +23,12 @@ pub(super) type SharedTable = BTreeMap<u32, Arc<dyn Any + Send + Sync>>;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Open {
     pub(super) number: u32,
-    /// Where to go on afterwards when a back reference led here.
-    resume: Option<usize>,
+    /// Where to go on afterwards when a back reference led here, or [`STAY`].
+    resume: usize,
 }
+
+/// Nothing to go back to: the container stood where it was read.
+const STAY: usize = usize::MAX;
 
 impl<'de> Decoder<'de> {
     /// Number of the container that a back reference `byte` names, if it is one.
@@ -110,7 +113,10 @@ impl<'de> Decoder<'de> {
             self.containers[number as usize].open = true;
             number
         };
-        Ok(Open { number, resume })
+        Ok(Open {
+            number,
+            resume: resume.unwrap_or(STAY),
+        })
     }
 
     /// Number of the container that was read at `offset` before.
@@ -133,8 +139,8 @@ impl<'de> Decoder<'de> {
     pub(super) fn close(&mut self, open: Open) {
         self.depth -= 1;
         self.containers[open.number as usize].open = false;
-        if let Some(resume) = open.resume {
-            self.position = resume;
+        if open.resume != STAY {
+            self.position = open.resume;
             self.replays -= 1;
         }
     }
