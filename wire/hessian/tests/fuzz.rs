@@ -9,7 +9,10 @@ use corpus::{FILES, cases};
 use diwan_hessian::testing::{Random, fuzz_draft, fuzz_final, generate, mutate};
 use diwan_hessian::{Dialect, Encode, Encoder, Value};
 
-const DIALECTS: [(Dialect, fn(&[u8])); 2] =
+/// A fuzz target.
+type Target = fn(&[u8]);
+
+const DIALECTS: [(Dialect, Target); 2] =
     [(Dialect::Draft, fuzz_draft), (Dialect::Final, fuzz_final)];
 
 fn seeds(count: u64) -> std::ops::Range<u64> {

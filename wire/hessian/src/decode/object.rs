@@ -387,7 +387,8 @@ impl<'de> Decoder<'de> {
         Ok(run.bytes)
     }
 
-    fn check_denied(&self, name: &[u8]) -> Result<()> {
+    /// Refuses a class name that is on the list.
+    pub(super) fn check_denied(&self, name: &[u8]) -> Result<()> {
         match self.denied {
             Some(list) => self.check_listed(list, name),
             None => Ok(()),
@@ -404,11 +405,6 @@ impl<'de> Decoder<'de> {
             });
         }
         Ok(())
-    }
-
-    /// Checks the class name of a list or map.
-    pub(super) fn check_denied_type(&self, name: &[u8]) -> Result<()> {
-        self.check_denied(name)
     }
 
     /// Java class of an object.
@@ -435,26 +431,6 @@ impl<'de> Decoder<'de> {
             Some(known) => known.class.fields[index].as_bytes(),
             None => self.fields[slot.first_field as usize + index],
         }
-    }
-
-    /// Which of `names` field `index` is. `guess` is where the search starts and ends up behind the one found: fields
-    /// usually come in the declared order.
-    #[doc(hidden)]
-    #[inline]
-    pub fn field_of(
-        &self,
-        head: ObjectHead,
-        index: usize,
-        names: &[&str],
-        guess: &mut usize,
-    ) -> Option<usize> {
-        let field = self.field_bytes(head, index);
-        let found = match names.get(*guess) {
-            Some(name) if name.as_bytes() == field => *guess,
-            _ => names.iter().position(|name| name.as_bytes() == field)?,
-        };
-        *guess = found + 1;
-        Some(found)
     }
 
     /// Name and field names of class `index`.

@@ -32,7 +32,7 @@ const STAY: usize = usize::MAX;
 
 impl<'de> Decoder<'de> {
     /// Number of the container that a back reference `byte` names, if it is one.
-    pub(super) fn reference_after(&mut self, byte: u8) -> Result<Option<u32>> {
+    pub(crate) fn reference_after(&mut self, byte: u8) -> Result<Option<u32>> {
         if !matches!(
             byte,
             draft::REF_BYTE | draft::REF_SHORT | draft::REF_INT | last::REF
@@ -70,7 +70,7 @@ impl<'de> Decoder<'de> {
     }
 
     /// Goes to where container `number` starts, to read it again; the reference ended at the current position.
-    pub(super) fn follow(&mut self, number: u32) -> Result<usize> {
+    pub(crate) fn follow(&mut self, number: u32) -> Result<usize> {
         let slot = &self.containers[number as usize];
         if slot.open {
             return Err(Error::Cycle {
@@ -83,16 +83,6 @@ impl<'de> Decoder<'de> {
         self.replays += 1;
         self.charge(1)?;
         Ok(resume)
-    }
-
-    /// [`reference_after`](Self::reference_after) for readers outside.
-    pub(crate) fn reference_number(&mut self, byte: u8) -> Result<Option<u32>> {
-        self.reference_after(byte)
-    }
-
-    /// [`follow`](Self::follow) for readers outside.
-    pub(crate) fn go_back(&mut self, number: u32) -> Result<usize> {
-        self.follow(number)
     }
 
     /// Numbers the container whose tag is at `offset` and goes one deeper.

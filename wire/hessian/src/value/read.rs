@@ -34,7 +34,7 @@ impl<'de> Decoder<'de> {
     pub fn value(&mut self) -> Result<Value<'de>> {
         self.definitions()?;
         let start = self.position();
-        let byte = self.next_byte()?;
+        let byte = self.byte()?;
         if let Some(text) = self.short_text(byte)? {
             return Ok(Value::leaf(Node::Str(text)));
         }
@@ -95,11 +95,11 @@ impl<'a> Collector<'a> {
 
     /// Reads one value, returns its node.
     fn read(&mut self, d: &mut Decoder<'a>) -> Result<u32> {
-        let mut byte = d.next_byte()?;
+        let mut byte = d.byte()?;
         if d.is_definition(byte) {
             d.definition(None)?;
             d.definitions()?;
-            byte = d.next_byte()?;
+            byte = d.byte()?;
         }
         let offset = d.position() - 1;
         if let Some(text) = d.short_text(byte)? {
@@ -111,7 +111,7 @@ impl<'a> Collector<'a> {
         if let Some(node) = self.container(d, byte, None)? {
             return Ok(node);
         }
-        let Some(number) = d.reference_number(byte)? else {
+        let Some(number) = d.reference_after(byte)? else {
             return Err(Error::Tag {
                 offset,
                 tag: byte,
@@ -122,8 +122,8 @@ impl<'a> Collector<'a> {
             return Ok(node);
         }
         // Read before, outside of this arena.
-        let resume = d.go_back(number)?;
-        let byte = d.next_byte()?;
+        let resume = d.follow(number)?;
+        let byte = d.byte()?;
         match self.container(d, byte, Some(resume))? {
             Some(node) => Ok(node),
             None => Err(Error::Tag {
