@@ -8,11 +8,14 @@ use smallvec::SmallVec;
 
 use super::{Arena, Children, NO_NAME, Node, Value};
 use crate::decode::{Decode, Decoder, Names, Number, Text, name_text};
-use crate::dialect::tag;
+use crate::dialect::{Dialect, draft, last, tag};
 use crate::error::{Error, Result};
 
 /// Elements an arena costs: the smallest container takes a byte of the input and some hundreds of memory.
 const ARENA_COST: usize = 16;
+
+/// Nodes to reserve room for: those of an argument of some twenty fields.
+const NODES_USUAL: usize = 40;
 
 /// An arena that is being filled.
 struct Collector<'a> {
@@ -77,19 +80,22 @@ impl<'de, 'a> Decode<'de> for Value<'a> {
 
 impl<'a> Collector<'a> {
     fn new(d: &Decoder<'a>) -> Self {
-        let mut arena = Arena::new();
-        // A guess at the usual object; small ones would grow to this anyway.
-        let guess = (d.left() / 12).min(40);
-        arena.nodes.reserve(guess);
-        arena.children.reserve(guess);
-        arena.names.reserve(guess);
         Collector {
-            arena,
+            arena: Arena::new(),
             base: d.container_count(),
             containers: SmallVec::new(),
             earlier: BTreeMap::new(),
             classes: SmallVec::new(),
             pending: SmallVec::new(),
+        }
+    }
+
+    /// Reserves room for the outermost container with `count` children, and as much again for what is inside them.
+    fn reserve(&mut self, d: &Decoder<'a>, count: usize) {
+        if self.arena.nodes.is_empty() {
+            let room = (2 * count + 1).min(NODES_USUAL).min(d.left());
+            self.arena.nodes.reserve(room);
+            self.arena.children.reserve(room);
         }
     }
 
@@ -159,6 +165,7 @@ impl<'a> Collector<'a> {
         resume: Option<usize>,
     ) -> Result<Option<u32>> {
         if let Some(head) = d.object_after(byte, resume)? {
+            self.reserve(d, d.field_count(head));
             let class = self.class(d, head.class_index());
             let node = self.arena.push(Node::Null);
             self.note(head.number(), node);
@@ -173,6 +180,7 @@ impl<'a> Collector<'a> {
             return Ok(Some(node));
         }
         if let Some(mut head) = d.list_after(byte, resume)? {
+            self.reserve(d, head.len_hint());
             let class = self.type_name(d, head.class_bytes());
             let node = self.arena.push(Node::Null);
             self.note(head.number(), node);
@@ -256,8 +264,9 @@ fn leaf<'a>(d: &mut Decoder<'a>, byte: u8) -> Result<Option<Node<'a>>> {
         tag::NULL => Node::Null,
         tag::TRUE => Node::Bool(true),
         tag::FALSE => Node::Bool(false),
-        // Neither dialect starts a leaf with these.
-        tag::MAP | tag::LIST | 0x6f => return Ok(None),
+        // Neither dialect starts a leaf with these, nor the final version with those.
+        tag::MAP | tag::LIST | draft::OBJECT => return Ok(None),
+        0x60..=0x7f | last::MAP_UNTYPED if d.dialect() == Some(Dialect::Final) => return Ok(None),
         _ => return other_leaf(d, byte),
     }))
 }
