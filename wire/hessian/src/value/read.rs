@@ -37,10 +37,10 @@ impl<'de> Decoder<'de> {
     pub fn value(&mut self) -> Result<Value<'de>> {
         self.definitions()?;
         let start = self.position();
-        let byte = self.byte()?;
-        if let Some(text) = self.short_text(byte)? {
+        if let Some(text) = self.short_text() {
             return Ok(Value::leaf(Node::Str(text)));
         }
+        let byte = self.byte()?;
         if let Some(leaf) = leaf(self, byte)? {
             return Ok(Value::leaf(leaf));
         }
@@ -101,6 +101,9 @@ impl<'a> Collector<'a> {
 
     /// Reads one value, returns its node.
     fn read(&mut self, d: &mut Decoder<'a>) -> Result<u32> {
+        if let Some(text) = d.short_text() {
+            return Ok(self.arena.push(Node::Str(text)));
+        }
         let mut byte = d.byte()?;
         if d.is_definition(byte) {
             d.definition(None)?;
@@ -108,9 +111,6 @@ impl<'a> Collector<'a> {
             byte = d.byte()?;
         }
         let offset = d.position() - 1;
-        if let Some(text) = d.short_text(byte)? {
-            return Ok(self.arena.push(Node::Str(text)));
-        }
         if let Some(leaf) = leaf(d, byte)? {
             return Ok(self.arena.push(leaf));
         }
