@@ -15,7 +15,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            depth_max: 256,
+            depth_max: 512,
             elements_max: 8_000_000,
         }
     }

@@ -79,9 +79,9 @@ impl<'de, 'a> Decode<'de> for Value<'a> {
 }
 
 impl<'a> Collector<'a> {
-    fn new(d: &Decoder<'a>) -> Self {
+    fn new(d: &mut Decoder<'a>) -> Self {
         Collector {
-            arena: Arena::new(),
+            arena: Arena::new(d.body_id()),
             base: d.container_count(),
             containers: SmallVec::new(),
             earlier: BTreeMap::new(),
@@ -175,7 +175,7 @@ impl<'a> Collector<'a> {
                 self.pending.push(field);
             }
             d.object_end(head)?;
-            let children = self.close(mark);
+            let children = self.close(mark, head.number());
             self.arena.nodes[node as usize] = Node::Object { class, children };
             return Ok(Some(node));
         }
@@ -189,7 +189,7 @@ impl<'a> Collector<'a> {
                 let item = self.read(d)?;
                 self.pending.push(item);
             }
-            let children = self.close(mark);
+            let children = self.close(mark, head.number());
             self.arena.nodes[node as usize] = Node::List { class, children };
             return Ok(Some(node));
         }
@@ -204,15 +204,15 @@ impl<'a> Collector<'a> {
                 let value = self.read(d)?;
                 self.pending.push(value);
             }
-            let children = self.close(mark);
+            let children = self.close(mark, head.number());
             self.arena.nodes[node as usize] = Node::Map { class, children };
             return Ok(Some(node));
         }
         Ok(None)
     }
 
-    fn close(&mut self, mark: usize) -> Children {
-        self.arena.push_children(self.pending.drain(mark..))
+    fn close(&mut self, mark: usize, number: u32) -> Children {
+        self.arena.push_children(number, self.pending.drain(mark..))
     }
 
     fn type_name(&mut self, d: &Decoder<'a>, name: &'a [u8]) -> u32 {
@@ -228,16 +228,19 @@ impl<'a> Collector<'a> {
             self.classes.resize(index + 1, NO_NAME);
         }
         if self.classes[index] == NO_NAME {
+            let number = index as u32;
             let surrogates = d.has_surrogate_names();
             let (name, fields) = d.class(index);
             self.classes[index] = match fields {
                 Names::Known(fields) => {
                     let fields = fields.iter().map(|field| Cow::Borrowed(field.as_bytes()));
-                    self.arena.class(name_bytes(name, surrogates), fields)
+                    self.arena
+                        .class(number, name_bytes(name, surrogates), fields)
                 }
                 Names::Read(fields) => {
                     let fields = fields.iter().map(|field| name_bytes(field, surrogates));
-                    self.arena.class(name_bytes(name, surrogates), fields)
+                    self.arena
+                        .class(number, name_bytes(name, surrogates), fields)
                 }
             };
         }
