@@ -20,6 +20,7 @@ pub(crate) use text::Text;
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
+use crate::value::new_id;
 use object::ClassSlot;
 use reference::{ContainerSlot, SharedTable};
 
@@ -45,6 +46,8 @@ pub struct Decoder<'de> {
     denied: Option<&'de DenyList>,
     /// Whether a class or field name has surrogates, so that its bytes are not UTF-8.
     surrogate_names: bool,
+    /// Id of the arenas of the `Value`s read, zero as long as there are none.
+    body_id: u64,
     /// A run of ASCII found in the input, and where it starts.
     ascii: &'de str,
     ascii_start: usize,
@@ -87,6 +90,7 @@ impl<'de> Decoder<'de> {
             shared: SharedTable::default(),
             denied: None,
             surrogate_names: false,
+            body_id: 0,
             ascii: "",
             ascii_start: 0,
         }
@@ -101,6 +105,14 @@ impl<'de> Decoder<'de> {
     #[inline]
     pub fn dialect(&self) -> Option<Dialect> {
         self.dialect
+    }
+
+    /// Id of the arenas of the `Value`s read.
+    pub(crate) fn body_id(&mut self) -> u64 {
+        if self.body_id == 0 {
+            self.body_id = new_id();
+        }
+        self.body_id
     }
 
     /// Whether the bytes of some class or field name are not UTF-8.
@@ -145,12 +157,7 @@ impl<'de> Decoder<'de> {
 
     /// The next byte.
     #[inline]
-    pub(crate) fn next_byte(&mut self) -> Result<u8> {
-        self.byte()
-    }
-
-    #[inline]
-    fn byte(&mut self) -> Result<u8> {
+    pub(crate) fn byte(&mut self) -> Result<u8> {
         let byte = self.peek()?;
         self.position += 1;
         Ok(byte)

@@ -203,19 +203,20 @@ impl Encoder<'_> {
         let written = &self.out[start..];
         let same =
             |slot: &ClassSlot| self.out[slot.definition.start..slot.definition.end] == *written;
-        let known = match self.classes.iter().take(SEARCHED_MAX).position(same) {
-            None if self.classes.len() > SEARCHED_MAX => {
-                self.class_numbers.get(written).map(|&index| index as usize)
-            }
-            found => found,
-        };
+        let mut known = self.classes.iter().take(SEARCHED_MAX).position(same);
+        if known.is_none()
+            && let Some(rare) = &self.rare
+        {
+            known = rare.class_numbers.get(written).map(|&index| index as usize);
+        }
         if let Some(index) = known {
             self.out.truncate(start);
             return index;
         }
         let index = self.classes.len();
         if index >= SEARCHED_MAX {
-            self.class_numbers.insert(written.into(), index as u32);
+            let written = Box::from(written);
+            self.rare().class_numbers.insert(written, index as u32);
         }
         self.classes.push(ClassSlot { class, definition });
         index
@@ -244,14 +245,15 @@ impl Encoder<'_> {
 
     fn type_index(&self, name: &str) -> Option<i32> {
         let same = |span: &Span| self.out[span.start..span.end] == *name.as_bytes();
-        match self.types.iter().take(SEARCHED_MAX).position(same) {
-            Some(index) => Some(index as i32),
-            None if self.types.len() <= SEARCHED_MAX => None,
-            None => self
+        let known = self.types.iter().take(SEARCHED_MAX).position(same);
+        let numbered = || {
+            self.rare
+                .as_ref()?
                 .type_numbers
                 .get(name.as_bytes())
-                .map(|&index| index as i32),
-        }
+                .map(|&index| index as usize)
+        };
+        known.or_else(numbered).map(|index| index as i32)
     }
 
     fn draft_type(&mut self, name: &str) {
@@ -280,8 +282,8 @@ impl Encoder<'_> {
         let start = self.out.len();
         self.cesu8(name, units);
         if self.types.len() >= SEARCHED_MAX {
-            self.type_numbers
-                .insert(self.out[start..].into(), self.types.len() as u32);
+            let (name, index) = (self.out[start..].into(), self.types.len() as u32);
+            self.rare().type_numbers.insert(name, index);
         }
         self.types.push(Span {
             start,
