@@ -1,5 +1,6 @@
 //! Calling services.
 
+mod answer;
 mod balance;
 mod block_on;
 mod cluster;
@@ -11,6 +12,7 @@ mod method;
 mod provider;
 mod ring;
 mod router;
+mod select;
 mod tolerance;
 
 pub use balance::Balancer;

@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use diwan_bolt::{Kind, Status};
-use diwan_hessian::Limits;
+use diwan_hessian::{Decoder, Limits};
 use diwan_net::bolt::{Handler, Incoming as BoltIncoming};
-use diwan_sofarpc::{Body, Error, Request};
+use diwan_sofarpc::{Error, Request};
 
 use super::blocking::BlockingPool;
 use super::method::{Watched, deserialization_failed};
-use super::{Finish, Incoming, MethodDescriptor, MethodWorker, RequestInfo, ServerFilter};
+use super::{
+    Arguments, Finish, Incoming, MethodDescriptor, MethodWorker, RequestInfo, ServerFilter,
+};
 use crate::Context;
 
 /// A published service on one worker.
@@ -47,7 +49,8 @@ impl Handler for Dispatcher {
             blocking: self.blocking.clone(),
             watched: None,
         };
-        let request = match Request::read(&frame, self.limits) {
+        let mut decoder = Decoder::with(frame.content, None, self.limits);
+        let request = match Request::read(&frame, &mut decoder) {
             Ok(request) => request,
             // Nobody answers requests of that class.
             Err(Error::Class { found, .. }) => {
@@ -85,10 +88,16 @@ impl Handler for Dispatcher {
             ));
         };
         match find_method(&entry.methods, &request) {
-            Some(method) => method.clone().call(Incoming {
-                body: request.body,
-                finish,
-            }),
+            Some(method) => {
+                let arguments = match request.signatures {
+                    Some(_) => Arguments::Hessian(&mut decoder),
+                    None => Arguments::Other {
+                        codec: frame.head.codec,
+                        content: frame.content,
+                    },
+                };
+                method.clone().call(Incoming { arguments, finish });
+            }
             None => finish.error(&format!(
                 "RPC-020100011: Cannot find invoke method: [{}], service: [{}] ",
                 request.method, request.service
@@ -149,7 +158,7 @@ fn find_method<'m>(
             .iter()
             .filter(|(descriptor, _)| descriptor.name == request.method)
     };
-    let Body::Hessian { signatures, .. } = &request.body else {
+    let Some(signatures) = &request.signatures else {
         // Other codecs tell no signatures, so names must be unique.
         return named().next().map(|(_, method)| method);
     };

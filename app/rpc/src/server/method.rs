@@ -10,12 +10,10 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use diwan_bolt::{FrameTooLarge, FrameWriter, Status};
-use diwan_hessian::Encode;
+use diwan_hessian::Decoder;
 use diwan_net::bolt::Responder;
 use diwan_sofarpc::names::{RESPONSE_CLASS, SERVER_EXCEPTION_CLASS, codec as code};
-use diwan_sofarpc::{
-    Body, write_error, write_exception, write_failure, write_message, write_value,
-};
+use diwan_sofarpc::{write_error, write_exception, write_failure, write_message, write_value};
 use tokio::time::Instant;
 
 use super::blocking::{BlockingPool, Ran};
@@ -27,17 +25,30 @@ use crate::codec::Codecs;
 const SPARE_SLOTS_MAX: usize = 256;
 
 /// A request on its way to its method.
-pub struct Incoming<'a> {
+pub struct Incoming<'r, 'a> {
     /// The arguments.
-    pub body: Body<'a>,
+    pub arguments: Arguments<'r, 'a>,
     /// What happens at the end.
     pub finish: Finish,
+}
+
+/// The arguments of a request, not read yet.
+pub enum Arguments<'r, 'a> {
+    /// A decoder at the first of them.
+    Hessian(&'r mut Decoder<'a>),
+    /// The content of a request in another codec.
+    Other {
+        /// Codec number.
+        codec: u8,
+        /// The content.
+        content: &'a [u8],
+    },
 }
 
 /// One method on one worker thread.
 pub trait MethodWorker {
     /// Reads the arguments, runs the method, answers.
-    fn call(self: Rc<Self>, incoming: Incoming<'_>);
+    fn call(self: Rc<Self>, incoming: Incoming<'_, '_>);
 }
 
 /// Answers a request and tells the filters.
@@ -201,9 +212,12 @@ where
     F: Fn(A, &BlockingPool) -> Fut + 'static,
     Fut: Future<Output = Ended<T, E>> + 'static,
 {
-    fn call(self: Rc<Self>, incoming: Incoming<'_>) {
-        let Incoming { body, mut finish } = incoming;
-        let arguments = match self.arguments(body) {
+    fn call(self: Rc<Self>, incoming: Incoming<'_, '_>) {
+        let Incoming {
+            arguments,
+            mut finish,
+        } = incoming;
+        let arguments = match self.read(arguments) {
             Ok(arguments) => arguments,
             Err(problem) => {
                 return finish.fail(
@@ -264,15 +278,15 @@ fn poll<T, E, Fut: Future<Output = Ended<T, E>>>(
 }
 
 impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
-    fn arguments(&self, body: Body<'_>) -> Result<A, String> {
-        match body {
-            Body::Hessian { mut arguments, .. } => match &self.codecs.hessian {
+    fn read(&self, arguments: Arguments<'_, '_>) -> Result<A, String> {
+        match arguments {
+            Arguments::Hessian(decoder) => match &self.codecs.hessian {
                 Some(hessian) => {
-                    (hessian.decode_arguments)(&mut arguments).map_err(|error| error.to_string())
+                    (hessian.decode_arguments)(decoder).map_err(|error| error.to_string())
                 }
                 None => Err(unsupported(code::HESSIAN2)),
             },
-            Body::Other { codec, content } => match self.codecs.content(codec) {
+            Arguments::Other { codec, content } => match self.codecs.content(codec) {
                 Some(content_codec) => (content_codec.decode_arguments)(content),
                 None => Err(unsupported(codec)),
             },
@@ -297,9 +311,7 @@ impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
                 match (&self.codecs.hessian, self.codecs.content(codec)) {
                     (Some(hessian), _) if codec == code::HESSIAN2 => {
                         finish.answer(Outcome::Value, |writer| {
-                            (hessian.encode_value)(&value, &mut |value: &dyn Encode| {
-                                write_value(writer, value)
-                            });
+                            write_value(writer, (hessian.encode_value)(&value));
                             Ok(())
                         })
                     }
@@ -316,9 +328,7 @@ impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
             Ended::Returned(Err(exception)) => match &self.codecs.hessian {
                 Some(hessian) if codec == code::HESSIAN2 => {
                     finish.answer(Outcome::Exception, |writer| {
-                        (hessian.encode_exception)(&exception, &mut |value: &dyn Encode| {
-                            write_exception(writer, value)
-                        });
+                        write_exception(writer, (hessian.encode_exception)(&exception));
                         Ok(())
                     })
                 }
