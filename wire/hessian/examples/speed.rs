@@ -32,6 +32,20 @@ fn main() {
         }
     };
     let order = Order::sample();
+    // What the allocator takes of a typed decode.
+    measure("clone and drop", &mut || {
+        black_box(black_box(&order).clone());
+    });
+    measure("reader of a null", &mut || {
+        let mut d = Decoder::with(black_box(b"N"), Some(Dialect::Draft), Limits::default());
+        black_box(d.take_null().expect("a null"));
+    });
+    let mut null = Vec::with_capacity(16);
+    measure("writer of a null", &mut || {
+        null.clear();
+        Encoder::new(black_box(Dialect::Draft), &mut null).null();
+        black_box(&null);
+    });
     for dialect in [Dialect::Draft, Dialect::Final] {
         let mut bytes = Vec::new();
         order.encode(&mut Encoder::new(dialect, &mut bytes));

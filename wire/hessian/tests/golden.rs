@@ -166,6 +166,21 @@ fn typed_values_are_the_bytes_of_java() {
     check("list:ints", vec![1, 2, 3]);
     check("list:256", vec![1; 256]);
     check("array:date", JavaArray(vec![Date(0)]));
+    for dialect in [Dialect::Draft, Dialect::Final] {
+        let mut bytes = Vec::new();
+        let mut e = Encoder::new(dialect, &mut bytes);
+        e.value(&JavaArray(vec![JavaArray(vec![1]), JavaArray(vec![2])]));
+        e.value(&JavaArray(vec![JavaArray(vec!["a"])]));
+        assert_eq!(bytes, case(dialect, "array:nested"), "{dialect:?}");
+        bytes.clear();
+        let mut e = Encoder::new(dialect, &mut bytes);
+        e.value(&JavaArray(vec![1i64]));
+        e.value(&JavaArray(vec![1f64]));
+        e.value(&JavaArray(vec![1i16]));
+        e.value(&JavaArray(vec![true]));
+        e.value(&JavaArray(vec![1f32]));
+        assert_eq!(bytes, case(dialect, "array:long"), "{dialect:?}");
+    }
 }
 
 /// Where Java's field order or extra fields differ by version, reading is what counts.

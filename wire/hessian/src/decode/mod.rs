@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 pub use container::{ListHead, MapHead};
 pub use deny::DenyList;
 pub use object::ObjectHead;
-pub(crate) use object::name_text;
+pub(crate) use object::{Names, name_text};
 pub(crate) use scalar::Number;
 pub(crate) use text::Text;
 
@@ -43,6 +43,11 @@ pub struct Decoder<'de> {
     containers: SmallVec<[ContainerSlot; 16]>,
     shared: SharedTable,
     denied: Option<&'de DenyList>,
+    /// Whether a class or field name has surrogates, so that its bytes are not UTF-8.
+    surrogate_names: bool,
+    /// A run of ASCII found in the input, and where it starts.
+    ascii: &'de str,
+    ascii_start: usize,
 }
 
 /// A value that can be read.
@@ -81,6 +86,9 @@ impl<'de> Decoder<'de> {
             containers: SmallVec::new(),
             shared: SharedTable::default(),
             denied: None,
+            surrogate_names: false,
+            ascii: "",
+            ascii_start: 0,
         }
     }
 
@@ -93,6 +101,11 @@ impl<'de> Decoder<'de> {
     #[inline]
     pub fn dialect(&self) -> Option<Dialect> {
         self.dialect
+    }
+
+    /// Whether the bytes of some class or field name are not UTF-8.
+    pub(crate) fn has_surrogate_names(&self) -> bool {
+        self.surrogate_names
     }
 
     /// Bytes read so far.

@@ -48,23 +48,6 @@ pub(crate) enum Names<'n, 'de> {
     Read(&'n [&'de [u8]]),
 }
 
-impl<'de> Names<'_, 'de> {
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Names::Known(names) => names.len(),
-            Names::Read(names) => names.len(),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn get(&self, index: usize) -> &'de [u8] {
-        match self {
-            Names::Known(names) => names[index].as_bytes(),
-            Names::Read(names) => names[index],
-        }
-    }
-}
-
 /// A name as text. Names were checked when they were read: they have no lone surrogates.
 pub(crate) fn name_text(name: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(name) {
@@ -339,6 +322,7 @@ impl<'de> Decoder<'de> {
         let run = self.run(units)?;
         if run.bytes.len() != units {
             run.check_name(offset)?;
+            self.surrogate_names |= run.surrogates;
         }
         Ok(run.bytes)
     }

@@ -42,17 +42,42 @@ impl<'de> Decoder<'de> {
     /// Nearly every string of a call: up to 31 ASCII characters, lent. `None` leaves the position where it was.
     #[inline]
     pub(crate) fn short_text(&mut self, byte: u8) -> Result<Option<&'de str>> {
-        if byte <= 0x1f
-            && let Some(left) = self.input.get(self.position..)
-            && let Some(bytes) = left.get(..usize::from(byte))
-            && is_ascii(bytes)
-            && let Ok(text) = std::str::from_utf8(bytes)
-        {
-            self.position += bytes.len();
-            self.charge_replayed(bytes.len())?;
-            return Ok(Some(text));
+        if byte > 0x1f {
+            return Ok(None);
         }
-        Ok(None)
+        let len = usize::from(byte);
+        let text = match self.ascii_at(len) {
+            Some(text) => text,
+            None if self.find_ascii(len) => self.ascii_at(len).unwrap_or_default(),
+            None => return Ok(None),
+        };
+        self.position += len;
+        self.charge_replayed(len)?;
+        Ok(Some(text))
+    }
+
+    /// The next `len` bytes as text, if they lie in the run of ASCII found last.
+    #[inline]
+    fn ascii_at(&self, len: usize) -> Option<&'de str> {
+        let start = self.position.checked_sub(self.ascii_start)?;
+        self.ascii.get(start..start + len)
+    }
+
+    /// Finds the run of ASCII that starts here; whether it is at least `len` long.
+    ///
+    /// The length of a short string is ASCII too, so a run spans many of them, and checking one long run takes less
+    /// than checking each of them.
+    fn find_ascii(&mut self, len: usize) -> bool {
+        let left = self.input.get(self.position..).unwrap_or_default();
+        let left = &left[..left.len().min(ASCII_RUN_MAX)];
+        let run = &left[..ascii_len(left)];
+        match std::str::from_utf8(run) {
+            Ok(text) if text.len() >= len => {
+                (self.ascii, self.ascii_start) = (text, self.position);
+                true
+            }
+            _ => false,
+        }
     }
 
     fn str_other(&mut self, byte: u8) -> Result<Option<Cow<'de, str>>> {
@@ -118,10 +143,9 @@ impl<'de> Decoder<'de> {
             });
         }
         let mut surrogates = false;
-        let len = if is_ascii(&left[..units]) {
-            units
-        } else {
-            utf8_len(left, units, start, &mut surrogates)?
+        let len = match is_ascii(&left[..units]) {
+            true => units,
+            false => utf8_len(left, units, start, &mut surrogates)?,
         };
         self.position += len;
         self.charge_replayed(len)?;
@@ -309,7 +333,6 @@ pub(super) fn is_ascii(bytes: &[u8]) -> bool {
     fn ends<const N: usize>(bytes: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
         Some((bytes.first_chunk()?, bytes.last_chunk()?))
     }
-    const HIGH: u128 = u128::from_ne_bytes([0x80; 16]);
     if bytes.len() > 32 {
         bytes.is_ascii()
     } else if let Some((first, last)) = ends::<16>(bytes) {
@@ -323,26 +346,53 @@ pub(super) fn is_ascii(bytes: &[u8]) -> bool {
     }
 }
 
+/// Bytes to look ahead for a run of ASCII.
+const ASCII_RUN_MAX: usize = 256;
+
+/// ASCII bytes at the start.
+fn ascii_len(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(block) = bytes[at..].first_chunk::<16>()
+        && u128::from_ne_bytes(*block) & HIGH == 0
+    {
+        at += 16;
+    }
+    at + bytes[at..]
+        .iter()
+        .take_while(|byte| byte.is_ascii())
+        .count()
+}
+
+/// The bit that no ASCII byte has.
+const HIGH: u128 = u128::from_ne_bytes([0x80; 16]);
+
 /// Bytes that `units` UTF-16 units take. Characters beyond the BMP come as two three-byte surrogates (CESU-8, what
 /// Java writes) or as the four bytes of UTF-8, which count as two units.
-#[cold]
 fn utf8_len(bytes: &[u8], units: usize, start: usize, surrogates: &mut bool) -> Result<usize> {
     let (mut at, mut left) = (0, units);
     while left > 0 {
-        let eof = Error::Eof {
-            offset: start + bytes.len(),
-            needed: left,
-        };
         let Some(&lead) = bytes.get(at) else {
-            return Err(eof);
+            return Err(Error::Eof {
+                offset: start + bytes.len(),
+                needed: left,
+            });
         };
+        if lead < 0x80 {
+            let ascii = ascii_len(&bytes[at..bytes.len().min(at + left)]);
+            at += ascii;
+            left -= ascii;
+            continue;
+        }
         let len = sequence_len(lead);
         let cost = if len == 4 { 2 } else { 1 };
         if len == 0 || cost > left {
             return Err(Error::Utf8 { offset: start + at });
         }
         if at + len > bytes.len() {
-            return Err(eof);
+            return Err(Error::Eof {
+                offset: start + bytes.len(),
+                needed: left,
+            });
         }
         *surrogates |= lead == 0xed && bytes[at + 1] >= 0xa0;
         at += len;

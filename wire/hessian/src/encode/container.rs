@@ -140,18 +140,25 @@ impl Encoder<'_> {
 
     /// [`object`](Self::object) for a class known at run time only.
     pub fn object_dyn(&mut self, name: &str, fields: &[&str]) {
-        let index = self.define(name, fields.iter().copied());
+        let index = self.define(name.as_bytes(), fields.iter().map(|field| field.as_bytes()));
         self.object_tag(index);
     }
 
-    /// Number of a class, writing its definition the first time.
+    /// Number of a class by its names in UTF-8, writing its definition the first time.
     pub(crate) fn define<'n>(
         &mut self,
-        name: &str,
-        fields: impl ExactSizeIterator<Item = &'n str>,
+        name: &[u8],
+        fields: impl ExactSizeIterator<Item = &'n [u8]>,
     ) -> usize {
-        let start = self.definition_head(name, fields.len());
-        fields.for_each(|field| self.str(field));
+        let start = self.definition_head(text(name), fields.len());
+        for field in fields {
+            if field.len() <= 0x1f && field.is_ascii() {
+                self.out.push(field.len() as u8);
+                self.out.extend_from_slice(field);
+            } else {
+                self.str(text(field));
+            }
+        }
         self.class_index(None, start)
     }
 
@@ -196,19 +203,20 @@ impl Encoder<'_> {
         let written = &self.out[start..];
         let same =
             |slot: &ClassSlot| self.out[slot.definition.start..slot.definition.end] == *written;
-        let known = match self.classes.iter().take(SEARCHED_MAX).position(same) {
-            None if self.classes.len() > SEARCHED_MAX => {
-                self.class_numbers.get(written).map(|&index| index as usize)
-            }
-            found => found,
-        };
+        let mut known = self.classes.iter().take(SEARCHED_MAX).position(same);
+        if known.is_none()
+            && let Some(rare) = &self.rare
+        {
+            known = rare.class_numbers.get(written).map(|&index| index as usize);
+        }
         if let Some(index) = known {
             self.out.truncate(start);
             return index;
         }
         let index = self.classes.len();
         if index >= SEARCHED_MAX {
-            self.class_numbers.insert(written.into(), index as u32);
+            let written = Box::from(written);
+            self.rare().class_numbers.insert(written, index as u32);
         }
         self.classes.push(ClassSlot { class, definition });
         index
@@ -237,14 +245,15 @@ impl Encoder<'_> {
 
     fn type_index(&self, name: &str) -> Option<i32> {
         let same = |span: &Span| self.out[span.start..span.end] == *name.as_bytes();
-        match self.types.iter().take(SEARCHED_MAX).position(same) {
-            Some(index) => Some(index as i32),
-            None if self.types.len() <= SEARCHED_MAX => None,
-            None => self
+        let known = self.types.iter().take(SEARCHED_MAX).position(same);
+        let numbered = || {
+            self.rare
+                .as_ref()?
                 .type_numbers
                 .get(name.as_bytes())
-                .map(|&index| index as i32),
-        }
+                .map(|&index| index as usize)
+        };
+        known.or_else(numbered).map(|index| index as i32)
     }
 
     fn draft_type(&mut self, name: &str) {
@@ -273,12 +282,17 @@ impl Encoder<'_> {
         let start = self.out.len();
         self.cesu8(name, units);
         if self.types.len() >= SEARCHED_MAX {
-            self.type_numbers
-                .insert(self.out[start..].into(), self.types.len() as u32);
+            let (name, index) = (self.out[start..].into(), self.types.len() as u32);
+            self.rare().type_numbers.insert(name, index);
         }
         self.types.push(Span {
             start,
             end: self.out.len(),
         });
     }
+}
+
+/// A name as text; whoever hands one over has made it of text.
+fn text(name: &[u8]) -> &str {
+    std::str::from_utf8(name).unwrap_or_default()
 }

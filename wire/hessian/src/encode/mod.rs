@@ -26,11 +26,17 @@ pub struct Encoder<'a> {
     classes: SmallVec<[ClassSlot; 8]>,
     /// Where in `out` the type names stand that may be referred to.
     types: SmallVec<[Span; 8]>,
+    /// For each open list whether it ends with an end tag.
+    lists: SmallVec<[bool; 16]>,
+    /// What few bodies need, on the heap once it is needed.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Default)]
+struct Rare {
     /// Numbers of class definitions and type names by their bytes, once they are too many to search one by one.
     class_numbers: BTreeMap<Box<[u8]>, u32>,
     type_numbers: BTreeMap<Box<[u8]>, u32>,
-    /// For each open list whether it ends with an end tag.
-    lists: SmallVec<[bool; 16]>,
     /// Numbers of the `Shared` containers written, by address; the handle keeps the address from being used again.
     shared: BTreeMap<usize, (u32, Arc<dyn Any + Send + Sync>)>,
     /// What was written of the arenas of `Value`s, by arena.
@@ -72,11 +78,8 @@ impl<'a> Encoder<'a> {
             next_reference: 0,
             classes: SmallVec::new(),
             types: SmallVec::new(),
-            class_numbers: BTreeMap::new(),
-            type_numbers: BTreeMap::new(),
             lists: SmallVec::new(),
-            shared: BTreeMap::new(),
-            written: BTreeMap::new(),
+            rare: None,
         }
     }
 
@@ -90,6 +93,10 @@ impl<'a> Encoder<'a> {
     #[inline]
     pub fn value<T: Encode + ?Sized>(&mut self, value: &T) {
         value.encode(self);
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     #[inline]

@@ -17,25 +17,25 @@ impl Encoder<'_> {
         write: impl FnOnce(&mut Self),
     ) {
         let address = Arc::as_ptr(handle) as usize;
-        if let Some(&(number, _)) = self.shared.get(&address) {
+        if let Some(&(number, _)) = self.rare().shared.get(&address) {
             return self.reference(number);
         }
         let number = self.next_reference();
         let kept: Arc<dyn Any + Send + Sync> = handle.clone();
-        self.shared.insert(address, (number, kept));
+        self.rare().shared.insert(address, (number, kept));
         write(self);
         // Strings, numbers and null take no number: nothing can refer to them.
         if self.next_reference() == number {
-            self.shared.remove(&address);
+            self.rare().shared.remove(&address);
         }
     }
 
     /// Takes out what was written of an arena; [`put_written`](Self::put_written) gives it back.
     pub(crate) fn take_written(&mut self, arena: u64) -> Option<Written> {
-        self.written.remove(&arena)
+        self.rare.as_mut()?.written.remove(&arena)
     }
 
     pub(crate) fn put_written(&mut self, arena: u64, written: Written) {
-        self.written.insert(arena, written);
+        self.rare().written.insert(arena, written);
     }
 }

@@ -25,18 +25,35 @@ impl<T> From<Vec<T>> for JavaArray<T> {
     }
 }
 
-/// The class of an array on the wire: `[int`, `[string`, `[com.x.Y` (`ArraySerializer.getArrayType`,
+/// The class of an array on the wire: `[int`, `[string`, `[com.x.Y`, `[[int` (`ArraySerializer.getArrayType`,
 /// `BasicSerializer`).
 fn wire_class(element: &str) -> String {
     match element {
         "java.lang.String" => "[string".into(),
         "java.lang.Object" => "[object".into(),
         "java.util.Date" => "[date".into(),
-        "[B" => "[[byte".into(),
-        nested if nested.starts_with("[L") => {
-            format!("[{}", wire_class(nested[2..].trim_end_matches(';')))
-        }
-        other => format!("[{other}"),
+        other => match other.strip_prefix('[') {
+            Some(descriptor) => format!("[{}", wire_class(element_of(descriptor))),
+            None => format!("[{other}"),
+        },
+    }
+}
+
+/// The type that a descriptor behind `[` stands for: the way back of `array_of`.
+fn element_of(descriptor: &str) -> &str {
+    match descriptor {
+        "Z" => "boolean",
+        "B" => "byte",
+        "C" => "char",
+        "S" => "short",
+        "I" => "int",
+        "J" => "long",
+        "F" => "float",
+        "D" => "double",
+        other => other
+            .strip_prefix('L')
+            .and_then(|class| class.strip_suffix(';'))
+            .unwrap_or(other),
     }
 }
 

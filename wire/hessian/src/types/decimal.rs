@@ -143,20 +143,48 @@ text_class!(
     JavaClass, "java.lang.Class", "java.lang.Class", "java.lang.Class", "name", |_| true, ""
 );
 
-/// What `new BigDecimal(String)` takes.
+/// What `new BigDecimal(String)` takes: digits with at most one point, then perhaps an exponent.
 fn is_decimal(text: &str) -> bool {
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (unsigned, None),
+    let bytes = text.as_bytes();
+    let signed = |at: usize| usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
+    let digits = |at: usize| {
+        bytes[at..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count()
     };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    digits(whole)
-        && digits(fraction)
-        && whole.len() + fraction.len() > 0
-        && exponent.is_none_or(|e| {
-            let e = e.strip_prefix(['+', '-']).unwrap_or(e);
-            !e.is_empty() && digits(e)
-        })
+    let start = signed(0);
+    let whole = digits(start);
+    let mut at = start + whole;
+    let mut count = whole;
+    if bytes.get(at) == Some(&b'.') {
+        let fraction = digits(at + 1);
+        at += 1 + fraction;
+        count += fraction;
+    }
+    if let Some(b'e' | b'E') = bytes.get(at) {
+        at += 1;
+        at += signed(at);
+        let exponent = digits(at);
+        at += exponent;
+        count *= exponent.min(1);
+    }
+    count > 0 && at == bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_decimal;
+
+    #[test]
+    fn decimals() {
+        for good in ["0", "-1.50", "+.5", "5.", "1E+30", "1e5", "12345678.90"] {
+            assert!(is_decimal(good), "{good}");
+        }
+        for bad in [
+            "", "-", ".", "e5", "1e", "1e+", "1.2.3", "0x1", "1 ", "\u{661}",
+        ] {
+            assert!(!is_decimal(bad), "{bad}");
+        }
+    }
 }

@@ -72,7 +72,7 @@ impl<'a> Builder<'a> {
 
     /// Adds a string.
     pub fn str(&mut self, value: impl Into<Cow<'a, str>>) -> NodeId {
-        self.node(Node::Str(value.into()))
+        self.node(Node::str(value.into()))
     }
 
     /// Adds a string by its UTF-16 units.
@@ -85,7 +85,7 @@ impl<'a> Builder<'a> {
 
     /// Adds `byte[]`.
     pub fn bytes(&mut self, value: impl Into<Cow<'a, [u8]>>) -> NodeId {
-        self.node(Node::Bytes(value.into()))
+        self.node(Node::bytes(value.into()))
     }
 
     /// Adds a list.
@@ -254,12 +254,12 @@ impl<'a> Value<'a> {
 
     /// A string.
     pub fn str(value: impl Into<Cow<'a, str>>) -> Self {
-        Self::leaf(Node::Str(value.into()))
+        Self::leaf(Node::str(value.into()))
     }
 
     /// `byte[]`.
     pub fn bytes(value: impl Into<Cow<'a, [u8]>>) -> Self {
-        Self::leaf(Node::Bytes(value.into()))
+        Self::leaf(Node::bytes(value.into()))
     }
 
     /// A list of copies of `items`.

@@ -57,10 +57,13 @@ pub(crate) enum Node<'a> {
     Long(i64),
     Double(f64),
     Date(i64),
-    Str(Cow<'a, str>),
+    Str(&'a str),
+    /// Not a `Cow`: a node is three words this way.
+    OwnedStr(Box<str>),
     /// A string with lone surrogates.
     Utf16(Box<[u16]>),
-    Bytes(Cow<'a, [u8]>),
+    Bytes(&'a [u8]),
+    OwnedBytes(Box<[u8]>),
     /// `class` is an index into `names`, or [`NO_NAME`].
     List {
         class: u32,
@@ -77,7 +80,21 @@ pub(crate) enum Node<'a> {
     },
 }
 
-impl Node<'_> {
+impl<'a> Node<'a> {
+    fn str(text: Cow<'a, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => Node::Str(text),
+            Cow::Owned(text) => Node::OwnedStr(text.into()),
+        }
+    }
+
+    fn bytes(bytes: Cow<'a, [u8]>) -> Self {
+        match bytes {
+            Cow::Borrowed(bytes) => Node::Bytes(bytes),
+            Cow::Owned(bytes) => Node::OwnedBytes(bytes.into()),
+        }
+    }
+
     fn is_leaf(&self) -> bool {
         !matches!(
             self,
@@ -93,9 +110,11 @@ impl Node<'_> {
             Node::Long(value) => Node::Long(value),
             Node::Double(value) => Node::Double(value),
             Node::Date(value) => Node::Date(value),
-            Node::Str(value) => Node::Str(Cow::Owned(value.into_owned())),
+            Node::Str(value) => Node::OwnedStr(value.into()),
+            Node::OwnedStr(value) => Node::OwnedStr(value),
             Node::Utf16(value) => Node::Utf16(value),
-            Node::Bytes(value) => Node::Bytes(Cow::Owned(value.into_owned())),
+            Node::Bytes(value) => Node::OwnedBytes(value.into()),
+            Node::OwnedBytes(value) => Node::OwnedBytes(value),
             Node::List { class, children } => Node::List { class, children },
             Node::Map { class, children } => Node::Map { class, children },
             Node::Object { class, children } => Node::Object { class, children },

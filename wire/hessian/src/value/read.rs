@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::{Arena, Children, NO_NAME, Node, Value};
-use crate::decode::{Decode, Decoder, Number, Text, name_text};
+use crate::decode::{Decode, Decoder, Names, Number, Text, name_text};
 use crate::dialect::tag;
 use crate::error::{Error, Result};
 
@@ -18,13 +20,13 @@ struct Collector<'a> {
     /// First container number that belongs to this arena.
     base: u32,
     /// Node of each container from `base` on.
-    containers: Vec<u32>,
+    containers: SmallVec<[u32; 16]>,
     /// Nodes of earlier containers that were read again into this arena.
     earlier: BTreeMap<u32, u32>,
     /// Arena class of each class number of the input.
-    classes: Vec<u32>,
+    classes: SmallVec<[u32; 8]>,
     /// Children of the containers that are still open.
-    pending: Vec<u32>,
+    pending: SmallVec<[u32; 64]>,
 }
 
 impl<'de> Decoder<'de> {
@@ -34,7 +36,7 @@ impl<'de> Decoder<'de> {
         let start = self.position();
         let byte = self.next_byte()?;
         if let Some(text) = self.short_text(byte)? {
-            return Ok(Value::leaf(Node::Str(Cow::Borrowed(text))));
+            return Ok(Value::leaf(Node::Str(text)));
         }
         if let Some(leaf) = leaf(self, byte)? {
             return Ok(Value::leaf(leaf));
@@ -77,16 +79,17 @@ impl<'a> Collector<'a> {
     fn new(d: &Decoder<'a>) -> Self {
         let mut arena = Arena::new();
         // A guess at the usual object; small ones would grow to this anyway.
-        let guess = (d.left() / 16).min(32);
+        let guess = (d.left() / 12).min(40);
         arena.nodes.reserve(guess);
         arena.children.reserve(guess);
+        arena.names.reserve(guess);
         Collector {
             arena,
             base: d.container_count(),
-            containers: Vec::new(),
+            containers: SmallVec::new(),
             earlier: BTreeMap::new(),
-            classes: Vec::new(),
-            pending: Vec::new(),
+            classes: SmallVec::new(),
+            pending: SmallVec::new(),
         }
     }
 
@@ -100,7 +103,7 @@ impl<'a> Collector<'a> {
         }
         let offset = d.position() - 1;
         if let Some(text) = d.short_text(byte)? {
-            return Ok(self.arena.push(Node::Str(Cow::Borrowed(text))));
+            return Ok(self.arena.push(Node::Str(text)));
         }
         if let Some(leaf) = leaf(d, byte)? {
             return Ok(self.arena.push(leaf));
@@ -170,7 +173,7 @@ impl<'a> Collector<'a> {
             return Ok(Some(node));
         }
         if let Some(mut head) = d.list_after(byte, resume)? {
-            let class = self.type_name(head.class_bytes());
+            let class = self.type_name(d, head.class_bytes());
             let node = self.arena.push(Node::Null);
             self.note(head.number(), node);
             let mark = self.pending.len();
@@ -183,7 +186,7 @@ impl<'a> Collector<'a> {
             return Ok(Some(node));
         }
         if let Some(mut head) = d.map_after(byte, resume)? {
-            let class = self.type_name(head.class_bytes());
+            let class = self.type_name(d, head.class_bytes());
             let node = self.arena.push(Node::Null);
             self.note(head.number(), node);
             let mark = self.pending.len();
@@ -204,11 +207,11 @@ impl<'a> Collector<'a> {
         self.arena.push_children(self.pending.drain(mark..))
     }
 
-    fn type_name(&mut self, name: &'a [u8]) -> u32 {
+    fn type_name(&mut self, d: &Decoder<'a>, name: &'a [u8]) -> u32 {
         if name.is_empty() {
             NO_NAME
         } else {
-            self.arena.name(name_bytes(name))
+            self.arena.name(name_bytes(name, d.has_surrogate_names()))
         }
     }
 
@@ -217,17 +220,26 @@ impl<'a> Collector<'a> {
             self.classes.resize(index + 1, NO_NAME);
         }
         if self.classes[index] == NO_NAME {
+            let surrogates = d.has_surrogate_names();
             let (name, fields) = d.class(index);
-            let fields = (0..fields.len()).map(|field| name_bytes(fields.get(field)));
-            self.classes[index] = self.arena.class(name_bytes(name), fields);
+            self.classes[index] = match fields {
+                Names::Known(fields) => {
+                    let fields = fields.iter().map(|field| Cow::Borrowed(field.as_bytes()));
+                    self.arena.class(name_bytes(name, surrogates), fields)
+                }
+                Names::Read(fields) => {
+                    let fields = fields.iter().map(|field| name_bytes(field, surrogates));
+                    self.arena.class(name_bytes(name, surrogates), fields)
+                }
+            };
         }
         self.classes[index]
     }
 }
 
-/// A name as UTF-8.
-fn name_bytes(name: &[u8]) -> Cow<'_, [u8]> {
-    if name.is_ascii() {
+/// A name as UTF-8: as it stands, unless some name of the input has surrogates.
+fn name_bytes(name: &[u8], surrogates: bool) -> Cow<'_, [u8]> {
+    if !surrogates {
         return Cow::Borrowed(name);
     }
     match name_text(name) {
@@ -237,7 +249,20 @@ fn name_bytes(name: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// The value without children that `byte` starts, if it does.
+#[inline]
 fn leaf<'a>(d: &mut Decoder<'a>, byte: u8) -> Result<Option<Node<'a>>> {
+    Ok(Some(match byte {
+        0x80..=0xbf => Node::Int(i32::from(byte) - 0x90),
+        tag::NULL => Node::Null,
+        tag::TRUE => Node::Bool(true),
+        tag::FALSE => Node::Bool(false),
+        // Neither dialect starts a leaf with these.
+        tag::MAP | tag::LIST | 0x6f => return Ok(None),
+        _ => return other_leaf(d, byte),
+    }))
+}
+
+fn other_leaf<'a>(d: &mut Decoder<'a>, byte: u8) -> Result<Option<Node<'a>>> {
     if let Some(number) = d.number_after(byte)? {
         return Ok(Some(match number {
             Number::Null => Node::Null,
@@ -247,17 +272,14 @@ fn leaf<'a>(d: &mut Decoder<'a>, byte: u8) -> Result<Option<Node<'a>>> {
             Number::Double(value) => Node::Double(value),
         }));
     }
-    if matches!(byte, tag::MAP | tag::LIST | 0x6f) {
-        return Ok(None);
-    }
-    if let Some(text) = d.text_after(byte)? {
-        return Ok(Some(match text {
-            Text::Utf8(text) => Node::Str(text),
-            Text::Lone(units) => Node::Utf16(units.into()),
-        }));
-    }
     if let Some(date) = d.date_after(byte)? {
         return Ok(Some(Node::Date(date)));
     }
-    Ok(d.bytes_after(byte)?.map(Node::Bytes))
+    if let Some(text) = d.text_after(byte)? {
+        return Ok(Some(match text {
+            Text::Utf8(text) => Node::str(text),
+            Text::Lone(units) => Node::Utf16(units.into()),
+        }));
+    }
+    Ok(d.bytes_after(byte)?.map(Node::bytes))
 }

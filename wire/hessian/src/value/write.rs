@@ -1,6 +1,6 @@
 //! Writing a value: shared nodes once, references afterwards.
 
-use super::{Arena, NO_NAME, Node, Repr, Value, text};
+use super::{Arena, NO_NAME, Node, Repr, Value};
 use crate::encode::{Encode, Encoder};
 
 /// What a writer has written of an arena.
@@ -92,8 +92,8 @@ impl Written {
                 self.numbers[id as usize] = e.next_reference();
                 let index = &mut self.classes[*class as usize];
                 if *index == NOT_WRITTEN {
-                    let class_name = arena.text(arena.classes[*class as usize].name);
-                    let fields = arena.fields(*class).iter().map(|field| text(field));
+                    let class_name = &arena.names[arena.classes[*class as usize].name as usize];
+                    let fields = arena.fields(*class).iter().map(|field| &**field);
                     *index = e.define(class_name, fields) as u32;
                 }
                 e.object_tag(*index as usize);
@@ -120,8 +120,10 @@ fn write_leaf(node: &Node<'_>, e: &mut Encoder<'_>) {
         Node::Double(value) => e.double(*value),
         Node::Date(value) => e.date_ms(*value),
         Node::Str(value) => e.str(value),
+        Node::OwnedStr(value) => e.str(value),
         Node::Utf16(value) => e.str_utf16(value),
         Node::Bytes(value) => e.bytes(value),
+        Node::OwnedBytes(value) => e.bytes(value),
         Node::Null | Node::List { .. } | Node::Map { .. } | Node::Object { .. } => e.null(),
     }
 }
