@@ -1,3 +1,4 @@
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 //! Calls over real sockets, in both directions.
 
 mod support;

@@ -13,7 +13,7 @@ use diwan_net::bolt::{Handler, Incoming as BoltIncoming};
 use diwan_sofarpc::{Error, Request};
 
 use super::blocking::BlockingPool;
-use super::method::{Watched, deserialization_failed};
+use super::method::{Watched, deserialization_failed, send_failure};
 use super::{
     Arguments, Finish, Incoming, MethodDescriptor, MethodWorker, RequestInfo, ServerFilter,
 };
@@ -40,26 +40,22 @@ pub(super) struct Dispatcher {
 impl Handler for Dispatcher {
     fn request(&self, incoming: BoltIncoming<'_>) {
         let BoltIncoming {
-            frame, responder, ..
+            frame,
+            mut responder,
+            ..
         } = incoming;
         let now = responder.connection().now();
-        let mut finish = Finish {
-            responder,
-            context: Arc::default(),
-            blocking: self.blocking.clone(),
-            watched: None,
-        };
         let mut decoder = Decoder::with(frame.content, None, self.limits);
         let request = match Request::read(&frame, &mut decoder) {
             Ok(request) => request,
             // Nobody answers requests of that class.
             Err(Error::Class { found, .. }) => {
                 let message = format!("No user processor found for request: {found}");
-                return finish.fail(Status::ServerException, &message);
+                return send_failure(&mut responder, Status::ServerException, &message);
             }
             Err(error) => {
                 let message = deserialization_failed(&error.to_string());
-                return finish.fail(Status::ServerDeserialException, &message);
+                return send_failure(&mut responder, Status::ServerDeserialException, &message);
             }
         };
 
@@ -75,7 +71,12 @@ impl Handler for Dispatcher {
             .flatten()
             .min()
             .map(|ms| now + Duration::from_millis(ms));
-        finish.context = Context::new(frame.header, deadline);
+        let context = Some(Context::new(frame.header, deadline));
+        let mut finish = Finish {
+            responder,
+            context,
+            watched: None,
+        };
 
         if let Err(refusal) = self.before(&request, &mut finish) {
             return finish.error(&refusal);
@@ -96,7 +97,11 @@ impl Handler for Dispatcher {
                         content: frame.content,
                     },
                 };
-                method.clone().call(Incoming { arguments, finish });
+                method.clone().call(Incoming {
+                    arguments,
+                    finish,
+                    blocking: &self.blocking,
+                });
             }
             None => finish.error(&format!(
                 "RPC-020100011: Cannot find invoke method: [{}], service: [{}] ",
@@ -111,12 +116,15 @@ impl Dispatcher {
         if self.filters.is_empty() {
             return Ok(());
         }
+        let Some(context) = &finish.context else {
+            return Ok(());
+        };
         let remote = finish.responder.connection().remote();
         let info = RequestInfo {
             service: &request.service,
             method: &request.method,
             remote,
-            context: &finish.context.clone(),
+            context,
         };
         for filter in self.filters.iter() {
             filter.before(&info)?;

@@ -30,6 +30,7 @@ pub struct Incoming<'r, 'a> {
     pub arguments: Arguments<'r, 'a>,
     /// What happens at the end.
     pub finish: Finish,
+    pub(super) blocking: &'r BlockingPool,
 }
 
 /// The arguments of a request, not read yet.
@@ -54,8 +55,7 @@ pub trait MethodWorker {
 /// Answers a request and tells the filters.
 pub struct Finish {
     pub(super) responder: Responder,
-    pub(super) context: Arc<Context>,
-    pub(super) blocking: BlockingPool,
+    pub(super) context: Option<Arc<Context>>,
     pub(super) watched: Option<Box<Watched>>,
 }
 
@@ -107,15 +107,7 @@ impl Finish {
 
     /// Answers with a failure of the transport and an `RpcServerException`, which is Hessian whatever was asked in.
     pub(super) fn fail(&mut self, status: Status, message: &str) {
-        self.responder.use_codec(code::HESSIAN2);
-        let sent = self
-            .responder
-            .send(status, SERVER_EXCEPTION_CLASS.as_bytes(), |writer| {
-                write_failure(writer, message)
-            });
-        if sent.is_err() {
-            self.responder.send_status(status);
-        }
+        send_failure(&mut self.responder, status, message);
         self.tell(Outcome::Failed);
     }
 
@@ -125,18 +117,29 @@ impl Finish {
     }
 
     fn tell(&mut self, outcome: Outcome) {
-        let Some(watched) = self.watched.take() else {
+        let (Some(watched), Some(context)) = (self.watched.take(), &self.context) else {
             return;
         };
         let request = RequestInfo {
             service: &watched.service,
             method: &watched.method,
             remote: watched.remote,
-            context: &self.context,
+            context,
         };
         for filter in watched.filters.iter() {
             filter.after(&request, outcome, watched.began.elapsed());
         }
+    }
+}
+
+/// Answers with an `RpcServerException`, which is Hessian whatever was asked in.
+pub(super) fn send_failure(responder: &mut Responder, status: Status, message: &str) {
+    responder.use_codec(code::HESSIAN2);
+    let sent = responder.send(status, SERVER_EXCEPTION_CLASS.as_bytes(), |writer| {
+        write_failure(writer, message)
+    });
+    if sent.is_err() {
+        responder.send_status(status);
     }
 }
 
@@ -216,6 +219,7 @@ where
         let Incoming {
             arguments,
             mut finish,
+            blocking,
         } = incoming;
         let arguments = match self.read(arguments) {
             Ok(arguments) => arguments,
@@ -226,54 +230,47 @@ where
                 );
             }
         };
-        let context = finish.context.clone();
         let mut slot = self
             .spare
             .borrow_mut()
             .pop()
             .unwrap_or_else(|| Box::pin(None));
-        let started = Context::scope(Some(&context), || {
-            catch_unwind(AssertUnwindSafe(|| {
-                slot.set(Some((self.run)(arguments, &finish.blocking)))
-            }))
-        });
-        if started.is_err() {
-            return self.finish(Ended::Panicked, finish);
-        }
         // Most methods are done at once: then no task is made. The waker is of no use, because a pending future is
         // polled again by the task that takes it over.
-        match poll(
-            &mut slot,
-            &context,
-            &mut TaskContext::from_waker(Waker::noop()),
-        ) {
-            Poll::Ready(ended) => {
-                self.keep(slot);
-                self.finish(ended, finish);
+        let mut cx = TaskContext::from_waker(Waker::noop());
+        let first = Context::lend(&mut finish.context, || {
+            let started = catch_unwind(AssertUnwindSafe(|| {
+                slot.set(Some((self.run)(arguments, blocking)))
+            }));
+            if started.is_ok() {
+                poll(&mut slot, &mut cx)
+            } else {
+                Poll::Ready(Ended::Panicked)
             }
-            Poll::Pending => {
-                finish.responder.defer();
-                tokio::task::spawn_local(async move {
-                    let ended = poll_fn(|cx| poll(&mut slot, &context, cx)).await;
-                    self.keep(slot);
-                    self.finish(ended, finish);
-                });
-            }
+        });
+        if let Poll::Ready(ended) = first {
+            self.keep(slot);
+            return self.finish(ended, finish);
         }
+        finish.responder.defer();
+        tokio::task::spawn_local(async move {
+            let ended =
+                poll_fn(|cx| Context::lend(&mut finish.context, || poll(&mut slot, cx))).await;
+            self.keep(slot);
+            self.finish(ended, finish);
+        });
     }
 }
 
-fn poll<T, E, Fut: Future<Output = Ended<T, E>>>(
-    slot: &mut Slot<Fut>,
-    context: &Arc<Context>,
-    cx: &mut TaskContext<'_>,
-) -> Poll<Ended<T, E>> {
+/// Polls the future in a slot; one that panics has ended.
+fn poll<T, E, Fut>(slot: &mut Slot<Fut>, cx: &mut TaskContext<'_>) -> Poll<Ended<T, E>>
+where
+    Fut: Future<Output = Ended<T, E>>,
+{
     let Some(future) = slot.as_mut().as_pin_mut() else {
         return Poll::Ready(Ended::Panicked);
     };
-    let outcome = Context::scope(Some(context), || {
-        catch_unwind(AssertUnwindSafe(|| future.poll(cx)))
-    });
+    let outcome = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
     outcome.unwrap_or(Poll::Ready(Ended::Panicked))
 }
 
