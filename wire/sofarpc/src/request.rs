@@ -106,19 +106,24 @@ impl<'a> Head<'a> {
     fn read(block: &'a [u8]) -> Result<Self> {
         let (mut service, mut target_service, mut method, mut deadline_remain_ms) =
             (None, None, None, None);
-        for entry in HeaderMap::new(block).iter() {
+        // Bytes: most entries are of no interest here, and text costs a check of every one.
+        for entry in HeaderMap::new(block).raw() {
             let (key, value) = entry?;
-            match key {
-                names::SERVICE => service = Some(value),
-                names::TARGET_SERVICE => target_service = Some(value),
-                names::METHOD_NAME => method = Some(value),
-                names::DEADLINE_REMAIN_MS => deadline_remain_ms = value.trim().parse().ok(),
-                _ => {}
+            if key == names::SERVICE.as_bytes() {
+                service = Some(value);
+            } else if key == names::TARGET_SERVICE.as_bytes() {
+                target_service = Some(value);
+            } else if key == names::METHOD_NAME.as_bytes() {
+                method = Some(text(value, names::METHOD_NAME)?);
+            } else if key == names::DEADLINE_REMAIN_MS.as_bytes() {
+                deadline_remain_ms = text(value, names::DEADLINE_REMAIN_MS)?.trim().parse().ok();
             }
         }
         // A mesh rewrites `service`; a blank one does not count.
         let service = service
             .or(target_service)
+            .map(|name| text(name, names::SERVICE))
+            .transpose()?
             .filter(|name| !name.trim().is_empty());
         Ok(Self {
             service,
@@ -126,6 +131,10 @@ impl<'a> Head<'a> {
             deadline_remain_ms,
         })
     }
+}
+
+fn text<'a>(value: &'a [u8], key: &'static str) -> Result<&'a str> {
+    str::from_utf8(value).map_err(|_| Error::HeaderValue(key))
 }
 
 fn read_deadline(decoder: &mut Decoder<'_>) -> Result<Option<i64>> {
