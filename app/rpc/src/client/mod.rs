@@ -16,7 +16,7 @@ mod select;
 mod tolerance;
 
 pub use balance::Balancer;
-pub use block_on::block_on;
+pub use block_on::{block_on, callback};
 pub use consumer::{CallOptions, Cluster, Consumer, ConsumerOptions, ServiceClient};
 pub use discovery::{Discovery, StaticDiscovery};
 pub use filter::{CallInfo, ClientFilter};
