@@ -7,14 +7,54 @@ mod bolt;
 #[path = "../tests/order/mod.rs"]
 mod order;
 
+use std::borrow::Cow;
 use std::hint::black_box;
 use std::time::Instant;
 
 use bolt::{SofaRequest, bolt_content};
-use diwan_hessian::{Decode, Decoder, Dialect, Encode, Encoder, Limits};
+use diwan_hessian::{
+    BigDecimal, Date, Decode, Decoder, Dialect, Encode, Encoder, Hessian, JavaMap, Limits,
+};
 use order::Order;
 
 const ROUNDS: usize = 15;
+
+/// The same class with strings lent from the input.
+#[derive(Hessian)]
+#[hessian(class = "com.diwan.bench.Order")]
+struct LentOrder<'a> {
+    order_id: Cow<'a, str>,
+    user_id: Cow<'a, str>,
+    channel: Cow<'a, str>,
+    currency: Cow<'a, str>,
+    remark: Cow<'a, str>,
+    coupon_code: Cow<'a, str>,
+    status: i32,
+    item_count: i32,
+    priority: i32,
+    created_at_ms: i64,
+    version: i64,
+    weight_kg: f64,
+    discount_rate: f64,
+    paid: bool,
+    gift: bool,
+    deliver_by: Date,
+    amount: BigDecimal,
+    skus: Vec<Cow<'a, str>>,
+    labels: JavaMap<Cow<'a, str>, Cow<'a, str>>,
+    address: LentAddress<'a>,
+}
+
+#[derive(Hessian)]
+#[hessian(class = "com.diwan.bench.Address")]
+struct LentAddress<'a> {
+    street: Cow<'a, str>,
+    city: Cow<'a, str>,
+    zip: Cow<'a, str>,
+    country: Cow<'a, str>,
+    latitude: f64,
+    longitude: f64,
+}
 
 fn main() {
     // A filter and how often: `speed "Draft decode typed" 100` under callgrind.
@@ -60,6 +100,9 @@ fn main() {
         let decoder = || Decoder::with(black_box(&bytes), Some(dialect), Limits::default());
         measure(&format!("{dialect:?} decode typed"), &mut || {
             black_box(Order::decode(&mut decoder()).expect("an order"));
+        });
+        measure(&format!("{dialect:?} decode typed, lent"), &mut || {
+            black_box(LentOrder::decode(&mut decoder()).expect("an order"));
         });
         measure(&format!("{dialect:?} decode value"), &mut || {
             black_box(decoder().value().expect("a value"));

@@ -3,6 +3,26 @@
 //! [`Encoder`] and [`Decoder`] write and read values one by one; [`Encode`] and [`Decode`] do it for Rust types, most
 //! of them through `#[derive(Hessian)]`; [`Value`] holds anything the wire can carry. The crate knows no protocol
 //! around the values and never constructs a class by its name.
+//!
+//! ```
+//! use diwan_hessian::{Decode, Decoder, Dialect, Encode, Encoder, Hessian};
+//!
+//! #[derive(Debug, PartialEq, Hessian)]
+//! #[hessian(class = "com.x.Point")]
+//! struct Point {
+//!     x: i32,
+//!     label: Option<String>,
+//! }
+//!
+//! let point = Point { x: 1, label: None };
+//! let mut bytes = Vec::new();
+//! point.encode(&mut Encoder::new(Dialect::Draft, &mut bytes));
+//! assert_eq!(bytes, b"O\x9bcom.x.Point\x92\x01x\x05labelo\x90\x91N");
+//!
+//! let mut decoder = Decoder::new(&bytes);
+//! assert_eq!(Point::decode(&mut decoder), Ok(point));
+//! assert_eq!(decoder.dialect(), Some(Dialect::Draft));
+//! ```
 
 mod class;
 mod decode;

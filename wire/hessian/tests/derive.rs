@@ -614,3 +614,22 @@ fn references_into_what_was_read_or_skipped() {
         );
     }
 }
+
+#[test]
+fn values_travel_between_threads() {
+    fn travels<T: Send + Sync + Clone>() {}
+    travels::<Value<'static>>();
+    travels::<Shared<Tree>>();
+    travels::<Throwable>();
+    fn sends<T: Send>() {}
+    sends::<Encoder<'_>>();
+    sends::<Decoder<'_>>();
+    // Arguments of a call are a list of whatever can be written.
+    let arguments: Vec<Box<dyn Encode>> = vec![Box::new(1), Box::new("a"), Box::new(item())];
+    let mut bytes = Vec::new();
+    let mut e = Encoder::new(Dialect::Final, &mut bytes);
+    arguments
+        .iter()
+        .for_each(|argument| argument.encode(&mut e));
+    assert!(bytes.starts_with(b"\x91\x01aC"));
+}

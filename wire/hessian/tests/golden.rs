@@ -1,10 +1,12 @@
 //! What Java writes, byte for byte: `golden/Golden.java` with hessian 3.5.5 (SOFARPC 5.14.3) and with hessian-lite
 //! 4.0.4 (Dubbo), on Java 17.
 
+mod corpus;
 mod order;
 
 use std::fmt::Debug;
 
+use corpus::{FILES, cases};
 use diwan_hessian::{
     BigDecimal, BigInteger, Bytes, Date, Decode, Decoder, Dialect, Duration, Encode, Encoder,
     Hessian, Instant, JavaArray, JavaClass, JavaMap, Limits, LocalDate, LocalDateTime, LocalTime,
@@ -12,40 +14,6 @@ use diwan_hessian::{
     ZoneId, ZoneOffset, ZonedDateTime,
 };
 use order::Order;
-
-const FILES: [(Dialect, &str); 2] = [
-    (Dialect::Draft, include_str!("golden/hessian-3.5.5.txt")),
-    (
-        Dialect::Final,
-        include_str!("golden/hessian-lite-4.0.4.txt"),
-    ),
-];
-
-/// `(61*20)` stands for twenty times 61.
-fn bytes_of(hex: &str) -> Vec<u8> {
-    let plain = |hex: &str| -> Vec<u8> {
-        let digits = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex digits");
-        (0..hex.len()).step_by(2).map(digits).collect()
-    };
-    let mut bytes = Vec::new();
-    let mut rest = hex;
-    while let Some((before, after)) = rest.split_once('(') {
-        let (repeated, after) = after.split_once(')').expect("a closing parenthesis");
-        let (unit, times) = repeated.split_once('*').expect("a count");
-        bytes.extend(plain(before));
-        bytes.extend(plain(unit).repeat(times.parse().expect("a count")));
-        rest = after;
-    }
-    bytes.extend(plain(rest));
-    bytes
-}
-
-/// Name and bytes of every case.
-fn cases(file: &str) -> impl Iterator<Item = (&str, Vec<u8>)> {
-    file.lines()
-        .map(|line| line.split_once(' ').expect("name and hex"))
-        .map(|(name, hex)| (name, bytes_of(hex)))
-}
 
 fn case(dialect: Dialect, name: &str) -> Vec<u8> {
     let file = if dialect == Dialect::Draft {

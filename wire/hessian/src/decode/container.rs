@@ -247,7 +247,7 @@ impl<'de> Decoder<'de> {
 
     fn new_type(&mut self, units: usize) -> Result<&'de [u8]> {
         let name = self.name(units)?;
-        self.check_denied_type(name)?;
+        self.check_denied(name)?;
         if self.replays == 0 {
             self.types.push(name);
         }

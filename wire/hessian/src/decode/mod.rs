@@ -145,12 +145,7 @@ impl<'de> Decoder<'de> {
 
     /// The next byte.
     #[inline]
-    pub(crate) fn next_byte(&mut self) -> Result<u8> {
-        self.byte()
-    }
-
-    #[inline]
-    fn byte(&mut self) -> Result<u8> {
+    pub(crate) fn byte(&mut self) -> Result<u8> {
         let byte = self.peek()?;
         self.position += 1;
         Ok(byte)

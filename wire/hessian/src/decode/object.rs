@@ -23,6 +23,18 @@ pub(super) struct ClassSlot<'de> {
     field_count: u32,
 }
 
+impl ClassSlot<'_> {
+    fn known(typed: &'static Typed) -> Self {
+        let field_count = typed.class.fields.len() as u32;
+        ClassSlot {
+            name: typed.class.name.as_bytes(),
+            known: Some(typed),
+            first_field: 0,
+            field_count,
+        }
+    }
+}
+
 /// An object that is being read; from [`Decoder::object_begin`].
 #[derive(Clone, Copy, Debug)]
 pub struct ObjectHead {
@@ -74,6 +86,14 @@ impl<'de> Decoder<'de> {
     #[doc(hidden)]
     #[inline]
     pub fn object_of(&mut self, typed: &'static Typed) -> Result<Option<(ObjectHead, bool)>> {
+        self.known_definition(typed);
+        match self.known_object(typed)? {
+            Some(head) => Ok(Some((head, true))),
+            None => self.object_of_other(typed),
+        }
+    }
+
+    fn object_of_other(&mut self, typed: &'static Typed) -> Result<Option<(ObjectHead, bool)>> {
         let Some(head) = self.object(Some(typed))? else {
             return Ok(None);
         };
@@ -85,6 +105,52 @@ impl<'de> Decoder<'de> {
             return Ok(Some((head, false)));
         }
         Err(self.other_class(head, typed.class.name))
+    }
+
+    /// Takes the definition that is next if it is the one of `typed`, byte by byte.
+    #[inline]
+    fn known_definition(&mut self, typed: &'static Typed) {
+        let bytes = match self.dialect {
+            Some(Dialect::Draft) => typed.draft,
+            Some(Dialect::Final) => typed.last,
+            None => return,
+        };
+        let plain = self.replays == 0 && self.denied.is_none();
+        if plain
+            && self
+                .input
+                .get(self.position..)
+                .is_some_and(|left| left.starts_with(bytes))
+        {
+            self.position += bytes.len();
+            self.classes.push(ClassSlot::known(typed));
+        }
+    }
+
+    /// Begins the object that is next if it is one of `typed`, its class among the first ones.
+    #[inline]
+    fn known_object(&mut self, typed: &'static Typed) -> Result<Option<ObjectHead>> {
+        let offset = self.position;
+        let (class, len) = match (self.dialect, self.input.get(offset..)) {
+            (Some(Dialect::Draft), Some(&[draft::OBJECT, class @ 0x90..=0xbf, ..])) => {
+                (class - 0x90, 2)
+            }
+            (Some(Dialect::Final), Some(&[class @ 0x60..=0x6f, ..])) => (class - 0x60, 1),
+            _ => return Ok(None),
+        };
+        match self.classes.get(usize::from(class)) {
+            Some(slot) if slot.known.is_some_and(|known| std::ptr::eq(known, typed)) => {}
+            _ => return Ok(None),
+        }
+        self.position += len;
+        let fields = typed.class.fields.len() as u32;
+        self.charge(1 + fields as usize)?;
+        let open = self.open(offset, None)?;
+        Ok(Some(ObjectHead {
+            open,
+            class: u32::from(class),
+            fields,
+        }))
     }
 
     /// [`object_of`](Self::object_of) for a class that has a name of its own in each dialect.
@@ -226,14 +292,8 @@ impl<'de> Decoder<'de> {
             let start = self.position - 1;
             if self.input[start..].starts_with(bytes) {
                 self.position = start + bytes.len();
-                let (name, count) = (typed.class.name.as_bytes(), typed.class.fields.len());
-                self.check_denied(name)?;
-                self.add_class(ClassSlot {
-                    name,
-                    known: Some(typed),
-                    first_field: 0,
-                    field_count: count as u32,
-                });
+                self.check_denied(typed.class.name.as_bytes())?;
+                self.add_class(ClassSlot::known(typed));
                 return Ok(());
             }
         }
@@ -327,7 +387,8 @@ impl<'de> Decoder<'de> {
         Ok(run.bytes)
     }
 
-    fn check_denied(&self, name: &[u8]) -> Result<()> {
+    /// Refuses a class name that is on the list.
+    pub(super) fn check_denied(&self, name: &[u8]) -> Result<()> {
         match self.denied {
             Some(list) => self.check_listed(list, name),
             None => Ok(()),
@@ -344,11 +405,6 @@ impl<'de> Decoder<'de> {
             });
         }
         Ok(())
-    }
-
-    /// Checks the class name of a list or map.
-    pub(super) fn check_denied_type(&self, name: &[u8]) -> Result<()> {
-        self.check_denied(name)
     }
 
     /// Java class of an object.
@@ -375,26 +431,6 @@ impl<'de> Decoder<'de> {
             Some(known) => known.class.fields[index].as_bytes(),
             None => self.fields[slot.first_field as usize + index],
         }
-    }
-
-    /// Which of `names` field `index` is. `guess` is where the search starts and ends up behind the one found: fields
-    /// usually come in the declared order.
-    #[doc(hidden)]
-    #[inline]
-    pub fn field_of(
-        &self,
-        head: ObjectHead,
-        index: usize,
-        names: &[&str],
-        guess: &mut usize,
-    ) -> Option<usize> {
-        let field = self.field_bytes(head, index);
-        let found = match names.get(*guess) {
-            Some(name) if name.as_bytes() == field => *guess,
-            _ => names.iter().position(|name| name.as_bytes() == field)?,
-        };
-        *guess = found + 1;
-        Some(found)
     }
 
     /// Name and field names of class `index`.

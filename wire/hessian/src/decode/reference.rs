@@ -23,13 +23,16 @@ pub(super) type SharedTable = BTreeMap<u32, Arc<dyn Any + Send + Sync>>;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Open {
     pub(super) number: u32,
-    /// Where to go on afterwards when a back reference led here.
-    resume: Option<usize>,
+    /// Where to go on afterwards when a back reference led here, or [`STAY`].
+    resume: usize,
 }
+
+/// Nothing to go back to: the container stood where it was read.
+const STAY: usize = usize::MAX;
 
 impl<'de> Decoder<'de> {
     /// Number of the container that a back reference `byte` names, if it is one.
-    pub(super) fn reference_after(&mut self, byte: u8) -> Result<Option<u32>> {
+    pub(crate) fn reference_after(&mut self, byte: u8) -> Result<Option<u32>> {
         if !matches!(
             byte,
             draft::REF_BYTE | draft::REF_SHORT | draft::REF_INT | last::REF
@@ -67,7 +70,7 @@ impl<'de> Decoder<'de> {
     }
 
     /// Goes to where container `number` starts, to read it again; the reference ended at the current position.
-    pub(super) fn follow(&mut self, number: u32) -> Result<usize> {
+    pub(crate) fn follow(&mut self, number: u32) -> Result<usize> {
         let slot = &self.containers[number as usize];
         if slot.open {
             return Err(Error::Cycle {
@@ -80,16 +83,6 @@ impl<'de> Decoder<'de> {
         self.replays += 1;
         self.charge(1)?;
         Ok(resume)
-    }
-
-    /// [`reference_after`](Self::reference_after) for readers outside.
-    pub(crate) fn reference_number(&mut self, byte: u8) -> Result<Option<u32>> {
-        self.reference_after(byte)
-    }
-
-    /// [`follow`](Self::follow) for readers outside.
-    pub(crate) fn go_back(&mut self, number: u32) -> Result<usize> {
-        self.follow(number)
     }
 
     /// Numbers the container whose tag is at `offset` and goes one deeper.
@@ -110,7 +103,10 @@ impl<'de> Decoder<'de> {
             self.containers[number as usize].open = true;
             number
         };
-        Ok(Open { number, resume })
+        Ok(Open {
+            number,
+            resume: resume.unwrap_or(STAY),
+        })
     }
 
     /// Number of the container that was read at `offset` before.
@@ -133,8 +129,8 @@ impl<'de> Decoder<'de> {
     pub(super) fn close(&mut self, open: Open) {
         self.depth -= 1;
         self.containers[open.number as usize].open = false;
-        if let Some(resume) = open.resume {
-            self.position = resume;
+        if open.resume != STAY {
+            self.position = open.resume;
             self.replays -= 1;
         }
     }

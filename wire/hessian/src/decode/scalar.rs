@@ -36,6 +36,11 @@ impl<'de> Decoder<'de> {
     pub fn int(&mut self) -> Result<i32> {
         match self.byte()? {
             byte @ 0x80..=0xbf => Ok(i32::from(byte) - 0x90),
+            byte @ 0xc0..=0xcf => Ok(((i32::from(byte) - 0xc8) << 8) | i32::from(self.byte()?)),
+            byte @ 0xd0..=0xd7 => {
+                let low = u16::from_be_bytes(self.array()?);
+                Ok(((i32::from(byte) - 0xd4) << 16) | i32::from(low))
+            }
             byte => self.int_other(byte),
         }
     }
@@ -89,6 +94,12 @@ impl<'de> Decoder<'de> {
     pub fn double(&mut self) -> Result<f64> {
         match self.byte()? {
             tag::DOUBLE => Ok(f64::from_be_bytes(self.array()?)),
+            draft::DOUBLE_FLOAT if self.dialect == Some(Dialect::Draft) => {
+                Ok(f64::from(f32::from_be_bytes(self.array()?)))
+            }
+            last::DOUBLE_MILLS if self.dialect == Some(Dialect::Final) => {
+                Ok(0.001 * f64::from(i32::from_be_bytes(self.array()?)))
+            }
             byte => self.double_other(byte),
         }
     }
@@ -111,6 +122,9 @@ impl<'de> Decoder<'de> {
     /// Reads a date, milliseconds since 1970 UTC; null is zero.
     pub fn date_ms(&mut self) -> Result<i64> {
         let byte = self.byte()?;
+        if byte == draft::DATE && self.dialect == Some(Dialect::Draft) {
+            return Ok(i64::from_be_bytes(self.array()?));
+        }
         if byte == tag::NULL {
             return Ok(0);
         }

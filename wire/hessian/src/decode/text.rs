@@ -19,69 +19,63 @@ impl<'de> Decoder<'de> {
     /// Reads a string, `None` for null. Lone surrogates are an error here; `Value` keeps them.
     #[inline]
     pub fn str(&mut self) -> Result<Option<Cow<'de, str>>> {
-        let byte = self.byte()?;
-        match self.short_text(byte)? {
+        match self.short_text() {
             Some(text) => Ok(Some(Cow::Borrowed(text))),
-            None => self.str_other(byte),
+            None => self.str_other(),
         }
     }
 
     /// Reads a string of its own; null is empty.
     #[inline]
     pub(crate) fn string(&mut self) -> Result<String> {
-        let byte = self.byte()?;
-        match self.short_text(byte)? {
+        match self.short_text() {
             Some(text) => Ok(text.to_owned()),
-            None => Ok(self
-                .str_other(byte)?
-                .map(Cow::into_owned)
-                .unwrap_or_default()),
+            None => Ok(self.str_other()?.map(Cow::into_owned).unwrap_or_default()),
         }
     }
 
     /// Nearly every string of a call: up to 31 ASCII characters, lent. `None` leaves the position where it was.
+    ///
+    /// An option and not a result, because this is what fits into two registers.
     #[inline]
-    pub(crate) fn short_text(&mut self, byte: u8) -> Result<Option<&'de str>> {
-        if byte > 0x1f {
-            return Ok(None);
-        }
-        let len = usize::from(byte);
-        let text = match self.ascii_at(len) {
-            Some(text) => text,
-            None if self.find_ascii(len) => self.ascii_at(len).unwrap_or_default(),
-            None => return Ok(None),
+    pub(crate) fn short_text(&mut self) -> Option<&'de str> {
+        let len = match self.input.get(self.position) {
+            Some(&byte @ 0x00..=0x1f) if self.replays == 0 => usize::from(byte),
+            _ => return None,
         };
-        self.position += len;
-        self.charge_replayed(len)?;
-        Ok(Some(text))
+        let start = self.position + 1;
+        let text = match self.ascii_at(start, len) {
+            Some(text) => text,
+            None => self.find_ascii(start, len)?,
+        };
+        self.position = start + len;
+        Some(text)
     }
 
-    /// The next `len` bytes as text, if they lie in the run of ASCII found last.
+    /// `len` bytes from `start` as text, if they lie in the run of ASCII found last.
     #[inline]
-    fn ascii_at(&self, len: usize) -> Option<&'de str> {
-        let start = self.position.checked_sub(self.ascii_start)?;
+    fn ascii_at(&self, start: usize, len: usize) -> Option<&'de str> {
+        let start = start.checked_sub(self.ascii_start)?;
         self.ascii.get(start..start + len)
     }
 
-    /// Finds the run of ASCII that starts here; whether it is at least `len` long.
+    /// Finds the run of ASCII at `start` and `len` bytes of it as text, if it is that long.
     ///
     /// The length of a short string is ASCII too, so a run spans many of them, and checking one long run takes less
     /// than checking each of them.
-    fn find_ascii(&mut self, len: usize) -> bool {
-        let left = self.input.get(self.position..).unwrap_or_default();
+    #[inline(never)]
+    fn find_ascii(&mut self, start: usize, len: usize) -> Option<&'de str> {
+        let left = self.input.get(start..)?;
         let left = &left[..left.len().min(ASCII_RUN_MAX)];
-        let run = &left[..ascii_len(left)];
-        match std::str::from_utf8(run) {
-            Ok(text) if text.len() >= len => {
-                (self.ascii, self.ascii_start) = (text, self.position);
-                true
-            }
-            _ => false,
-        }
+        let text = std::str::from_utf8(&left[..ascii_len(left)]).ok()?;
+        let found = text.get(..len)?;
+        (self.ascii, self.ascii_start) = (text, start);
+        Some(found)
     }
 
-    fn str_other(&mut self, byte: u8) -> Result<Option<Cow<'de, str>>> {
-        let offset = self.position - 1;
+    fn str_other(&mut self) -> Result<Option<Cow<'de, str>>> {
+        let offset = self.position;
+        let byte = self.byte()?;
         if byte == tag::NULL {
             return Ok(None);
         }

@@ -1,7 +1,7 @@
 //! What must hold for any bytes at all.
 
 use crate::types::{BigDecimal, BigInteger, Date, Shared, Throwable};
-use crate::{Decode, Decoder, Dialect, Encode, Encoder, Limits, Value};
+use crate::{Decode, Decoder, Dialect, Encode, Encoder, Hessian, Limits, Value};
 
 /// Fuzz target of the draft.
 pub fn fuzz_draft(data: &[u8]) {
@@ -33,10 +33,41 @@ fn fuzz(dialect: Dialect, data: &[u8]) {
     typed::<Vec<Option<i64>>>(dialect, data);
     typed::<crate::types::JavaMap<String, f64>>(dialect, data);
     typed::<Vec<Shared<Vec<Shared<Date>>>>>(dialect, data);
+    typed::<Node>(dialect, data);
+    typed::<Vec<Option<Wide>>>(dialect, data);
+    typed::<Vec<Either>>(dialect, data);
     typed::<Throwable>(dialect, data);
     typed::<BigDecimal>(dialect, data);
     typed::<BigInteger>(dialect, data);
     typed::<crate::types::ZonedDateTime>(dialect, data);
+}
+
+/// A class of `generate`, with identity.
+#[derive(Hessian)]
+#[hessian(crate = "crate", class = "com.x.Node")]
+struct Node {
+    next: Option<Shared<Node>>,
+    value: Value<'static>,
+}
+
+/// Another one, read again at every reference.
+#[derive(Hessian)]
+#[hessian(crate = "crate", class = "com.x.Wide")]
+struct Wide {
+    a: Option<Box<Wide>>,
+    b: Vec<Value<'static>>,
+    c: String,
+    d: Option<i64>,
+    e: Value<'static>,
+}
+
+#[derive(Hessian)]
+#[hessian(crate = "crate")]
+enum Either {
+    Node(Box<Node>),
+    Wide(Wide),
+    #[hessian(other)]
+    Other(Value<'static>),
 }
 
 /// Smaller than the default, so that one bomb does not stop a fuzzer for seconds.

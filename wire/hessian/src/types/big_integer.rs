@@ -13,7 +13,7 @@ use crate::java_type::JavaType;
 /// Digits of a decimal text that is read: turning text into a magnitude takes the square of its length.
 const DIGITS_MAX: usize = 10_000;
 
-/// `java.math.BigInteger`; null is zero.
+/// `java.math.BigInteger`; null is zero. Printing takes the square of its length, which a sender chooses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct BigInteger {
     negative: bool,

@@ -4,13 +4,15 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, Hash};
 
-use crate::decode::{Decode, Decoder};
+use crate::decode::{Decode, Decoder, ListHead};
 use crate::encode::{Encode, Encoder};
 use crate::error::Result;
 use crate::java_type::JavaType;
 
-/// Items to reserve room for before any was seen: a declared length is only a claim.
-pub(super) const RESERVE_MAX: usize = 1024;
+/// Room to reserve for the items a list declares: a length is only a claim, so never more than the bytes left.
+fn capacity<T>(d: &Decoder<'_>, head: &ListHead<'_>) -> usize {
+    head.len_hint().min(d.left() / size_of::<T>().max(1))
+}
 
 pub(super) fn encode_items<'i, T: Encode + 'i>(
     e: &mut Encoder<'_>,
@@ -23,15 +25,10 @@ pub(super) fn encode_items<'i, T: Encode + 'i>(
 }
 
 /// Reads a list of any class into any collection; null is empty.
-fn decode_items<'de, T: Decode<'de>>(
-    d: &mut Decoder<'de>,
-    reserve: impl FnOnce(usize),
-    mut push: impl FnMut(T),
-) -> Result<()> {
+fn decode_items<'de, T: Decode<'de>>(d: &mut Decoder<'de>, mut push: impl FnMut(T)) -> Result<()> {
     let Some(mut head) = d.list_begin()? else {
         return Ok(());
     };
-    reserve(head.len_hint().min(RESERVE_MAX));
     while d.list_more(&mut head)? {
         d.charge_size::<T>()?;
         push(T::decode(d)?);
@@ -87,7 +84,7 @@ impl<'de, T: Decode<'de>> Decode<'de> for Vec<T> {
         let Some(mut head) = d.list_begin()? else {
             return Ok(Vec::new());
         };
-        let mut items = Vec::with_capacity(head.len_hint().min(RESERVE_MAX));
+        let mut items = Vec::with_capacity(capacity::<T>(d, &head));
         while d.list_more(&mut head)? {
             d.charge_size::<T>()?;
             items.push(T::decode(d)?);
@@ -124,7 +121,7 @@ macro_rules! set {
         impl<'de, T: Decode<'de> + $($key)*> Decode<'de> for $set {
             fn decode(d: &mut Decoder<'de>) -> Result<Self> {
                 let mut set = Self::default();
-                decode_items(d, |_| {}, |item| {
+                decode_items(d, |item| {
                     set.insert(item);
                 })?;
                 Ok(set)

@@ -45,6 +45,18 @@ impl<'de, T: Decode<'de>> Decode<'de> for Box<T> {
     }
 }
 
+impl<'de, T: Decode<'de>> Decode<'de> for Arc<T> {
+    #[inline]
+    fn decode(d: &mut Decoder<'de>) -> Result<Self> {
+        d.charge_size::<T>()?;
+        T::decode(d).map(Arc::new)
+    }
+
+    fn absent() -> Option<Self> {
+        T::absent().map(Arc::new)
+    }
+}
+
 /// `None` is null.
 impl<T: Encode> Encode for Option<T> {
     #[inline]

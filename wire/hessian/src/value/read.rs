@@ -8,11 +8,14 @@ use smallvec::SmallVec;
 
 use super::{Arena, Children, NO_NAME, Node, Value};
 use crate::decode::{Decode, Decoder, Names, Number, Text, name_text};
-use crate::dialect::tag;
+use crate::dialect::{Dialect, draft, last, tag};
 use crate::error::{Error, Result};
 
 /// Elements an arena costs: the smallest container takes a byte of the input and some hundreds of memory.
 const ARENA_COST: usize = 16;
+
+/// Nodes to reserve room for: those of an argument of some twenty fields.
+const NODES_USUAL: usize = 40;
 
 /// An arena that is being filled.
 struct Collector<'a> {
@@ -34,10 +37,10 @@ impl<'de> Decoder<'de> {
     pub fn value(&mut self) -> Result<Value<'de>> {
         self.definitions()?;
         let start = self.position();
-        let byte = self.next_byte()?;
-        if let Some(text) = self.short_text(byte)? {
+        if let Some(text) = self.short_text() {
             return Ok(Value::leaf(Node::Str(text)));
         }
+        let byte = self.byte()?;
         if let Some(leaf) = leaf(self, byte)? {
             return Ok(Value::leaf(leaf));
         }
@@ -77,14 +80,8 @@ impl<'de, 'a> Decode<'de> for Value<'a> {
 
 impl<'a> Collector<'a> {
     fn new(d: &Decoder<'a>) -> Self {
-        let mut arena = Arena::new();
-        // A guess at the usual object; small ones would grow to this anyway.
-        let guess = (d.left() / 12).min(40);
-        arena.nodes.reserve(guess);
-        arena.children.reserve(guess);
-        arena.names.reserve(guess);
         Collector {
-            arena,
+            arena: Arena::new(),
             base: d.container_count(),
             containers: SmallVec::new(),
             earlier: BTreeMap::new(),
@@ -93,25 +90,34 @@ impl<'a> Collector<'a> {
         }
     }
 
+    /// Reserves room for the outermost container with `count` children, and as much again for what is inside them.
+    fn reserve(&mut self, d: &Decoder<'a>, count: usize) {
+        if self.arena.nodes.is_empty() {
+            let room = (2 * count + 1).min(NODES_USUAL).min(d.left());
+            self.arena.nodes.reserve(room);
+            self.arena.children.reserve(room);
+        }
+    }
+
     /// Reads one value, returns its node.
     fn read(&mut self, d: &mut Decoder<'a>) -> Result<u32> {
-        let mut byte = d.next_byte()?;
+        if let Some(text) = d.short_text() {
+            return Ok(self.arena.push(Node::Str(text)));
+        }
+        let mut byte = d.byte()?;
         if d.is_definition(byte) {
             d.definition(None)?;
             d.definitions()?;
-            byte = d.next_byte()?;
+            byte = d.byte()?;
         }
         let offset = d.position() - 1;
-        if let Some(text) = d.short_text(byte)? {
-            return Ok(self.arena.push(Node::Str(text)));
-        }
         if let Some(leaf) = leaf(d, byte)? {
             return Ok(self.arena.push(leaf));
         }
         if let Some(node) = self.container(d, byte, None)? {
             return Ok(node);
         }
-        let Some(number) = d.reference_number(byte)? else {
+        let Some(number) = d.reference_after(byte)? else {
             return Err(Error::Tag {
                 offset,
                 tag: byte,
@@ -122,8 +128,8 @@ impl<'a> Collector<'a> {
             return Ok(node);
         }
         // Read before, outside of this arena.
-        let resume = d.go_back(number)?;
-        let byte = d.next_byte()?;
+        let resume = d.follow(number)?;
+        let byte = d.byte()?;
         match self.container(d, byte, Some(resume))? {
             Some(node) => Ok(node),
             None => Err(Error::Tag {
@@ -159,6 +165,7 @@ impl<'a> Collector<'a> {
         resume: Option<usize>,
     ) -> Result<Option<u32>> {
         if let Some(head) = d.object_after(byte, resume)? {
+            self.reserve(d, d.field_count(head));
             let class = self.class(d, head.class_index());
             let node = self.arena.push(Node::Null);
             self.note(head.number(), node);
@@ -173,6 +180,7 @@ impl<'a> Collector<'a> {
             return Ok(Some(node));
         }
         if let Some(mut head) = d.list_after(byte, resume)? {
+            self.reserve(d, head.len_hint());
             let class = self.type_name(d, head.class_bytes());
             let node = self.arena.push(Node::Null);
             self.note(head.number(), node);
@@ -256,8 +264,9 @@ fn leaf<'a>(d: &mut Decoder<'a>, byte: u8) -> Result<Option<Node<'a>>> {
         tag::NULL => Node::Null,
         tag::TRUE => Node::Bool(true),
         tag::FALSE => Node::Bool(false),
-        // Neither dialect starts a leaf with these.
-        tag::MAP | tag::LIST | 0x6f => return Ok(None),
+        // Neither dialect starts a leaf with these, nor the final version with those.
+        tag::MAP | tag::LIST | draft::OBJECT => return Ok(None),
+        0x60..=0x7f | last::MAP_UNTYPED if d.dialect() == Some(Dialect::Final) => return Ok(None),
         _ => return other_leaf(d, byte),
     }))
 }
