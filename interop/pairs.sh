@@ -6,9 +6,9 @@ python=python/.venv/bin/python
 # What sofa-rpc-node cannot express or answers in its own way when it is the server; see README.md.
 node_server_lacks=big-integer,local-date,local-time,local-date-time,instant,duration,times,enum-map,linked-list,everything
 node_server_lacks+=,everything-null,object,baggage,generic-list,protobuf,protobuf-error,unknown-signature
-node_server_lacks+=,exception,exception-cause,exception-undeclared,unknown-service,unknown-method,generic-exception,echo-service
-# And what only the Java client has, or puts such values into.
-node_server_lacks_java=$node_server_lacks,rotation,callback
+node_server_lacks+=,exception,exception-cause,exception-undeclared,unknown-service,unknown-method,callback,generic-exception,echo-service
+# And where the Java client puts such values into.
+node_server_lacks_java=$node_server_lacks,rotation
 
 # free_ports COUNT: the first of so many ports in a row that nobody listens on; DIWAN_PORTS is where to look first.
 free_ports() {

@@ -4,7 +4,10 @@
 use std::collections::HashMap;
 
 use diwan::Hessian;
-use diwan::hessian::{BigDecimal, Date};
+use diwan::hessian::{BigDecimal, Date, Decode, Decoder, Dialect, Encoder};
+use diwan_bolt::{Decoded, FrameTooLarge, FrameWriter, Head, decode, write_entry};
+
+pub mod counting;
 
 /// A business object of 20 fields with the types that real payloads mix, in the order of the Java class.
 #[derive(Clone, Debug, Default, PartialEq, Hessian)]
@@ -104,4 +107,40 @@ impl Echo for EchoService {
             code: 409,
         })
     }
+}
+
+/// A request frame of Java's client 5.13.2 that carries the sample order.
+const ORDER_FRAME: &[u8] = include_bytes!("../frames/bolt-order.bin");
+
+/// The sample order that all measurements share, as the Java client sent it.
+///
+/// # Panics
+/// When the recording does not hold it.
+pub fn recorded_order() -> Order {
+    let Ok(Decoded::Frame { frame, .. }) = decode(ORDER_FRAME, 1 << 20) else {
+        panic!("the recording is no frame");
+    };
+    let mut decoder = Decoder::new(frame.content);
+    let read = decoder.skip().and_then(|()| Order::decode(&mut decoder));
+    read.expect("the recording holds a request and an order")
+}
+
+/// A request frame for a method of one `long`.
+///
+/// # Errors
+/// When a name is too long for a frame.
+pub fn number_request(service: &str, method: &str) -> Result<Vec<u8>, FrameTooLarge> {
+    let mut out = Vec::new();
+    let class = "com.alipay.sofa.rpc.core.request.SofaRequest";
+    let mut writer = FrameWriter::begin(&mut out, Head::request(1, 1, 3000), class.as_bytes());
+    writer.header(|out| write_entry(out, "service", service));
+    let mut encoder = Encoder::new(Dialect::Draft, writer.content());
+    encoder.object_dyn(class, &["methodName", "methodArgSigs"]);
+    encoder.str(method);
+    encoder.list_begin(Some("[string"), 1);
+    encoder.str("long");
+    encoder.list_end();
+    encoder.long(42);
+    writer.finish()?;
+    Ok(out)
 }

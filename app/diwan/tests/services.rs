@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use diwan::hessian::Value;
-use diwan::rpc::client::{CallOptions, block_on};
+use diwan::rpc::client::{CallInfo, CallOptions, ClientFilter, block_on, callback};
 use diwan::rpc::server::{HealthCheck, Outcome, Published, RequestInfo, ServerFilter};
 use diwan::rpc::{Consumer, ConsumerOptions, ErrorKind, RpcError, ServiceClient};
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,19 @@ fn a_client_needs_no_runtime() {
         block_on(client(&server).say("Ann".into())).unwrap(),
         "Hello, Ann!"
     );
+}
+
+#[test]
+fn a_callback_gets_the_answer() {
+    let server = start();
+    let hello = client(&server);
+    let (answer, answered) = std::sync::mpsc::channel();
+    callback(
+        async move { hello.say("Ann".into()).await },
+        move |outcome| answer.send(outcome.unwrap()).unwrap(),
+    )
+    .unwrap();
+    assert_eq!(answered.recv().unwrap(), "Hello, Ann!");
 }
 
 #[tokio::test]
@@ -310,6 +323,16 @@ impl Relay for RelayService {
     }
 }
 
+/// Adds what a tracer of the first caller would add.
+struct Tracer;
+
+impl ClientFilter for Tracer {
+    fn before(&self, _: &CallInfo<'_>, entries: &mut Vec<(String, String)>) -> Result<(), String> {
+        entries.push(("rpc_trace_context.sofaTraceId".into(), "c0000202".into()));
+        Ok(())
+    }
+}
+
 #[tokio::test]
 async fn baggage_trace_and_deadline_go_from_server_to_server() {
     let last = start();
@@ -317,14 +340,18 @@ async fn baggage_trace_and_deadline_go_from_server_to_server() {
         .publish(RelayServer::new(RelayService(client(&last))))
         .start()
         .unwrap();
-    let relay = RelayClient::direct(&url(&middle), ConsumerOptions::default()).unwrap();
+    let options = ConsumerOptions {
+        filters: vec![Arc::new(Tracer)],
+        ..ConsumerOptions::default()
+    };
+    let relay = RelayClient::direct(&url(&middle), options).unwrap();
     let options = CallOptions {
         timeout: Some(Duration::from_millis(700)),
         baggage: vec![("user".into(), "ann".into())],
         ..CallOptions::default()
     };
     let seen = relay.with(options).context("user".into()).await.unwrap();
-    assert_eq!(seen[0], "ann");
+    assert_eq!(seen[..2], ["ann", "c0000202"]);
     // The relay's own timeout is 3 s: the last server sees what is left of the first caller's 700 ms.
     let left: u64 = seen[2].parse().unwrap();
     assert!((1..=700).contains(&left), "{left}");

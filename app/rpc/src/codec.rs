@@ -15,15 +15,17 @@ pub struct Codecs<A, T, E> {
     pub(crate) hessian: Option<HessianCodec<A, T, E>>,
     pub(crate) json: Option<ContentCodec<A, T>>,
     pub(crate) protobuf: Option<ContentCodec<A, T>>,
+    /// The codec that was added first: a consumer speaks it unless told otherwise.
+    pub(crate) first: u8,
 }
 
 #[derive(Debug)]
 pub(crate) struct HessianCodec<A, T, E> {
     pub(crate) encode_arguments: fn(&A, &mut Encoder<'_>),
     pub(crate) decode_arguments: for<'de> fn(&mut Decoder<'de>) -> HessianResult<A>,
-    pub(crate) encode_value: fn(&T, &mut dyn FnMut(&dyn Encode)),
+    pub(crate) encode_value: fn(&T) -> &dyn Encode,
     pub(crate) decode_value: for<'de> fn(&mut Decoder<'de>) -> HessianResult<T>,
-    pub(crate) encode_exception: fn(&E, &mut dyn FnMut(&dyn Encode)),
+    pub(crate) encode_exception: fn(&E) -> &dyn Encode,
     pub(crate) decode_exception: for<'de> fn(&mut Decoder<'de>) -> HessianResult<E>,
 }
 
@@ -43,6 +45,7 @@ impl<A, T, E> Codecs<A, T, E> {
             hessian: None,
             json: None,
             protobuf: None,
+            first: 0,
         }
     }
 
@@ -53,12 +56,13 @@ impl<A, T, E> Codecs<A, T, E> {
         T: Encode + for<'de> Decode<'de>,
         E: Encode + for<'de> Decode<'de>,
     {
+        self.added(code::HESSIAN2);
         self.hessian = Some(HessianCodec {
             encode_arguments: A::encode,
             decode_arguments: |decoder| A::decode(decoder),
-            encode_value: |value, write| write(value),
+            encode_value: |value| value,
             decode_value: |decoder| T::decode(decoder),
-            encode_exception: |exception, write| write(exception),
+            encode_exception: |exception| exception,
             decode_exception: |decoder| E::decode(decoder),
         });
         self
@@ -71,6 +75,7 @@ impl<A, T, E> Codecs<A, T, E> {
         A: JsonArguments,
         T: Serialize + DeserializeOwned,
     {
+        self.added(code::JSON);
         self.json = Some(ContentCodec {
             encode_arguments: A::encode,
             decode_arguments: A::decode,
@@ -88,14 +93,9 @@ impl<A, T, E> Codecs<A, T, E> {
         }
     }
 
-    /// The codec a consumer speaks unless told otherwise.
-    pub(crate) fn first(&self) -> u8 {
-        if self.hessian.is_some() {
-            code::HESSIAN2
-        } else if self.protobuf.is_some() {
-            code::PROTOBUF
-        } else {
-            code::JSON
+    fn added(&mut self, codec: u8) {
+        if self.first == 0 {
+            self.first = codec;
         }
     }
 }
@@ -104,6 +104,7 @@ impl<A: Message + Default, T: Message + Default, E> Codecs<(A,), T, E> {
     /// Adds protocol buffers (codec 11): the content is the message of the only argument
     /// (`sofastack/sofa-rpc:codec/codec-protobuf/.../ProtobufSerializer.java`).
     pub fn protobuf(mut self) -> Self {
+        self.added(code::PROTOBUF);
         self.protobuf = Some(ContentCodec {
             encode_arguments: |arguments| Ok(arguments.0.encode_to_vec()),
             decode_arguments: |content| A::decode(content).map(|message| (message,)).map_err(text),

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use diwan_bolt::HeaderMap;
 use diwan_sofarpc::names;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 thread_local! {
@@ -14,7 +15,8 @@ thread_local! {
 /// current carry it on, untouched.
 #[derive(Debug, Default)]
 pub struct Context {
-    header: Box<[u8]>,
+    /// Room for what a Java client sends, so that it needs no allocation of its own.
+    header: SmallVec<[u8; 512]>,
     deadline: Option<Instant>,
     /// Entries of the answer's header.
     answered: Mutex<Vec<(String, String)>>,
@@ -23,7 +25,7 @@ pub struct Context {
 impl Context {
     pub(crate) fn new(header: &[u8], deadline: Option<Instant>) -> Arc<Self> {
         Arc::new(Self {
-            header: header.into(),
+            header: SmallVec::from_slice(header),
             deadline,
             answered: Mutex::default(),
         })
@@ -46,6 +48,15 @@ impl Context {
         }
         let _restore = Restore(CURRENT.replace(this.cloned()));
         work()
+    }
+
+    /// [`scope`](Self::scope) without a count up and down: the context is lent to the thread and comes back. `work` must
+    /// not unwind.
+    pub(crate) fn lend<R>(this: &mut Option<Arc<Self>>, work: impl FnOnce() -> R) -> R {
+        let outer = CURRENT.replace(this.take());
+        let result = work();
+        *this = CURRENT.replace(outer);
+        result
     }
 
     /// When the caller stops waiting.

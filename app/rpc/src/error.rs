@@ -127,7 +127,4 @@ pub enum SetupError {
         /// Why.
         error: std::io::Error,
     },
-    /// The method's types do not support the codec that the consumer is to speak.
-    #[error("codec {0} is not among the codecs of this service")]
-    Codec(u8),
 }

@@ -45,10 +45,12 @@ pub(crate) struct CallArguments {
     baggage: Vec<String>,
 }
 
+const STACK_FRAMES_SHOWN: usize = 10;
+
 /// Why there is no answer.
 enum Trouble {
     Usage(String),
-    Call(RpcError<Throwable>),
+    Call(Box<RpcError<Throwable>>),
 }
 
 pub(crate) fn run(arguments: &CallArguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
@@ -58,25 +60,29 @@ pub(crate) fn run(arguments: &CallArguments) -> Result<ExitCode, Box<dyn std::er
             Ok(ExitCode::SUCCESS)
         }
         Err(Trouble::Usage(problem)) => Err(problem.into()),
-        Err(Trouble::Call(RpcError::Exception(thrown))) => {
-            eprintln!("exception: {thrown}");
-            for (name, value) in &thrown.fields {
-                eprintln!("  {name}: {}", from_value(value));
+        Err(Trouble::Call(error)) => match *error {
+            RpcError::Exception(thrown) => {
+                print_exception(&thrown);
+                Ok(ExitCode::from(2))
             }
-            for frame in thrown.stack.iter().take(10) {
-                let (class, method, line) = (
-                    &frame.declaring_class,
-                    &frame.method_name,
-                    frame.line_number,
-                );
-                eprintln!(
-                    "  at {class}.{method}({}:{line})",
-                    frame.file_name.as_deref().unwrap_or("?")
-                );
-            }
-            Ok(ExitCode::from(2))
-        }
-        Err(Trouble::Call(error)) => Err(error.to_string().into()),
+            error => Err(error.to_string().into()),
+        },
+    }
+}
+
+fn print_exception(thrown: &Throwable) {
+    eprintln!("exception: {thrown}");
+    for (name, value) in &thrown.fields {
+        eprintln!("  {name}: {}", from_value(value));
+    }
+    for frame in thrown.stack.iter().take(STACK_FRAMES_SHOWN) {
+        let (class, method, line) = (
+            &frame.declaring_class,
+            &frame.method_name,
+            frame.line_number,
+        );
+        let file = frame.file_name.as_deref().unwrap_or("?");
+        eprintln!("  at {class}.{method}({file}:{line})");
     }
 }
 
@@ -137,7 +143,7 @@ fn call(arguments: &CallArguments) -> Result<Value<'static>, Trouble> {
     for _ in 0..arguments.repeat.max(1) {
         let began = Instant::now();
         answer = block_on(consumer.generic(method, &signatures, &values, &call_options))
-            .map_err(Trouble::Call)?;
+            .map_err(|error| Trouble::Call(Box::new(error)))?;
         times.push(began.elapsed());
     }
     if arguments.repeat > 1 {

@@ -1,3 +1,4 @@
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 //! Peers that are broken, slow, greedy or hostile: each is refused, counted, and harms nobody else.
 
 mod support;

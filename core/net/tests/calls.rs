@@ -1,3 +1,4 @@
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 //! Calls over real sockets, in both directions.
 
 mod support;
@@ -292,4 +293,19 @@ async fn a_stopping_server_finishes_what_has_begun_and_refuses_the_rest() {
             .iter()
             .any(|&(name, count)| name == "requests_draining" && count > 0)
     );
+}
+
+#[tokio::test]
+async fn workers_can_listen_each_on_a_socket_of_its_own() {
+    let options = ServerOptions {
+        reuse_port: true,
+        ..ServerOptions::default()
+    };
+    let server = server(options, SessionOptions::default());
+    // The kernel spreads by a hash of the ports: with this many connections both workers get some.
+    let clients: Vec<_> = (0..20).map(|_| connect(server.local_addr())).collect();
+    for client in &clients {
+        assert_eq!(call(client.peer(), "echo", b"x").await, Ok(b"x".to_vec()));
+    }
+    assert_eq!(server.connections(), 20);
 }

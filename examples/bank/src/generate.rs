@@ -101,7 +101,7 @@ impl Random {
     }
 
     fn below(&mut self, limit: u32) -> u32 {
-        ((self.next() >> 32) * u64::from(limit) >> 32) as u32
+        (((self.next() >> 32) * u64::from(limit)) >> 32) as u32
     }
 
     /// An account by the Pareto distribution of shape 1.16: a fifth of the accounts is in four fifths of the

@@ -27,7 +27,7 @@ pub enum MoneyError {
 }
 
 /// The largest transfer.
-const CENTS_MAX: i64 = 1_000_000_000_00;
+const CENTS_MAX: i64 = 100_000_000_000;
 
 impl Cents {
     /// Reads a positive amount such as `12`, `12.3` or `12.34`.

@@ -113,9 +113,12 @@ pub fn everything(n: i32) -> Everything {
         raw: Some(bytes(20 + n as usize)),
         when: Some(Date(1_585_267_200_123 + i64::from(n))),
         price: Some(decimal("-12345678901234567890.0123456789")),
-        huge: format!("{}", 123_456_789_012_345_678_901_234_567_890 + i128::from(n))
-            .parse()
-            .ok(),
+        huge: format!(
+            "{}",
+            123_456_789_012_345_678_901_234_567_890 + i128::from(n)
+        )
+        .parse()
+        .ok(),
         spice: Some(Spice::Pepper),
         locale: Locale::new("zh_CN"),
         dishes: Some(dishes(3)),

@@ -38,8 +38,8 @@ impl<'a> HeaderMap<'a> {
         Self { block }
     }
 
-    /// The pairs in the order of the wire; stops after the first error.
-    pub fn iter(&self) -> impl Iterator<Item = Result<(&'a str, &'a str), HeaderError>> + use<'a> {
+    /// The pairs in the order of the wire, as bytes; stops after the first error.
+    pub fn raw(&self) -> impl Iterator<Item = Result<(&'a [u8], &'a [u8]), HeaderError>> + use<'a> {
         let block = self.block;
         let mut at = 0;
         std::iter::from_fn(move || {
@@ -59,6 +59,20 @@ impl<'a> HeaderMap<'a> {
         })
     }
 
+    /// The pairs in the order of the wire, as text.
+    pub fn iter(&self) -> impl Iterator<Item = Result<(&'a str, &'a str), HeaderError>> + use<'a> {
+        let block = self.block;
+        // Both are parts of the block: where they begin is how far they are from its beginning.
+        let text = move |bytes: &'a [u8]| {
+            let offset = bytes.as_ptr().addr() - block.as_ptr().addr();
+            str::from_utf8(bytes).map_err(|_| HeaderError::Utf8 { offset })
+        };
+        self.raw().map(move |pair| {
+            let (key, value) = pair?;
+            Ok((text(key)?, text(value)?))
+        })
+    }
+
     /// The last value of `key`, as in a map that is filled in the order of the wire; `None` also when the block
     /// breaks off before it.
     pub fn get(&self, key: &str) -> Option<&'a str> {
@@ -70,7 +84,8 @@ impl<'a> HeaderMap<'a> {
     }
 }
 
-fn string<'a>(block: &'a [u8], at: &mut usize) -> Result<Option<&'a str>, HeaderError> {
+#[inline]
+fn string<'a>(block: &'a [u8], at: &mut usize) -> Result<Option<&'a [u8]>, HeaderError> {
     let left = block.len() - *at;
     let Some(prefix) = block[*at..].first_chunk::<4>() else {
         return Err(HeaderError::Truncated {
@@ -91,7 +106,6 @@ fn string<'a>(block: &'a [u8], at: &mut usize) -> Result<Option<&'a str>, Header
             left: block.len() - *at,
         });
     };
-    let text = str::from_utf8(text).map_err(|_| HeaderError::Utf8 { offset: *at })?;
     *at += bytes;
     Ok(Some(text))
 }

@@ -1,3 +1,4 @@
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 //! Frames of real peers, their truncations and mutilations.
 
 use diwan_bolt::*;

@@ -10,6 +10,9 @@ pub enum Error {
     /// The header block is broken.
     #[error("{0}")]
     Header(#[from] HeaderError),
+    /// A header entry that is needed is not UTF-8.
+    #[error("header entry {0} is not UTF-8")]
+    HeaderValue(&'static str),
     /// The class of the frame is not the one its kind has.
     #[error("the frame holds a {found}, not a {expected}")]
     Class {

@@ -1,9 +1,9 @@
 //! Fuzz targets of this crate, run on seeds by the test suite and by cargo-fuzz from `fuzz/`.
 
 use diwan_bolt::{Decoded, decode};
-use diwan_hessian::Limits;
+use diwan_hessian::{Decoder, Limits};
 
-use crate::{Body, Request, read_response};
+use crate::{Request, read_response};
 
 const LIMITS: Limits = Limits {
     depth_max: 64,
@@ -15,13 +15,11 @@ pub fn fuzz_messages(data: &[u8]) {
     let Ok(Decoded::Frame { frame, .. }) = decode(data, 1 << 20) else {
         return;
     };
-    if let Ok(request) = Request::read(&frame, LIMITS)
-        && let Body::Hessian {
-            signatures,
-            mut arguments,
-        } = request.body
+    let mut decoder = Decoder::with(frame.content, None, LIMITS);
+    if let Ok(request) = Request::read(&frame, &mut decoder)
+        && let Some(signatures) = request.signatures
     {
-        let _ = arguments.values(signatures.len());
+        let _ = decoder.values(signatures.len());
     }
     let _ = read_response(
         &frame,

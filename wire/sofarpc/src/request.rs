@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use diwan_bolt::{Frame, HeaderMap};
-use diwan_hessian::{Decoder, Limits};
+use diwan_hessian::Decoder;
 use smallvec::SmallVec;
 
 use crate::names::{self, codec};
@@ -17,34 +17,17 @@ pub struct Request<'a> {
     pub deadline_remain_ms: Option<i64>,
     /// The header block.
     pub header: HeaderMap<'a>,
-    /// What follows: the arguments.
-    pub body: Body<'a>,
-}
-
-/// The arguments of a request, not read yet.
-pub enum Body<'a> {
-    /// Java signatures of the arguments, and a decoder at the first of them.
-    Hessian {
-        /// One for each argument.
-        signatures: SmallVec<[Cow<'a, str>; 6]>,
-        /// At the first argument.
-        arguments: Decoder<'a>,
-    },
-    /// The content as it is, of another codec.
-    Other {
-        /// Codec number.
-        codec: u8,
-        /// The content.
-        content: &'a [u8],
-    },
+    /// Java signatures of the arguments, one for each; `None` in a codec that does not tell them.
+    pub signatures: Option<SmallVec<[Cow<'a, str>; 6]>>,
 }
 
 impl<'a> Request<'a> {
-    /// Reads a request frame.
+    /// Reads a request frame up to its arguments. With Hessian, `decoder` must be one of the frame's content and stands
+    /// at the first argument afterwards; with another codec the content holds nothing but the arguments.
     ///
     /// # Errors
     /// When the frame holds something else, the header or the content is broken, or no service or method is named.
-    pub fn read(frame: &Frame<'a>, limits: Limits) -> Result<Self> {
+    pub fn read(frame: &Frame<'a>, decoder: &mut Decoder<'a>) -> Result<Self> {
         if frame.class != names::REQUEST_CLASS.as_bytes() {
             return Err(Error::Class {
                 found: String::from_utf8_lossy(frame.class).into_owned(),
@@ -53,7 +36,7 @@ impl<'a> Request<'a> {
         }
         let head = Head::read(frame.header)?;
         if frame.head.codec == codec::HESSIAN2 {
-            return Self::read_hessian(frame, head, limits);
+            return Self::read_hessian(frame, head, decoder);
         }
         // Other codecs have nothing but the arguments in the content; what the body would say is in the header.
         Ok(Self {
@@ -61,15 +44,11 @@ impl<'a> Request<'a> {
             method: head.method.ok_or(Error::Missing("method name"))?.into(),
             deadline_remain_ms: head.deadline_remain_ms,
             header: HeaderMap::new(frame.header),
-            body: Body::Other {
-                codec: frame.head.codec,
-                content: frame.content,
-            },
+            signatures: None,
         })
     }
 
-    fn read_hessian(frame: &Frame<'a>, head: Head<'a>, limits: Limits) -> Result<Self> {
-        let mut decoder = Decoder::with(frame.content, None, limits);
+    fn read_hessian(frame: &Frame<'a>, head: Head<'a>, decoder: &mut Decoder<'a>) -> Result<Self> {
         let object = decoder
             .object_begin()?
             .ok_or(Error::Missing("SofaRequest"))?;
@@ -90,7 +69,7 @@ impl<'a> Request<'a> {
                     }
                 }
                 "requestProps" => {
-                    if let Some(remain) = read_deadline(&mut decoder)? {
+                    if let Some(remain) = read_deadline(decoder)? {
                         deadline_remain_ms = Some(remain);
                     }
                 }
@@ -111,10 +90,7 @@ impl<'a> Request<'a> {
                 .ok_or(Error::Missing("method name"))?,
             deadline_remain_ms,
             header: HeaderMap::new(frame.header),
-            body: Body::Hessian {
-                signatures,
-                arguments: decoder,
-            },
+            signatures: Some(signatures),
         })
     }
 }
@@ -130,19 +106,24 @@ impl<'a> Head<'a> {
     fn read(block: &'a [u8]) -> Result<Self> {
         let (mut service, mut target_service, mut method, mut deadline_remain_ms) =
             (None, None, None, None);
-        for entry in HeaderMap::new(block).iter() {
+        // Bytes: most entries are of no interest here, and text costs a check of every one.
+        for entry in HeaderMap::new(block).raw() {
             let (key, value) = entry?;
-            match key {
-                names::SERVICE => service = Some(value),
-                names::TARGET_SERVICE => target_service = Some(value),
-                names::METHOD_NAME => method = Some(value),
-                names::DEADLINE_REMAIN_MS => deadline_remain_ms = value.trim().parse().ok(),
-                _ => {}
+            if key == names::SERVICE.as_bytes() {
+                service = Some(value);
+            } else if key == names::TARGET_SERVICE.as_bytes() {
+                target_service = Some(value);
+            } else if key == names::METHOD_NAME.as_bytes() {
+                method = Some(text(value, names::METHOD_NAME)?);
+            } else if key == names::DEADLINE_REMAIN_MS.as_bytes() {
+                deadline_remain_ms = text(value, names::DEADLINE_REMAIN_MS)?.trim().parse().ok();
             }
         }
         // A mesh rewrites `service`; a blank one does not count.
         let service = service
             .or(target_service)
+            .map(|name| text(name, names::SERVICE))
+            .transpose()?
             .filter(|name| !name.trim().is_empty());
         Ok(Self {
             service,
@@ -150,6 +131,10 @@ impl<'a> Head<'a> {
             deadline_remain_ms,
         })
     }
+}
+
+fn text<'a>(value: &'a [u8], key: &'static str) -> Result<&'a str> {
+    str::from_utf8(value).map_err(|_| Error::HeaderValue(key))
 }
 
 fn read_deadline(decoder: &mut Decoder<'_>) -> Result<Option<i64>> {

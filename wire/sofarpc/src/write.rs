@@ -123,11 +123,7 @@ fn write_nested(encoder: &mut Encoder<'_>, prefix: &str, entries: &[(String, Str
 }
 
 /// Header and content of a response that returns `value`. `entries` go with it: baggage.
-pub fn write_value(
-    writer: &mut FrameWriter<'_>,
-    value: &dyn Encode,
-    entries: &[(String, String)],
-) {
+pub fn write_value(writer: &mut FrameWriter<'_>, value: &dyn Encode, entries: &[(String, String)]) {
     write_entries(writer, entries);
     let mut encoder = Encoder::new(Dialect::Draft, writer.content());
     encoder.object(&RESPONSE);

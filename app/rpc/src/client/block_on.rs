@@ -1,8 +1,11 @@
 use std::future::Future;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+
+use diwan_net::Workers;
 
 struct Unpark(Thread);
 
@@ -10,6 +13,19 @@ impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
     }
+}
+
+/// Starts a call and hands its outcome to `callback`: the callback form of every client method, for callers without a
+/// runtime. The callback runs on a thread that carries connections and must not block.
+///
+/// # Errors
+/// When those threads cannot be started.
+pub fn callback<F>(call: F, callback: impl FnOnce(F::Output) + Send + 'static) -> io::Result<()>
+where
+    F: Future + Send + 'static,
+{
+    Workers::shared()?.spawn(0, move || async move { callback(call.await) });
+    Ok(())
 }
 
 /// Waits for a call on a thread without a runtime: the synchronous form of every client method. Not to be used inside

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use diwan_hessian::{Limits, Throwable, Value};
 use diwan_net::bolt::ClientOptions;
-use diwan_sofarpc::{names::codec, unique_name};
+use diwan_sofarpc::unique_name;
 
-use super::cluster::{Inner, Outgoing};
+use super::cluster::Inner;
 use super::discovery::direct;
 use super::tolerance::ToleranceRule;
-use super::{ResponseBaggage, Balancer, ClientFilter, ClientMethod, Discovery, Router, StaticDiscovery};
+use super::{
+    Balancer, ClientFilter, ClientMethod, Discovery, ResponseBaggage, Router, StaticDiscovery,
+};
 use crate::{RpcError, SetupError};
 
 /// What to do when a call fails.
@@ -91,8 +93,6 @@ pub struct CallOptions {
     pub baggage: Vec<(String, String)>,
     /// Takes the baggage that comes back with the answer.
     pub response_baggage: Option<ResponseBaggage>,
-    /// No answer is expected.
-    pub oneway: bool,
 }
 
 /// Calls one service. Cheap to clone; usable from any thread and any runtime.
@@ -197,20 +197,7 @@ impl Consumer {
         arguments: A,
         options: &CallOptions,
     ) -> Result<T, RpcError<E>> {
-        let codec = self.inner.codec(method)?;
-        let outgoing = Outgoing {
-            method: method.name,
-            options,
-            codec,
-            signatures: method
-                .signatures
-                .iter()
-                .map(|signature| &**signature)
-                .collect(),
-        };
-        self.inner
-            .call_typed(outgoing, &method.codecs, &arguments)
-            .await
+        self.inner.call_typed(method, &arguments, options).await
     }
 
     /// Sends a request that is never answered.
@@ -222,23 +209,7 @@ impl Consumer {
         method: &ClientMethod<A, T, E>,
         arguments: A,
     ) -> Result<(), RpcError> {
-        let options = CallOptions {
-            oneway: true,
-            ..CallOptions::default()
-        };
-        let codec = self.inner.codec(method)?;
-        let outgoing = Outgoing {
-            method: method.name,
-            options: &options,
-            codec,
-            signatures: method
-                .signatures
-                .iter()
-                .map(|signature| &**signature)
-                .collect(),
-        };
-        self.inner
-            .oneway_typed(outgoing, &method.codecs, &arguments)
+        self.inner.oneway_typed(method, &arguments)
     }
 
     /// Calls a method by name with dynamic values: generic invocation. `signatures` are Java's, one for each
@@ -253,12 +224,8 @@ impl Consumer {
         arguments: &[Value<'_>],
         options: &CallOptions,
     ) -> Result<Value<'static>, RpcError<Throwable>> {
-        let outgoing = Outgoing {
-            method,
-            options,
-            codec: codec::HESSIAN2,
-            signatures: signatures.to_vec(),
-        };
-        self.inner.call_generic(outgoing, arguments).await
+        self.inner
+            .call_generic(method, signatures, arguments, options)
+            .await
     }
 }

@@ -37,6 +37,16 @@ fn epoch() -> Instant {
 
 pub(super) const PERMILLE_FULL: u32 = 1000;
 
+impl Health {
+    /// Counts one call of the current window.
+    pub(super) fn record(&self, failed: bool) {
+        self.calls.fetch_add(1, Relaxed);
+        if failed {
+            self.errors.fetch_add(1, Relaxed);
+        }
+    }
+}
+
 impl Endpoint {
     pub(super) fn new(provider: Provider, client: Arc<Client>) -> Self {
         let health = Health {

@@ -1,5 +1,6 @@
 //! Calling services.
 
+mod answer;
 mod baggage;
 mod balance;
 mod block_on;
@@ -12,11 +13,12 @@ mod method;
 mod provider;
 mod ring;
 mod router;
+mod select;
 mod tolerance;
 
 pub use baggage::ResponseBaggage;
 pub use balance::Balancer;
-pub use block_on::block_on;
+pub use block_on::{block_on, callback};
 pub use consumer::{CallOptions, Cluster, Consumer, ConsumerOptions, ServiceClient};
 pub use discovery::{Discovery, StaticDiscovery};
 pub use filter::{CallInfo, ClientFilter};

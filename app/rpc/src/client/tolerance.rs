@@ -36,14 +36,6 @@ impl Default for ToleranceRule {
 }
 
 impl ToleranceRule {
-    /// Counts one call.
-    pub(super) fn record(endpoint: &Endpoint, failed: bool) {
-        endpoint.health.calls.fetch_add(1, Relaxed);
-        if failed {
-            endpoint.health.errors.fetch_add(1, Relaxed);
-        }
-    }
-
     /// Ends a window: judges every endpoint and begins to count anew.
     pub(super) fn judge(&self, endpoints: &[Arc<Endpoint>]) {
         let counts: Vec<(u32, u32)> = endpoints

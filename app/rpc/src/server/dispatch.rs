@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use diwan_bolt::{Kind, Status};
-use diwan_hessian::Limits;
+use diwan_hessian::{Decoder, Limits};
 use diwan_net::bolt::{Handler, Incoming as BoltIncoming};
-use diwan_sofarpc::{Body, Error, Request};
+use diwan_sofarpc::{Error, Request};
 
 use super::blocking::BlockingPool;
-use super::method::{Watched, deserialization_failed};
-use super::{Finish, Incoming, MethodDescriptor, MethodWorker, RequestInfo, ServerFilter};
+use super::method::{Watched, deserialization_failed, send_failure};
+use super::{
+    Arguments, Finish, Incoming, MethodDescriptor, MethodWorker, RequestInfo, ServerFilter,
+};
 use crate::Context;
 
 /// A published service on one worker.
@@ -38,25 +40,22 @@ pub(super) struct Dispatcher {
 impl Handler for Dispatcher {
     fn request(&self, incoming: BoltIncoming<'_>) {
         let BoltIncoming {
-            frame, responder, ..
+            frame,
+            mut responder,
+            ..
         } = incoming;
         let now = responder.connection().now();
-        let mut finish = Finish {
-            responder,
-            context: Arc::default(),
-            blocking: self.blocking.clone(),
-            watched: None,
-        };
-        let request = match Request::read(&frame, self.limits) {
+        let mut decoder = Decoder::with(frame.content, None, self.limits);
+        let request = match Request::read(&frame, &mut decoder) {
             Ok(request) => request,
             // Nobody answers requests of that class.
             Err(Error::Class { found, .. }) => {
                 let message = format!("No user processor found for request: {found}");
-                return finish.fail(Status::ServerException, &message);
+                return send_failure(&mut responder, Status::ServerException, &message);
             }
             Err(error) => {
                 let message = deserialization_failed(&error.to_string());
-                return finish.fail(Status::ServerDeserialException, &message);
+                return send_failure(&mut responder, Status::ServerDeserialException, &message);
             }
         };
 
@@ -72,7 +71,12 @@ impl Handler for Dispatcher {
             .flatten()
             .min()
             .map(|ms| now + Duration::from_millis(ms));
-        finish.context = Context::new(frame.header, deadline);
+        let context = Some(Context::new(frame.header, deadline));
+        let mut finish = Finish {
+            responder,
+            context,
+            watched: None,
+        };
 
         if let Err(refusal) = self.before(&request, &mut finish) {
             return finish.error(&refusal);
@@ -85,11 +89,21 @@ impl Handler for Dispatcher {
             ));
         };
         match find_method(&entry.methods, &request) {
-            Some((method, is_exact)) => method.clone().call(Incoming {
-                unmatched: (!is_exact).then(|| no_such_method(&request)),
-                body: request.body,
-                finish,
-            }),
+            Some((method, is_exact)) => {
+                let arguments = match request.signatures {
+                    Some(_) => Arguments::Hessian(&mut decoder),
+                    None => Arguments::Other {
+                        codec: frame.head.codec,
+                        content: frame.content,
+                    },
+                };
+                method.clone().call(Incoming {
+                    unmatched: (!is_exact).then(|| no_such_method(&request)),
+                    arguments,
+                    finish,
+                    blocking: &self.blocking,
+                });
+            }
             None => finish.error(&no_such_method(&request)),
         }
     }
@@ -100,12 +114,15 @@ impl Dispatcher {
         if self.filters.is_empty() {
             return Ok(());
         }
+        let Some(context) = &finish.context else {
+            return Ok(());
+        };
         let remote = finish.responder.connection().remote();
         let info = RequestInfo {
             service: &request.service,
             method: &request.method,
             remote,
-            context: &finish.context.clone(),
+            context,
         };
         for filter in self.filters.iter() {
             filter.before(&info)?;
@@ -154,7 +171,7 @@ fn find_method<'m>(
             .iter()
             .filter(|(descriptor, _)| descriptor.name == request.method)
     };
-    let Body::Hessian { signatures, .. } = &request.body else {
+    let Some(signatures) = &request.signatures else {
         // Other codecs tell no signatures, so names must be unique.
         return named().next().map(|(_, method)| (method, true));
     };

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use diwan_bolt::{FrameTooLarge, FrameWriter, Status};
-use diwan_hessian::Encode;
+use diwan_hessian::Decoder;
 use diwan_net::bolt::Responder;
 use diwan_sofarpc::names::{RESPONSE_CLASS, SERVER_EXCEPTION_CLASS, codec as code};
 use diwan_sofarpc::{
-    Body, write_entries, write_error, write_exception, write_failure, write_message, write_value,
+    write_entries, write_error, write_exception, write_failure, write_message, write_value,
 };
 use tokio::time::Instant;
 
@@ -27,27 +27,40 @@ use crate::codec::Codecs;
 const SPARE_SLOTS_MAX: usize = 256;
 
 /// A request on its way to its method.
-pub struct Incoming<'a> {
+pub struct Incoming<'r, 'a> {
     /// The arguments.
-    pub body: Body<'a>,
+    pub arguments: Arguments<'r, 'a>,
     /// What happens at the end.
     pub finish: Finish,
     /// The method was taken by its name and number of arguments alone: what to answer if it is not the one that was
     /// meant, because the arguments do not fit.
     pub unmatched: Option<String>,
+    pub(super) blocking: &'r BlockingPool,
+}
+
+/// The arguments of a request, not read yet.
+pub enum Arguments<'r, 'a> {
+    /// A decoder at the first of them.
+    Hessian(&'r mut Decoder<'a>),
+    /// The content of a request in another codec.
+    Other {
+        /// Codec number.
+        codec: u8,
+        /// The content.
+        content: &'a [u8],
+    },
 }
 
 /// One method on one worker thread.
 pub trait MethodWorker {
     /// Reads the arguments, runs the method, answers.
-    fn call(self: Rc<Self>, incoming: Incoming<'_>);
+    fn call(self: Rc<Self>, incoming: Incoming<'_, '_>);
 }
 
 /// Answers a request and tells the filters.
 pub struct Finish {
     pub(super) responder: Responder,
-    pub(super) context: Arc<Context>,
-    pub(super) blocking: BlockingPool,
+    pub(super) context: Option<Arc<Context>>,
     pub(super) watched: Option<Box<Watched>>,
 }
 
@@ -99,15 +112,7 @@ impl Finish {
 
     /// Answers with a failure of the transport and an `RpcServerException`, which is Hessian whatever was asked in.
     pub(super) fn fail(&mut self, status: Status, message: &str) {
-        self.responder.use_codec(code::HESSIAN2);
-        let sent = self
-            .responder
-            .send(status, SERVER_EXCEPTION_CLASS.as_bytes(), |writer| {
-                write_failure(writer, message)
-            });
-        if sent.is_err() {
-            self.responder.send_status(status);
-        }
+        send_failure(&mut self.responder, status, message);
         self.tell(Outcome::Failed);
     }
 
@@ -117,18 +122,29 @@ impl Finish {
     }
 
     fn tell(&mut self, outcome: Outcome) {
-        let Some(watched) = self.watched.take() else {
+        let (Some(watched), Some(context)) = (self.watched.take(), &self.context) else {
             return;
         };
         let request = RequestInfo {
             service: &watched.service,
             method: &watched.method,
             remote: watched.remote,
-            context: &self.context,
+            context,
         };
         for filter in watched.filters.iter() {
             filter.after(&request, outcome, watched.began.elapsed());
         }
+    }
+}
+
+/// Answers with an `RpcServerException`, which is Hessian whatever was asked in.
+pub(super) fn send_failure(responder: &mut Responder, status: Status, message: &str) {
+    responder.use_codec(code::HESSIAN2);
+    let sent = responder.send(status, SERVER_EXCEPTION_CLASS.as_bytes(), |writer| {
+        write_failure(writer, message)
+    });
+    if sent.is_err() {
+        responder.send_status(status);
     }
 }
 
@@ -204,13 +220,14 @@ where
     F: Fn(A, &BlockingPool) -> Fut + 'static,
     Fut: Future<Output = Ended<T, E>> + 'static,
 {
-    fn call(self: Rc<Self>, incoming: Incoming<'_>) {
+    fn call(self: Rc<Self>, incoming: Incoming<'_, '_>) {
         let Incoming {
-            body,
+            arguments,
             mut finish,
             unmatched,
+            blocking,
         } = incoming;
-        let arguments = match self.arguments(body) {
+        let arguments = match self.read(arguments) {
             Ok(arguments) => arguments,
             Err(problem) => {
                 return match unmatched {
@@ -222,67 +239,60 @@ where
                 };
             }
         };
-        let context = finish.context.clone();
         let mut slot = self
             .spare
             .borrow_mut()
             .pop()
             .unwrap_or_else(|| Box::pin(None));
-        let started = Context::scope(Some(&context), || {
-            catch_unwind(AssertUnwindSafe(|| {
-                slot.set(Some((self.run)(arguments, &finish.blocking)))
-            }))
-        });
-        if started.is_err() {
-            return self.finish(Ended::Panicked, finish);
-        }
         // Most methods are done at once: then no task is made. The waker is of no use, because a pending future is
         // polled again by the task that takes it over.
-        match poll(
-            &mut slot,
-            &context,
-            &mut TaskContext::from_waker(Waker::noop()),
-        ) {
-            Poll::Ready(ended) => {
-                self.keep(slot);
-                self.finish(ended, finish);
+        let mut cx = TaskContext::from_waker(Waker::noop());
+        let first = Context::lend(&mut finish.context, || {
+            let started = catch_unwind(AssertUnwindSafe(|| {
+                slot.set(Some((self.run)(arguments, blocking)))
+            }));
+            if started.is_ok() {
+                poll(&mut slot, &mut cx)
+            } else {
+                Poll::Ready(Ended::Panicked)
             }
-            Poll::Pending => {
-                finish.responder.defer();
-                tokio::task::spawn_local(async move {
-                    let ended = poll_fn(|cx| poll(&mut slot, &context, cx)).await;
-                    self.keep(slot);
-                    self.finish(ended, finish);
-                });
-            }
+        });
+        if let Poll::Ready(ended) = first {
+            self.keep(slot);
+            return self.finish(ended, finish);
         }
+        finish.responder.defer();
+        tokio::task::spawn_local(async move {
+            let ended =
+                poll_fn(|cx| Context::lend(&mut finish.context, || poll(&mut slot, cx))).await;
+            self.keep(slot);
+            self.finish(ended, finish);
+        });
     }
 }
 
-fn poll<T, E, Fut: Future<Output = Ended<T, E>>>(
-    slot: &mut Slot<Fut>,
-    context: &Arc<Context>,
-    cx: &mut TaskContext<'_>,
-) -> Poll<Ended<T, E>> {
+/// Polls the future in a slot; one that panics has ended.
+fn poll<T, E, Fut>(slot: &mut Slot<Fut>, cx: &mut TaskContext<'_>) -> Poll<Ended<T, E>>
+where
+    Fut: Future<Output = Ended<T, E>>,
+{
     let Some(future) = slot.as_mut().as_pin_mut() else {
         return Poll::Ready(Ended::Panicked);
     };
-    let outcome = Context::scope(Some(context), || {
-        catch_unwind(AssertUnwindSafe(|| future.poll(cx)))
-    });
+    let outcome = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
     outcome.unwrap_or(Poll::Ready(Ended::Panicked))
 }
 
 impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
-    fn arguments(&self, body: Body<'_>) -> Result<A, String> {
-        match body {
-            Body::Hessian { mut arguments, .. } => match &self.codecs.hessian {
+    fn read(&self, arguments: Arguments<'_, '_>) -> Result<A, String> {
+        match arguments {
+            Arguments::Hessian(decoder) => match &self.codecs.hessian {
                 Some(hessian) => {
-                    (hessian.decode_arguments)(&mut arguments).map_err(|error| error.to_string())
+                    (hessian.decode_arguments)(decoder).map_err(|error| error.to_string())
                 }
                 None => Err(unsupported(code::HESSIAN2)),
             },
-            Body::Other { codec, content } => match self.codecs.content(codec) {
+            Arguments::Other { codec, content } => match self.codecs.content(codec) {
                 Some(content_codec) => (content_codec.decode_arguments)(content),
                 None => Err(unsupported(codec)),
             },
@@ -300,7 +310,10 @@ impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
 
     fn finish(&self, ended: Ended<T, E>, mut finish: Finish) {
         let codec = finish.responder.head().codec;
-        let entries = finish.context.take_answered();
+        let entries = finish
+            .context
+            .as_ref()
+            .map_or_else(Vec::new, |context| context.take_answered());
         match ended {
             Ended::Busy => finish.busy(),
             Ended::Panicked => finish.error("the method panicked"),
@@ -308,9 +321,7 @@ impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
                 match (&self.codecs.hessian, self.codecs.content(codec)) {
                     (Some(hessian), _) if codec == code::HESSIAN2 => {
                         finish.answer(Outcome::Value, |writer| {
-                            (hessian.encode_value)(&value, &mut |value: &dyn Encode| {
-                                write_value(writer, value, &entries)
-                            });
+                            write_value(writer, (hessian.encode_value)(&value), &entries);
                             Ok(())
                         })
                     }
@@ -328,9 +339,7 @@ impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
             Ended::Returned(Err(exception)) => match &self.codecs.hessian {
                 Some(hessian) if codec == code::HESSIAN2 => {
                     finish.answer(Outcome::Exception, |writer| {
-                        (hessian.encode_exception)(&exception, &mut |value: &dyn Encode| {
-                            write_exception(writer, value, &entries)
-                        });
+                        write_exception(writer, (hessian.encode_exception)(&exception), &entries);
                         Ok(())
                     })
                 }

@@ -12,5 +12,5 @@ pub(crate) use builder::resolve;
 pub use builder::{Server, ServerBuilder};
 pub use filter::{Outcome, RequestInfo, ServerFilter};
 pub use health::HealthCheck;
-pub use method::{Finish, Incoming, MethodWorker, blocking_method, method};
+pub use method::{Arguments, Finish, Incoming, MethodWorker, blocking_method, method};
 pub use service::{MethodDescriptor, Published, Service, ServiceDescriptor};

@@ -75,7 +75,10 @@ pub async fn greetings(run: &mut Run, addr: SocketAddr) {
 
 async fn cases(run: &mut Run, prefix: &str, caller: &Caller) {
     run.case(&format!("{prefix}-sync"), async {
-        equal(&Greeting::new("gnirts", 8), &caller.greet("string", 7).await?)
+        equal(
+            &Greeting::new("gnirts", 8),
+            &caller.greet("string", 7).await?,
+        )
     })
     .await;
     run.case(&format!("{prefix}-oneway"), async {

@@ -46,7 +46,8 @@ async fn one(kitchen: &KitchenClient, local: &KitchenService, random: &mut Rando
             )
         }
         4 => {
-            let sent = (f64::from(random.below(70_000)) - 35_000.0) / f64::from(random.below(9) + 1);
+            let sent =
+                (f64::from(random.below(70_000)) - 35_000.0) / f64::from(random.below(9) + 1);
             equal(
                 &local.half_double(sent).await,
                 &kitchen.half_double(sent).await?,
@@ -54,10 +55,7 @@ async fn one(kitchen: &KitchenClient, local: &KitchenService, random: &mut Rando
         }
         5 => {
             let sent = Some(bytes(random.below(3000) as usize));
-            equal(
-                &local.flip(sent.clone()).await,
-                &kitchen.flip(sent).await?,
-            )
+            equal(&local.flip(sent.clone()).await, &kitchen.flip(sent).await?)
         }
         6 => {
             let sent = (0..random.below(12)).map(|_| Some(dish(random.below(1000) as i32)));

@@ -174,7 +174,14 @@ pub async fn kitchen(run: &mut Run, remote: &Remote, calls: u32, seed: u64) {
 /// The remote answer to each input against the local one, as they are or as the view shows them.
 macro_rules! each {
     ($run:ident, $remote:ident, $name:literal, $method:ident, $inputs:expr) => {
-        each!($run, $remote, $name, $method, $inputs, std::convert::identity)
+        each!(
+            $run,
+            $remote,
+            $name,
+            $method,
+            $inputs,
+            std::convert::identity
+        )
     };
     ($run:ident, $remote:ident, $name:literal, $method:ident, $inputs:expr, $view:expr) => {
         $run.case($name, async {
@@ -203,7 +210,8 @@ fn equal<T: PartialEq + Debug>(expected: &T, got: &T) -> Outcome {
     let (expected, got) = (format!("{expected:?}"), format!("{got:?}"));
     let same = (expected.chars().zip(got.chars())).take_while(|(a, b)| a == b);
     let at = same.count();
-    let from = |text: &str| shortened(&text.chars().skip(at.saturating_sub(20)).collect::<String>());
+    let from =
+        |text: &str| shortened(&text.chars().skip(at.saturating_sub(20)).collect::<String>());
     Err(Wrong(format!(
         "at {at} expected {} but got {}",
         from(&expected),

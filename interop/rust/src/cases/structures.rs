@@ -26,7 +26,12 @@ pub(super) async fn run(run: &mut Run, remote: &Remote) {
     let (salt, chili) = (Some(Spice::Salt), Some(Spice::Chili));
     each!(run, remote, "enum", next_spice, [salt, chili, None]);
     let spices = vec![salt, chili, salt, Some(Spice::Pepper), salt];
-    let lists = [Some(spices.clone()), Some(vec![]), Some(vec![salt, None]), None];
+    let lists = [
+        Some(spices.clone()),
+        Some(vec![]),
+        Some(vec![salt, None]),
+        None,
+    ];
     each!(run, remote, "enum-list", next_spices, lists);
     each!(
         run,
@@ -45,11 +50,7 @@ pub(super) async fn run(run: &mut Run, remote: &Remote) {
         None,
     ];
     each!(run, remote, "list", reverse_dishes, lists);
-    let lists = [
-        Some(LinkedList(vec![])),
-        Some(LinkedList(dishes(3))),
-        None,
-    ];
+    let lists = [Some(LinkedList(vec![])), Some(LinkedList(dishes(3))), None];
     each!(run, remote, "linked-list", rotate_dishes, lists);
     let sets = [
         Some(HashSet::new()),
@@ -81,13 +82,12 @@ pub(super) async fn run(run: &mut Run, remote: &Remote) {
             None,
             Some("\u{4e2d}".into()),
         ])),
-        Some(JavaArray(
-            letters.chars().map(|c| Some(c.into())).collect(),
-        )),
+        Some(JavaArray(letters.chars().map(|c| Some(c.into())).collect())),
         None,
     ];
     each!(run, remote, "string-array", reverse_strings, arrays);
-    let arrays = [vec![], vec![1, -1, 70_000], vec![0; 300]].map(|numbers| Some(JavaArray(numbers)));
+    let arrays =
+        [vec![], vec![1, -1, 70_000], vec![0; 300]].map(|numbers| Some(JavaArray(numbers)));
     each!(
         run,
         remote,
@@ -220,7 +220,10 @@ pub(super) async fn run(run: &mut Run, remote: &Remote) {
             vec!["a".into(), "b".into()],
             decimal("3.10"),
         );
-        equal(&"-5,8589934592,0.5,true,x\u{4e2d},77,a+b,3.10".to_owned(), &got.await?)
+        equal(
+            &"-5,8589934592,0.5,true,x\u{4e2d},77,a+b,3.10".to_owned(),
+            &got.await?,
+        )
     })
     .await;
     run.case("void", async {

@@ -30,8 +30,23 @@ pub(super) async fn run(run: &mut Run, remote: &Remote) {
         [0, i16::MIN, i16::MAX, 255, -2048]
     );
     let ints = [
-        0, -1, -16, -17, 46, 47, 48, 2046, 2047, -2048, -2049, 262_142, 262_143, -262_144,
-        -262_145, i32::MIN, i32::MAX,
+        0,
+        -1,
+        -16,
+        -17,
+        46,
+        47,
+        48,
+        2046,
+        2047,
+        -2048,
+        -2049,
+        262_142,
+        262_143,
+        -262_144,
+        -262_145,
+        i32::MIN,
+        i32::MAX,
     ];
     each!(run, remote, "int", next_int, ints);
     let longs = [
@@ -155,13 +170,7 @@ pub(super) async fn run(run: &mut Run, remote: &Remote) {
         1_585_267_200_000,
         -128_849_018_940_000,
     ];
-    each!(
-        run,
-        remote,
-        "date",
-        next_day,
-        with_null(&dates.map(Date))
-    );
+    each!(run, remote, "date", next_day, with_null(&dates.map(Date)));
     let decimals = [
         "0",
         "-0.00",

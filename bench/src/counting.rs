@@ -1,0 +1,51 @@
+//! An allocator that counts.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+static ALL: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static HERE: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator with a count of what it hands out, of this thread and of all.
+#[derive(Debug)]
+pub struct Counting;
+
+// SAFETY: every call is passed on to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(at, layout, bytes) }
+    }
+}
+
+fn count() {
+    ALL.fetch_add(1, Relaxed);
+    // Not there any more while a thread ends.
+    let _ = HERE.try_with(|here| here.set(here.get() + 1));
+}
+
+/// Allocations of this thread so far.
+pub fn allocations_here() -> u64 {
+    HERE.get()
+}
+
+/// Allocations of all threads so far.
+pub fn allocations() -> u64 {
+    ALL.load(Relaxed)
+}
