@@ -22,7 +22,7 @@ pub struct Order {
     pub channel: String,
     pub currency: String,
     pub remark: String,
-    pub coupon_code: String,
+    pub coupon_code: Option<String>,
     pub status: i32,
     pub item_count: i32,
     pub priority: i32,

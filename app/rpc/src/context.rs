@@ -1,5 +1,6 @@
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use diwan_bolt::HeaderMap;
 use diwan_sofarpc::names;
@@ -17,6 +18,8 @@ pub struct Context {
     /// Room for what a Java client sends, so that it needs no allocation of its own.
     header: SmallVec<[u8; 512]>,
     deadline: Option<Instant>,
+    /// Entries of the answer's header.
+    answered: Mutex<Vec<(String, String)>>,
 }
 
 impl Context {
@@ -24,6 +27,7 @@ impl Context {
         Arc::new(Self {
             header: SmallVec::from_slice(header),
             deadline,
+            answered: Mutex::default(),
         })
     }
 
@@ -72,6 +76,19 @@ impl Context {
                 name.strip_prefix(names::REQUEST_BAGGAGE) == Some(&format!(".{key}")[..])
             })
             .map(|(_, value)| value)
+    }
+
+    /// Baggage for the caller, which goes back with the answer.
+    pub fn put_response_baggage(&self, key: &str, value: impl Into<String>) {
+        let entry = (format!("{}.{key}", names::RESPONSE_BAGGAGE), value.into());
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.retain(|(name, _)| *name != entry.0);
+        answered.push(entry);
+    }
+
+    /// The entries that the answer carries.
+    pub(crate) fn take_answered(&self) -> Vec<(String, String)> {
+        mem::take(&mut *self.answered.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The entries that go on with further calls.

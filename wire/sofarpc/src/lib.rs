@@ -18,6 +18,6 @@ pub use request::Request;
 pub use response::{Answer, read_response};
 pub use unique_name::unique_name;
 pub use write::{
-    RequestHead, write_error, write_exception, write_failure, write_message, write_request,
-    write_value,
+    RequestHead, write_entries, write_error, write_exception, write_failure, write_message,
+    write_request, write_value,
 };

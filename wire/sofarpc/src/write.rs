@@ -122,26 +122,53 @@ fn write_nested(encoder: &mut Encoder<'_>, prefix: &str, entries: &[(String, Str
     encoder.map_end();
 }
 
-/// Content of a response that returns `value`.
-pub fn write_value(writer: &mut FrameWriter<'_>, value: &dyn Encode) {
+/// Header and content of a response that returns `value`. `entries` go with it: baggage.
+pub fn write_value(writer: &mut FrameWriter<'_>, value: &dyn Encode, entries: &[(String, String)]) {
+    write_entries(writer, entries);
     let mut encoder = Encoder::new(Dialect::Draft, writer.content());
     encoder.object(&RESPONSE);
     encoder.bool(false);
     encoder.null();
     value.encode(&mut encoder);
-    encoder.null();
+    if entries.is_empty() {
+        return encoder.null();
+    }
+    encoder.map_begin(None);
+    write_properties(&mut encoder, entries);
+    encoder.map_end();
+}
+
+/// Header entries of a response.
+pub fn write_entries(writer: &mut FrameWriter<'_>, entries: &[(String, String)]) {
+    writer.header(|out| {
+        for (key, value) in entries {
+            write_entry(out, key, value);
+        }
+    });
+}
+
+fn write_properties(encoder: &mut Encoder<'_>, entries: &[(String, String)]) {
+    for (key, value) in entries {
+        encoder.str(key);
+        encoder.str(value);
+    }
 }
 
 /// Header and content of a response that throws `exception`. A Java client tells it from a value by its class alone;
-/// other readers by the header.
-pub fn write_exception(writer: &mut FrameWriter<'_>, exception: &dyn Encode) {
+/// other readers by the header. `entries` go with it, as with a value.
+pub fn write_exception(
+    writer: &mut FrameWriter<'_>,
+    exception: &dyn Encode,
+    entries: &[(String, String)],
+) {
+    write_entries(writer, entries);
     writer.header(|out| write_entry(out, names::RESPONSE_ERROR, "true"));
     let mut encoder = Encoder::new(Dialect::Draft, writer.content());
     encoder.object(&RESPONSE);
     encoder.bool(false);
     encoder.null();
     exception.encode(&mut encoder);
-    write_error_property(&mut encoder);
+    write_error_property(&mut encoder, entries);
 }
 
 /// Header and content of a response in which the framework says that it could not call the method.
@@ -152,11 +179,12 @@ pub fn write_error(writer: &mut FrameWriter<'_>, message: &str) {
     encoder.bool(true);
     encoder.str(message);
     encoder.null();
-    write_error_property(&mut encoder);
+    write_error_property(&mut encoder, &[]);
 }
 
-fn write_error_property(encoder: &mut Encoder<'_>) {
+fn write_error_property(encoder: &mut Encoder<'_>, entries: &[(String, String)]) {
     encoder.map_begin(None);
+    write_properties(encoder, entries);
     encoder.str(names::RESPONSE_ERROR);
     encoder.str("true");
     encoder.map_end();

@@ -239,7 +239,11 @@ impl Inner {
             let frame = Head::request(id, call.codec, timeout_ms);
             (call.write)(out, frame, &head).map_err(CallError::Unsendable)
         });
-        read(&answer.await?)
+        let frame = answer.await?;
+        if let Some(baggage) = &call.options.response_baggage {
+            baggage.fill(frame.frame().header);
+        }
+        read(&frame)
     }
 
     fn oneway(&self, call: &Outgoing<'_>) -> Result<(), Failure> {

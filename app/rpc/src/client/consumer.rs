@@ -9,7 +9,9 @@ use diwan_sofarpc::unique_name;
 use super::cluster::Inner;
 use super::discovery::direct;
 use super::tolerance::ToleranceRule;
-use super::{Balancer, ClientFilter, ClientMethod, Discovery, Router, StaticDiscovery};
+use super::{
+    Balancer, ClientFilter, ClientMethod, Discovery, ResponseBaggage, Router, StaticDiscovery,
+};
 use crate::{RpcError, SetupError};
 
 /// What to do when a call fails.
@@ -89,6 +91,8 @@ pub struct CallOptions {
     pub target: Option<SocketAddr>,
     /// Baggage for the server and those it calls.
     pub baggage: Vec<(String, String)>,
+    /// Takes the baggage that comes back with the answer.
+    pub response_baggage: Option<ResponseBaggage>,
 }
 
 /// Calls one service. Cheap to clone; usable from any thread and any runtime.

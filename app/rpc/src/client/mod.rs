@@ -1,6 +1,7 @@
 //! Calling services.
 
 mod answer;
+mod baggage;
 mod balance;
 mod block_on;
 mod cluster;
@@ -15,6 +16,7 @@ mod router;
 mod select;
 mod tolerance;
 
+pub use baggage::ResponseBaggage;
 pub use balance::Balancer;
 pub use block_on::{block_on, callback};
 pub use consumer::{CallOptions, Cluster, Consumer, ConsumerOptions, ServiceClient};

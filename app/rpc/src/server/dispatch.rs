@@ -89,7 +89,8 @@ impl Handler for Dispatcher {
             ));
         };
         match find_method(&entry.methods, &request) {
-            Some(method) => {
+            Some((method, is_exact)) => {
+                let unmatched = (!is_exact).then(|| no_such_method(&request));
                 let arguments = match request.signatures {
                     Some(_) => Arguments::Hessian(&mut decoder),
                     None => Arguments::Other {
@@ -97,16 +98,15 @@ impl Handler for Dispatcher {
                         content: frame.content,
                     },
                 };
+                let blocking = &self.blocking;
                 method.clone().call(Incoming {
                     arguments,
                     finish,
-                    blocking: &self.blocking,
+                    blocking,
+                    unmatched,
                 });
             }
-            None => finish.error(&format!(
-                "RPC-020100011: Cannot find invoke method: [{}], service: [{}] ",
-                request.method, request.service
-            )),
+            None => finish.error(&no_such_method(&request)),
         }
     }
 }
@@ -155,12 +155,19 @@ impl Dispatcher {
     }
 }
 
-/// By name and exact signatures, else by name and number of arguments: clients of other languages cannot always tell
-/// Java's type.
+fn no_such_method(request: &Request<'_>) -> String {
+    format!(
+        "RPC-020100011: Cannot find invoke method: [{}], service: [{}] ",
+        request.method, request.service
+    )
+}
+
+/// By name and exact signatures, else by name and number of arguments, which is not exact: clients of other languages
+/// cannot always tell Java's type.
 fn find_method<'m>(
     methods: &'m [(MethodDescriptor, Rc<dyn MethodWorker>)],
     request: &Request<'_>,
-) -> Option<&'m Rc<dyn MethodWorker>> {
+) -> Option<(&'m Rc<dyn MethodWorker>, bool)> {
     let named = || {
         methods
             .iter()
@@ -168,7 +175,7 @@ fn find_method<'m>(
     };
     let Some(signatures) = &request.signatures else {
         // Other codecs tell no signatures, so names must be unique.
-        return named().next().map(|(_, method)| method);
+        return named().next().map(|(_, method)| (method, true));
     };
     let exact = |descriptor: &MethodDescriptor| {
         descriptor.signatures.len() == signatures.len()
@@ -178,8 +185,9 @@ fn find_method<'m>(
                 .zip(signatures)
                 .all(|(ours, theirs): (&Cow<'_, str>, _)| ours == theirs)
     };
-    named()
-        .find(|(descriptor, _)| exact(descriptor))
-        .or_else(|| named().find(|(descriptor, _)| descriptor.signatures.len() == signatures.len()))
-        .map(|(_, method)| method)
+    let guess = || named().find(|(descriptor, _)| descriptor.signatures.len() == signatures.len());
+    match named().find(|(descriptor, _)| exact(descriptor)) {
+        Some((_, method)) => Some((method, true)),
+        None => guess().map(|(_, method)| (method, false)),
+    }
 }

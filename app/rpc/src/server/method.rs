@@ -13,7 +13,9 @@ use diwan_bolt::{FrameTooLarge, FrameWriter, Status};
 use diwan_hessian::Decoder;
 use diwan_net::bolt::Responder;
 use diwan_sofarpc::names::{RESPONSE_CLASS, SERVER_EXCEPTION_CLASS, codec as code};
-use diwan_sofarpc::{write_error, write_exception, write_failure, write_message, write_value};
+use diwan_sofarpc::{
+    write_entries, write_error, write_exception, write_failure, write_message, write_value,
+};
 use tokio::time::Instant;
 
 use super::blocking::{BlockingPool, Ran};
@@ -31,6 +33,9 @@ pub struct Incoming<'r, 'a> {
     /// What happens at the end.
     pub finish: Finish,
     pub(super) blocking: &'r BlockingPool,
+    /// The method was taken by its name and number of arguments alone: what to answer if it is not the one that was
+    /// meant, because the arguments do not fit.
+    pub(super) unmatched: Option<String>,
 }
 
 /// The arguments of a request, not read yet.
@@ -220,14 +225,18 @@ where
             arguments,
             mut finish,
             blocking,
+            unmatched,
         } = incoming;
         let arguments = match self.read(arguments) {
             Ok(arguments) => arguments,
             Err(problem) => {
-                return finish.fail(
-                    Status::ServerDeserialException,
-                    &deserialization_failed(&problem),
-                );
+                return match unmatched {
+                    Some(message) => finish.error(&message),
+                    None => finish.fail(
+                        Status::ServerDeserialException,
+                        &deserialization_failed(&problem),
+                    ),
+                };
             }
         };
         let mut slot = self
@@ -301,6 +310,11 @@ impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
 
     fn finish(&self, ended: Ended<T, E>, mut finish: Finish) {
         let codec = finish.responder.head().codec;
+        let entries = finish
+            .context
+            .as_ref()
+            .map(|context| context.take_answered())
+            .unwrap_or_default();
         match ended {
             Ended::Busy => finish.busy(),
             Ended::Panicked => finish.error("the method panicked"),
@@ -308,12 +322,13 @@ impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
                 match (&self.codecs.hessian, self.codecs.content(codec)) {
                     (Some(hessian), _) if codec == code::HESSIAN2 => {
                         finish.answer(Outcome::Value, |writer| {
-                            write_value(writer, (hessian.encode_value)(&value));
+                            write_value(writer, (hessian.encode_value)(&value), &entries);
                             Ok(())
                         })
                     }
                     (_, Some(content)) => match (content.encode_value)(&value) {
                         Ok(bytes) => finish.answer(Outcome::Value, |writer| {
+                            write_entries(writer, &entries);
                             writer.content().extend_from_slice(&bytes);
                             Ok(())
                         }),
@@ -325,7 +340,7 @@ impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
             Ended::Returned(Err(exception)) => match &self.codecs.hessian {
                 Some(hessian) if codec == code::HESSIAN2 => {
                     finish.answer(Outcome::Exception, |writer| {
-                        write_exception(writer, (hessian.encode_exception)(&exception));
+                        write_exception(writer, (hessian.encode_exception)(&exception), &entries);
                         Ok(())
                     })
                 }
