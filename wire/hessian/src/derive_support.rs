@@ -208,15 +208,22 @@ pub fn accepts_constant(class: &str, expected: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('$'))
 }
 
-/// An object of none of the classes of an enum.
+/// What comes is no object of one of the classes of an enum.
 #[cold]
-pub fn other_class(offset: usize, expected: &'static str, found: Option<String>) -> Error {
-    match found {
-        Some(found) => Error::Class {
+pub fn other_class(d: &Decoder<'_>, expected: &'static str, found: Option<String>) -> Error {
+    let offset = d.position();
+    match (found, d.peek()) {
+        (Some(found), _) => Error::Class {
             offset,
             expected,
             found: found.into(),
         },
-        None => Error::Null { offset, expected },
+        (None, Ok(b'N')) => Error::Null { offset, expected },
+        (None, Ok(tag)) => Error::Tag {
+            offset,
+            tag,
+            expected,
+        },
+        (None, Err(error)) => error,
     }
 }

@@ -82,7 +82,7 @@ fn nesting_100_000_deep() {
     for (dialect, input) in cases {
         for error in [value_error(*dialect, input), skip_error(*dialect, input)] {
             assert!(
-                matches!(error, Error::Depth { depth_max: 256, .. }),
+                matches!(error, Error::Depth { depth_max: 512, .. }),
                 "{error}"
             );
         }

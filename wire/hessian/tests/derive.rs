@@ -615,6 +615,32 @@ fn references_into_what_was_read_or_skipped() {
     }
 }
 
+/// Two arguments of a call, the second a list of the first: identity holds however they are read.
+#[test]
+fn values_read_one_by_one_keep_their_identity() {
+    for dialect in BOTH {
+        let mut b = diwan_hessian::Builder::new();
+        let tag = b.object("com.x.Tag", &[]);
+        let list = b.list(None, &[tag]);
+        let pair = b.list(None, &[tag, list]);
+        let pair = b.finish(pair);
+        let mut bytes = Vec::new();
+        let mut e = Encoder::new(dialect, &mut bytes);
+        pair.items()
+            .for_each(|item| pair.at(item).expect("an item").encode(&mut e));
+
+        let mut d = Decoder::with(&bytes, Some(dialect), Limits::default());
+        let (first, second): (Value<'_>, Value<'_>) =
+            (d.get().expect("a tag"), d.get().expect("a list"));
+        assert!(second.items().next().expect("an item").ptr_eq(first.root()));
+        let mut again = Vec::new();
+        let mut e = Encoder::new(dialect, &mut again);
+        first.encode(&mut e);
+        second.encode(&mut e);
+        assert_eq!(again, bytes);
+    }
+}
+
 #[test]
 fn values_travel_between_threads() {
     fn travels<T: Send + Sync + Clone>() {}

@@ -116,7 +116,7 @@ fn classes(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream> {
     let otherwise = match other {
         Some((variant, _)) => quote!(__hessian::Decode::decode(d).map(Self::#variant)),
         None => quote!(::std::result::Result::Err(
-            __support::other_class(offset, #class, class.map(::std::borrow::Cow::into_owned))
+            __support::other_class(d, #class, class.map(::std::borrow::Cow::into_owned))
         )),
     };
     let accepts_other = other.is_some();
@@ -148,7 +148,6 @@ fn classes(input: &DeriveInput, data: &DataEnum) -> Result<TokenStream> {
             impl #decode_generics __hessian::Decode<'de> for #ident #type_generics #decode_where {
                 fn decode(d: &mut __hessian::Decoder<'de>) -> __hessian::Result<Self> {
                     let class = d.peek_class()?;
-                    let offset = d.position();
                     if let ::std::option::Option::Some(class) = &class {
                         #(if <#types as __support::Accepts>::accepts(class) {
                             return __hessian::Decode::decode(d).map(Self::#variants);

@@ -7,6 +7,7 @@ mod reference;
 mod scalar;
 mod skip;
 mod text;
+mod walk;
 
 use smallvec::SmallVec;
 
@@ -16,10 +17,12 @@ pub use object::ObjectHead;
 pub(crate) use object::{Names, name_text};
 pub(crate) use scalar::Number;
 pub(crate) use text::Text;
+pub(crate) use walk::Walk;
 
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
+use crate::value::new_id;
 use object::ClassSlot;
 use reference::{ContainerSlot, SharedTable};
 
@@ -45,6 +48,8 @@ pub struct Decoder<'de> {
     denied: Option<&'de DenyList>,
     /// Whether a class or field name has surrogates, so that its bytes are not UTF-8.
     surrogate_names: bool,
+    /// Id of the arenas of the `Value`s read, zero as long as there are none.
+    body_id: u64,
     /// A run of ASCII found in the input, and where it starts.
     ascii: &'de str,
     ascii_start: usize,
@@ -87,6 +92,7 @@ impl<'de> Decoder<'de> {
             shared: SharedTable::default(),
             denied: None,
             surrogate_names: false,
+            body_id: 0,
             ascii: "",
             ascii_start: 0,
         }
@@ -101,6 +107,14 @@ impl<'de> Decoder<'de> {
     #[inline]
     pub fn dialect(&self) -> Option<Dialect> {
         self.dialect
+    }
+
+    /// Id of the arenas of the `Value`s read.
+    pub(crate) fn body_id(&mut self) -> u64 {
+        if self.body_id == 0 {
+            self.body_id = new_id();
+        }
+        self.body_id
     }
 
     /// Whether the bytes of some class or field name are not UTF-8.

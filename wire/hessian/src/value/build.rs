@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Arena, Children, NO_NAME, Node, Repr, SEARCHED_MAX, Value, ValueRef};
+use super::{Arena, Children, NO_NAME, Node, Repr, SEARCHED_MAX, Value, ValueRef, new_id};
 
 /// Builds one value node by node, for shared references and cycles; the constructors of [`Value`] do for trees.
 ///
@@ -36,7 +36,7 @@ impl<'a> Builder<'a> {
     /// An empty builder.
     pub fn new() -> Self {
         Builder {
-            arena: Arena::new(),
+            arena: Arena::new(new_id()),
         }
     }
 
@@ -91,23 +91,28 @@ impl<'a> Builder<'a> {
     /// Adds a list.
     pub fn list(&mut self, class: Option<&str>, items: &[NodeId]) -> NodeId {
         let class = self.type_name(class);
-        let children = self.arena.push_children(items.iter().map(|id| id.0));
+        let children = self
+            .arena
+            .push_children(self.next(), items.iter().map(|id| id.0));
         self.node(Node::List { class, children })
     }
 
     /// Adds a map.
     pub fn map(&mut self, class: Option<&str>, entries: &[(NodeId, NodeId)]) -> NodeId {
         let class = self.type_name(class);
-        let children = self
-            .arena
-            .push_children(entries.iter().flat_map(|(key, value)| [key.0, value.0]));
+        let children = self.arena.push_children(
+            self.next(),
+            entries.iter().flat_map(|(key, value)| [key.0, value.0]),
+        );
         self.node(Node::Map { class, children })
     }
 
     /// Adds an object.
     pub fn object(&mut self, class: &str, fields: &[(&str, NodeId)]) -> NodeId {
         let class = self.class(class, fields.iter().map(|(name, _)| *name));
-        let children = self.arena.push_children(fields.iter().map(|(_, id)| id.0));
+        let children = self
+            .arena
+            .push_children(self.next(), fields.iter().map(|(_, id)| id.0));
         self.node(Node::Object { class, children })
     }
 
@@ -147,7 +152,7 @@ impl<'a> Builder<'a> {
         let mut classes: BTreeMap<u32, u32> = BTreeMap::new();
         for &copy in copies.values() {
             let moved = |children: Children, arena: &mut Arena<'a>| {
-                arena.push_children(source.children(children).iter().map(|id| copies[id]))
+                arena.push_children(copy, source.children(children).iter().map(|id| copies[id]))
             };
             let node = match self.arena.nodes[copy as usize] {
                 Node::List { class, children } => Node::List {
@@ -179,6 +184,11 @@ impl<'a> Builder<'a> {
     /// The value with `root` at its top.
     pub fn finish(self, root: NodeId) -> Value<'a> {
         Value::tree(&Arc::new(self.arena), root.0)
+    }
+
+    /// Index of the next node, which is also the number of a container made as such.
+    fn next(&self) -> u32 {
+        self.arena.nodes.len() as u32
     }
 
     fn node(&mut self, node: Node<'a>) -> NodeId {
@@ -213,7 +223,7 @@ impl<'a> Builder<'a> {
         let known = (0..arena.classes.len() as u32)
             .take(SEARCHED_MAX)
             .find(same);
-        known.unwrap_or_else(|| arena.class(name, fields))
+        known.unwrap_or_else(|| arena.class(arena.classes.len() as u32, name, fields))
     }
 }
 

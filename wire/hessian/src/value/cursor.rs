@@ -174,9 +174,23 @@ impl<'v> ValueRef<'v> {
         matches!(self.node(), Node::Null)
     }
 
-    /// Whether both are one node of one value: Java's `==`.
+    /// Whether both are one container, Java's `==`: within a value, and between values read of one body.
     pub fn ptr_eq(self, other: ValueRef<'_>) -> bool {
-        std::ptr::addr_eq(self.node, other.node)
+        match (self.number(), other.number()) {
+            (Some(number), Some(other_number)) => {
+                number == other_number && self.arena.id == other.arena.id
+            }
+            _ => false,
+        }
+    }
+
+    fn number(self) -> Option<u32> {
+        match *self.node() {
+            Node::List { children, .. }
+            | Node::Map { children, .. }
+            | Node::Object { children, .. } => Some(children.number),
+            _ => None,
+        }
     }
 
     pub(super) fn index(self) -> u32 {

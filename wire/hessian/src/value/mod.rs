@@ -39,7 +39,7 @@ enum Repr<'a> {
 
 /// Nodes and what they point to.
 pub(crate) struct Arena<'a> {
-    /// Tells arenas apart for as long as the program runs: a writer remembers what it wrote of each.
+    /// Tells bodies apart for as long as the program runs: a writer remembers what it wrote of each.
     id: u64,
     nodes: Vec<Node<'a>>,
     /// Node indices: items of lists, keys and values of maps in turn, fields of objects.
@@ -122,16 +122,21 @@ impl<'a> Node<'a> {
     }
 }
 
-/// A range of `Arena::children`.
+/// What makes a container itself: a range of `Arena::children`, and its number among those of all arenas with the same
+/// id. What was read of one body by several calls has one id and the numbers of that body, so that a container that
+/// was read twice is still one when both are written.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Children {
     start: u32,
     end: u32,
+    number: u32,
 }
 
 /// A class by its names: `name` and `field_count` fields from `first_field`.
 #[derive(Clone, Copy)]
 struct ClassInfo {
+    /// Its number among the classes of all arenas with the same id.
+    number: u32,
     name: u32,
     first_field: u32,
     field_count: u32,
@@ -143,10 +148,9 @@ const NO_NAME: u32 = u32::MAX;
 const SEARCHED_MAX: usize = 256;
 
 impl<'a> Arena<'a> {
-    fn new() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
+    fn new(id: u64) -> Self {
         Arena {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            id,
             nodes: Vec::new(),
             children: Vec::new(),
             classes: Vec::new(),
@@ -159,12 +163,13 @@ impl<'a> Arena<'a> {
         (self.nodes.len() - 1) as u32
     }
 
-    fn push_children(&mut self, ids: impl IntoIterator<Item = u32>) -> Children {
+    fn push_children(&mut self, number: u32, ids: impl IntoIterator<Item = u32>) -> Children {
         let start = self.children.len() as u32;
         self.children.extend(ids);
         Children {
             start,
             end: self.children.len() as u32,
+            number,
         }
     }
 
@@ -197,6 +202,7 @@ impl<'a> Arena<'a> {
 
     fn class(
         &mut self,
+        number: u32,
         name: Cow<'a, [u8]>,
         fields: impl IntoIterator<Item = Cow<'a, [u8]>>,
     ) -> u32 {
@@ -205,6 +211,7 @@ impl<'a> Arena<'a> {
         self.names.extend(fields);
         let field_count = self.names.len() as u32 - first - 1;
         self.classes.push(ClassInfo {
+            number,
             name: first,
             first_field: first + 1,
             field_count,
@@ -225,6 +232,12 @@ impl<'a> Arena<'a> {
                 .collect(),
         }
     }
+}
+
+/// An id for the arenas of one body.
+pub(crate) fn new_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// A name as text. Only UTF-8 gets into an arena: builders take text, readers check.

@@ -3,11 +3,12 @@
 use super::{Arena, NO_NAME, Node, Repr, Value};
 use crate::encode::{Encode, Encoder};
 
-/// What a writer has written of an arena.
+/// What a writer has written of the arenas of one id.
+#[derive(Default)]
 pub(crate) struct Written {
-    /// Container number of each node.
+    /// What number each container has in the output, by its own.
     numbers: Vec<u32>,
-    /// Class number of each class.
+    /// What number each class has in the output, by its own.
     classes: Vec<u32>,
 }
 
@@ -31,9 +32,7 @@ impl Encode for Value<'_> {
 }
 
 fn write_tree(arena: &Arena<'_>, root: u32, e: &mut Encoder<'_>) {
-    let mut written = e
-        .take_written(arena.id)
-        .unwrap_or_else(|| Written::new(arena));
+    let mut written = e.take_written(arena.id).unwrap_or_default();
     let mut open: Vec<Open> = Vec::new();
     let mut id = root;
     loop {
@@ -62,35 +61,40 @@ fn write_tree(arena: &Arena<'_>, root: u32, e: &mut Encoder<'_>) {
 }
 
 impl Written {
-    fn new(arena: &Arena<'_>) -> Self {
-        Written {
-            numbers: vec![NOT_WRITTEN; arena.nodes.len()],
-            classes: vec![NOT_WRITTEN; arena.classes.len()],
+    /// Writes a reference to container `number` if it was written; otherwise notes that it is now.
+    fn refers(&mut self, number: u32, e: &mut Encoder<'_>) -> bool {
+        let known = slot(&mut self.numbers, number);
+        if *known != NOT_WRITTEN {
+            e.reference(*known);
+            return true;
         }
+        *known = e.next_reference();
+        false
     }
 
     /// Writes a node up to its children.
     fn write(&mut self, arena: &Arena<'_>, id: u32, e: &mut Encoder<'_>) -> Option<Open> {
         let name = |class: u32| (class != NO_NAME).then(|| arena.text(class));
-        let number = self.numbers[id as usize];
-        if number != NOT_WRITTEN {
-            e.reference(number);
-            return None;
-        }
         let children = match &arena.nodes[id as usize] {
             Node::List { class, children } => {
-                self.numbers[id as usize] = e.next_reference();
+                if self.refers(children.number, e) {
+                    return None;
+                }
                 e.list_begin(name(*class), (children.end - children.start) as usize);
                 children
             }
             Node::Map { class, children } => {
-                self.numbers[id as usize] = e.next_reference();
+                if self.refers(children.number, e) {
+                    return None;
+                }
                 e.map_begin(name(*class));
                 children
             }
             Node::Object { class, children } => {
-                self.numbers[id as usize] = e.next_reference();
-                let index = &mut self.classes[*class as usize];
+                if self.refers(children.number, e) {
+                    return None;
+                }
+                let index = slot(&mut self.classes, arena.classes[*class as usize].number);
                 if *index == NOT_WRITTEN {
                     let class_name = &arena.names[arena.classes[*class as usize].name as usize];
                     let fields = arena.fields(*class).iter().map(|field| &**field);
@@ -110,6 +114,15 @@ impl Written {
             end: children.end,
         })
     }
+}
+
+/// The number noted under `index`.
+fn slot(numbers: &mut Vec<u32>, index: u32) -> &mut u32 {
+    let index = index as usize;
+    if numbers.len() <= index {
+        numbers.resize(index + 1, NOT_WRITTEN);
+    }
+    &mut numbers[index]
 }
 
 fn write_leaf(node: &Node<'_>, e: &mut Encoder<'_>) {
