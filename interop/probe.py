@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Sends odd Bolt frames to a SOFARPC server of Kitchen and prints what comes back: probe.py PORT [DIR]
+"""Sends odd Bolt frames to a SOFARPC server of Kitchen and prints what comes back: probe.py PORT [DIR | --compare DIR]
 
-Each probe uses its own connection. With DIR, every request and answer is also written there as NAME.hex.
+Each probe uses its own connection. With DIR, every request and answer is also written there as NAME.hex. With --compare,
+answers are set against those in DIR, and what differs is printed unless DIFFERENCES says that it should; exit 1 then.
 """
 import os
 import socket
@@ -131,14 +132,65 @@ PROBES = {
                                                 b"O\xadcom.sun.rowset.JdbcRowSetImpl\x91\x01xo\x91\x97N")),
 }
 
+# Where Diwan's answers are other than those of SOFARPC's server on purpose.
+DIFFERENCES = {
+    "no-header": "the service stands in the body as well",
+    "service-only-in-body": "the service stands in the body as well",
+    "null-for-primitive": "null is the type's zero, so the method runs; SOFARPC answers null without running it",
+    "boxed-signature": "there is one method of that name and number of arguments, and the argument fits",
+    "unknown-signature-class": "there is one method of that name and number of arguments, and the argument fits",
+    "no-signatures": "the counter's value",
+    "unknown-object-class": "a class that nobody knows is data: it goes back as it came",
+    "blacklisted-class": "a class is never made from its name, so it is data like any other",
+    "map-for-object": "a typed map stands for a class, but not for an interface",
+    "command-response": "an answer, status 6 (no processor), instead of silence",
+    "command-unknown": "an answer, status 6 (no processor), and the connection lives on",
+}
+
+
+def essence(answer):
+    """What of an answer has to be the same: all of it, but for failures, whose exception and its stack trace are the server's."""
+    if isinstance(answer, str):
+        return answer
+    lines = describe(answer).split("\n")
+    return "\n".join(lines[:3]) if b"RpcServerException" in answer else answer.hex()
+
+
+def recorded(directory, name):
+    with open(os.path.join(directory, name + ".hex")) as file:
+        last = file.read().splitlines()[-1]
+    return bytes.fromhex(last[2:]) if last.startswith("< ") else last.removeprefix("# < ")
+
+
+def compare(port, directory):
+    wrong = 0
+    for name, request in PROBES.items():
+        expected, got = recorded(directory, name), ask(port, request)
+        is_same = essence(expected) == essence(got)
+        if is_same == (name not in DIFFERENCES):
+            print(f"ok {name}" + ("" if is_same else f": {DIFFERENCES[name]}"))
+        elif is_same:
+            print(f"WRONG {name}: no difference any more")
+            wrong += 1
+        else:
+            print(f"WRONG {name}:\nexpected {describe(expected)}\nbut got {describe(got)}")
+            wrong += 1
+    return wrong
+
+
+def ask(port, request):
+    with socket.create_connection(("127.0.0.1", port), timeout=1.5) as connection:
+        connection.sendall(request)
+        return read_frame(connection)
+
 
 def main():
     port = int(sys.argv[1])
+    if "--compare" in sys.argv:
+        sys.exit(1 if compare(port, sys.argv[3]) else 0)
     directory = sys.argv[2] if len(sys.argv) > 2 else None
     for name, request in PROBES.items():
-        with socket.create_connection(("127.0.0.1", port), timeout=1.5) as connection:
-            connection.sendall(request)
-            answer = read_frame(connection)
+        answer = ask(port, request)
         print(f"{name}: {describe(answer)}")
         if directory:
             os.makedirs(directory, exist_ok=True)

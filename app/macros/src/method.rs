@@ -210,6 +210,7 @@ impl Method {
             ///
             /// # Errors
             /// What the method throws, or why it could not be called.
+            #[allow(clippy::too_many_arguments, reason = "as many as the Java method has")]
             pub async fn #ident(&self, #(#names: #types),*)
                 -> ::core::result::Result<#value, ::diwan::rpc::RpcError<#exception>>
             {

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use diwan::hessian::Date;
 use diwan::net::bolt::{Client, ClientEvent, ClientOptions, PeerState};
-use diwan::rpc::client::{CallOptions, ResponseBaggage};
+use diwan::rpc::client::{self, CallOptions, ResponseBaggage};
 use diwan::rpc::{ConsumerOptions, RpcError, ServiceClient};
 use diwan_bench::{Address, EchoClient, Order};
 use tokio::net::TcpListener;
-use tokio::time::sleep;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 
 use super::failures::failed;
 use super::{Outcome, Remote, Run, equal, is_true, options};
@@ -44,6 +45,23 @@ pub(super) async fn run(run: &mut Run, remote: &Remote) {
         let reversed = reverse.await.map_err(|error| error.to_string())?;
         equal(&some("cba"), &reversed?)?;
         equal(&remote.local.remake(Some(dish(5))).await, &remade)
+    })
+    .await;
+    run.case("callback", async {
+        let (send, receive) = oneshot::channel();
+        let caller = kitchen.clone();
+        let call = async move { caller.refuse(some("no"), 3).await };
+        client::callback(call, |outcome| {
+            // Nobody receives what comes too late.
+            let _ = send.send(outcome);
+        })
+        .map_err(|error| error.to_string())?;
+        let outcome = timeout(Duration::from_secs(3), receive).await;
+        let outcome = outcome.map_err(|error| error.to_string())?;
+        match failed(outcome.map_err(|error| error.to_string())?)? {
+            RpcError::Exception(exception) => equal(&3, &exception.code),
+            other => Err(other.into()),
+        }
     })
     .await;
     run.case("overtaking", async {

@@ -1,0 +1,205 @@
+//! Runs the fuzz targets of the codecs without a fuzzer: damaged golden frames from a seed, on stable Rust.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{fs, io};
+
+use clap::Parser;
+use diwan_bolt::{Decoded, decode};
+use diwan_hessian::testing::{Random, mutate};
+
+/// A function that takes any bytes, and what it is to be fed with.
+struct Target {
+    name: &'static str,
+    run: fn(&[u8]),
+    feed: Feed,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Feed {
+    Frames,
+    Contents,
+}
+
+const TARGETS: [Target; 4] = [
+    Target {
+        name: "frames",
+        run: diwan_bolt::fuzz::fuzz_frames,
+        feed: Feed::Frames,
+    },
+    Target {
+        name: "messages",
+        run: diwan_sofarpc::fuzz::fuzz_messages,
+        feed: Feed::Frames,
+    },
+    Target {
+        name: "draft",
+        run: diwan_hessian::testing::fuzz_draft,
+        feed: Feed::Contents,
+    },
+    Target {
+        name: "final",
+        run: diwan_hessian::testing::fuzz_final,
+        feed: Feed::Contents,
+    },
+];
+
+/// The seed of the first half of each target's time; the other half has a fresh one.
+const FIXED_SEED: u64 = 7;
+const FRAME_BYTES_MAX: usize = 1 << 20;
+
+/// Feeds every target with damaged frames. A panic prints the seed and the number of the input, which make it again.
+#[derive(Parser)]
+struct Arguments {
+    /// A folder of recorded frames, `PAIR/CASE.hex`.
+    frames: PathBuf,
+    /// How long each target runs.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Only this target.
+    #[arg(long)]
+    target: Option<String>,
+    /// Only this seed.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Only this input of the seed.
+    #[arg(long)]
+    input: Option<u64>,
+    /// Writes the corpus for cargo-fuzz below this folder, one file for each input, and runs nothing.
+    #[arg(long)]
+    corpus: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let frames = match read_frames(&arguments.frames) {
+        Ok(frames) if !frames.is_empty() => frames,
+        Ok(_) => return fail(&format!("no frames in {}", arguments.frames.display())),
+        Err(error) => return fail(&format!("{}: {error}", arguments.frames.display())),
+    };
+    if let Some(folder) = &arguments.corpus {
+        return match write_corpus(folder, &frames) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&format!("{}: {error}", folder.display())),
+        };
+    }
+    let fresh = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(1, |since| since.as_nanos() as u64);
+    let seeds = match arguments.seed {
+        Some(seed) => vec![seed],
+        None => vec![FIXED_SEED, fresh],
+    };
+    let wanted = |target: &&Target| {
+        let only = arguments.target.as_deref();
+        only.is_none_or(|name| name == target.name)
+    };
+    for target in TARGETS.iter().filter(wanted) {
+        let corpus = corpus(target.feed, &frames);
+        for &seed in &seeds {
+            let share = Duration::from_secs(arguments.seconds) / seeds.len() as u32;
+            match run(target, &corpus, seed, arguments.input, share) {
+                Ok(count) => println!("{}: {count} inputs of seed {seed}", target.name),
+                Err((number, input)) => {
+                    let hex: String = input.iter().map(|byte| format!("{byte:02x}")).collect();
+                    let name = target.name;
+                    return fail(&format!(
+                        "{name}: input {number} of seed {seed} panics: \
+                         --target {name} --seed {seed} --input {number}\n{hex}"
+                    ));
+                }
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn fail(problem: &str) -> ExitCode {
+    eprintln!("{problem}");
+    ExitCode::FAILURE
+}
+
+/// How many inputs the target has borne, or which one it did not.
+fn run(
+    target: &Target,
+    corpus: &[Vec<u8>],
+    seed: u64,
+    only: Option<u64>,
+    time: Duration,
+) -> Result<u64, (u64, Vec<u8>)> {
+    let began = Instant::now();
+    let mut number = only.unwrap_or_default();
+    loop {
+        let input = input(corpus, seed, number);
+        if catch_unwind(AssertUnwindSafe(|| (target.run)(&input))).is_err() {
+            return Err((number, input));
+        }
+        number += 1;
+        if only.is_some() || began.elapsed() > time {
+            return Ok(number);
+        }
+    }
+}
+
+/// The first inputs are the corpus itself, the others are made of it: each depends on its number alone.
+fn input(corpus: &[Vec<u8>], seed: u64, number: u64) -> Vec<u8> {
+    let whole = usize::try_from(number).ok().and_then(|at| corpus.get(at));
+    if let Some(whole) = whole {
+        return whole.clone();
+    }
+    let mut random = Random::new(seed.wrapping_mul(0x9e37_79b9).wrapping_add(number << 20));
+    let mut bytes = corpus[random.below(corpus.len())].clone();
+    mutate(&mut bytes, &mut random);
+    bytes
+}
+
+fn corpus(feed: Feed, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    if feed == Feed::Frames {
+        return frames.to_vec();
+    }
+    let content = |frame: &Vec<u8>| match decode(frame, FRAME_BYTES_MAX) {
+        Ok(Decoded::Frame { frame, .. }) => Some(frame.content.to_vec()),
+        _ => None,
+    };
+    frames.iter().filter_map(content).collect()
+}
+
+fn write_corpus(folder: &Path, frames: &[Vec<u8>]) -> io::Result<()> {
+    for target in &TARGETS {
+        let folder = folder.join(target.name);
+        fs::create_dir_all(&folder)?;
+        for (number, input) in corpus(target.feed, frames).iter().enumerate() {
+            fs::write(folder.join(format!("golden-{number}")), input)?;
+        }
+    }
+    Ok(())
+}
+
+/// The frames of every file, in an order that is the same everywhere.
+fn read_frames(folder: &Path) -> io::Result<Vec<Vec<u8>>> {
+    let mut files = Vec::new();
+    for pair in fs::read_dir(folder)? {
+        for file in fs::read_dir(pair?.path())? {
+            files.push(file?.path());
+        }
+    }
+    files.sort();
+    let mut frames = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(file)?;
+        let lines = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("> ").or_else(|| line.strip_prefix("< ")));
+        frames.extend(lines.filter_map(from_hex));
+    }
+    Ok(frames)
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
+        .collect()
+}
