@@ -2,13 +2,16 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 static ALL: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static HERE: Cell<u64> = const { Cell::new(0) };
 }
+
+/// Whether anybody wants to know: counting itself takes time.
+static ON: AtomicBool = AtomicBool::new(false);
 
 /// The system's allocator with a count of what it hands out, of this thread and of all.
 #[derive(Debug)]
@@ -35,9 +38,17 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 fn count() {
+    if !ON.load(Relaxed) {
+        return;
+    }
     ALL.fetch_add(1, Relaxed);
     // Not there any more while a thread ends.
     let _ = HERE.try_with(|here| here.set(here.get() + 1));
+}
+
+/// Starts or stops counting.
+pub fn count_allocations(on: bool) {
+    ON.store(on, Relaxed);
 }
 
 /// Allocations of this thread so far.

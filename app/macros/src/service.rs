@@ -148,6 +148,8 @@ pub(crate) fn expand(arguments: TokenStream, mut item: ItemTrait) -> Result<Toke
             }
         }
 
+        // How many arguments a method has is Java's matter.
+        #[allow(clippy::too_many_arguments)]
         impl #client {
             /// The same client with other options for its calls.
             pub fn with(&self, options: ::diwan::rpc::client::CallOptions) -> Self {

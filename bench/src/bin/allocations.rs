@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use diwan::rpc::Server;
-use diwan_bench::counting::{Counting, allocations};
+use diwan_bench::counting::{Counting, allocations, count_allocations};
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -34,6 +34,7 @@ impl Alloc for Service {
 const REQUESTS: u64 = 10_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    count_allocations(true);
     let server = Server::builder("127.0.0.1:0")
         .workers(1)
         .publish(AllocServer::new(Service))

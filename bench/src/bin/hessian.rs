@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use diwan::hessian::{Decode, Decoder, Dialect, Encode, Encoder, Value};
-use diwan_bench::counting::{Counting, allocations_here};
+use diwan_bench::counting::{Counting, allocations_here, count_allocations};
 use diwan_bench::{Order, recorded_order};
 
 #[global_allocator]
@@ -44,9 +44,11 @@ fn main() {
 }
 
 fn report(what: &str, mut work: impl FnMut()) {
+    count_allocations(true);
     let before = allocations_here();
     work();
     let allocations = allocations_here() - before;
+    count_allocations(false);
     let mut rounds: Vec<f64> = (0..ROUNDS)
         .map(|_| {
             let began = Instant::now();

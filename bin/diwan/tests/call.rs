@@ -111,8 +111,8 @@ fn answers_exceptions_and_mistakes_each_say_what_they_are() {
         ),
         (&["com.x.Shop:1.0", "add", "[1]"], "RPC-020100011"),
         (
-            &["com.x.Shop:1.0", "add", r#"["one","two"]"#],
-            "RPC-020100011: Cannot find invoke method: [add]",
+            &["com.x.Shop:1.0", "add(long,long)", r#"["one","two"]"#],
+            "ServerDeserialException",
         ),
         (
             &["com.x.Shop:1.0", "add", "1"],

@@ -11,6 +11,9 @@ use tokio::task::LocalSet;
 /// Something to run on a worker: made there, because what lives there cannot change threads.
 type Spawn = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
+/// Arguments nest as deep as Hessian's limit allows, and reading them recurses. Only what is used takes memory.
+const STACK_BYTES: usize = 8 << 20;
+
 /// Threads with one single-threaded runtime each. A connection stays on the worker it began on.
 #[derive(Debug, Clone)]
 pub struct Workers {
@@ -101,15 +104,18 @@ impl Worker {
             .enable_io()
             .enable_time()
             .build()?;
-        thread::Builder::new().name(name).spawn(move || {
-            let local = LocalSet::new();
-            local.spawn_local(async move {
-                while let Some(make) = to_spawn.recv().await {
-                    tokio::task::spawn_local(make());
-                }
-            });
-            runtime.block_on(local);
-        })?;
+        thread::Builder::new()
+            .name(name)
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                let local = LocalSet::new();
+                local.spawn_local(async move {
+                    while let Some(make) = to_spawn.recv().await {
+                        tokio::task::spawn_local(make());
+                    }
+                });
+                runtime.block_on(local);
+            })?;
         Ok(Self {
             spawn,
             connections: Arc::default(),

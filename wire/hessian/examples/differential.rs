@@ -3,12 +3,12 @@
 //!
 //! `reencode DIALECT` writes every body read again; a body that cannot be read becomes a frame of length 0xffffffff
 //! without bytes. `describe DIALECT` prints one line of canonical text per body. `generate DIALECT SEED COUNT` writes
-//! random values, with `--describe` behind it their texts.
+//! random values, with `--describe` behind it their texts; `--readable` keeps to what Java and JavaScript lose nothing of.
 
 use std::env;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 
-use diwan_hessian::testing::generate;
+use diwan_hessian::testing::{generate, generate_readable};
 use diwan_hessian::{Decoder, Dialect, Encode, Encoder, Error, Limits, Value};
 
 fn main() -> io::Result<()> {
@@ -25,16 +25,24 @@ fn main() -> io::Result<()> {
             let number = |text: &str| text.parse::<u64>().map_err(io::Error::other);
             let (seed, count) = (number(seed)?, number(count)?);
             for index in 0..count {
-                let value = generate(seed.wrapping_add(index));
-                match rest {
-                    ["--describe"] => writeln!(out, "{}", value.describe())?,
-                    _ => frame(&mut out, &write(parse(dialect), &[value]))?,
+                let seed = seed.wrapping_add(index);
+                let readable = rest.contains(&"--readable");
+                let value = if readable {
+                    generate_readable(seed)
+                } else {
+                    generate(seed)
+                };
+                match rest.contains(&"--describe") {
+                    true => writeln!(out, "{}", value.describe())?,
+                    false => frame(&mut out, &write(parse(dialect), &[value]))?,
                 }
             }
         }
         _ => {
             eprintln!("usage: differential reencode|describe draft|final < frames");
-            eprintln!("       differential generate draft|final SEED COUNT [--describe]");
+            eprintln!(
+                "       differential generate draft|final SEED COUNT [--describe] [--readable]"
+            );
             std::process::exit(2);
         }
     }

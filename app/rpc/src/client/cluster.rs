@@ -239,11 +239,11 @@ impl Inner {
             let frame = Head::request(id, call.codec, timeout_ms);
             (call.write)(out, frame, &head).map_err(CallError::Unsendable)
         });
-        let answer = answer.await?;
+        let frame = answer.await?;
         if let Some(baggage) = &call.options.response_baggage {
-            baggage.fill(answer.frame().header);
+            baggage.fill(frame.frame().header);
         }
-        read(&answer)
+        read(&frame)
     }
 
     fn oneway(&self, call: &Outgoing<'_>) -> Result<(), Failure> {

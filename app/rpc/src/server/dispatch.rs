@@ -90,6 +90,7 @@ impl Handler for Dispatcher {
         };
         match find_method(&entry.methods, &request) {
             Some((method, is_exact)) => {
+                let unmatched = (!is_exact).then(|| no_such_method(&request));
                 let arguments = match request.signatures {
                     Some(_) => Arguments::Hessian(&mut decoder),
                     None => Arguments::Other {
@@ -97,11 +98,12 @@ impl Handler for Dispatcher {
                         content: frame.content,
                     },
                 };
+                let blocking = &self.blocking;
                 method.clone().call(Incoming {
-                    unmatched: (!is_exact).then(|| no_such_method(&request)),
                     arguments,
                     finish,
-                    blocking: &self.blocking,
+                    blocking,
+                    unmatched,
                 });
             }
             None => finish.error(&no_such_method(&request)),

@@ -32,10 +32,10 @@ pub struct Incoming<'r, 'a> {
     pub arguments: Arguments<'r, 'a>,
     /// What happens at the end.
     pub finish: Finish,
+    pub(super) blocking: &'r BlockingPool,
     /// The method was taken by its name and number of arguments alone: what to answer if it is not the one that was
     /// meant, because the arguments do not fit.
-    pub unmatched: Option<String>,
-    pub(super) blocking: &'r BlockingPool,
+    pub(super) unmatched: Option<String>,
 }
 
 /// The arguments of a request, not read yet.
@@ -224,8 +224,8 @@ where
         let Incoming {
             arguments,
             mut finish,
-            unmatched,
             blocking,
+            unmatched,
         } = incoming;
         let arguments = match self.read(arguments) {
             Ok(arguments) => arguments,
@@ -313,7 +313,8 @@ impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
         let entries = finish
             .context
             .as_ref()
-            .map_or_else(Vec::new, |context| context.take_answered());
+            .map(|context| context.take_answered())
+            .unwrap_or_default();
         match ended {
             Ended::Busy => finish.busy(),
             Ended::Panicked => finish.error("the method panicked"),

@@ -89,7 +89,14 @@ async fn demonstrate(
     // From disk: both account services are killed and started again, so that nothing is taken from memory.
     bank.restart_accounts().await?;
     let after = verify::read_books(&bank).await?;
-    let report = Report::new(&lines, &driven, &before, &after, began.elapsed());
+    let report = Report::new(
+        &lines,
+        &driven,
+        &before,
+        &after,
+        began.elapsed(),
+        options.file.is_some(),
+    );
     print!("{report}");
     println!("result file     {}", result_file.display());
 

@@ -7,6 +7,7 @@ mod reference;
 mod scalar;
 mod skip;
 mod text;
+mod walk;
 
 use smallvec::SmallVec;
 
@@ -16,6 +17,7 @@ pub use object::ObjectHead;
 pub(crate) use object::{Names, name_text};
 pub(crate) use scalar::Number;
 pub(crate) use text::Text;
+pub(crate) use walk::Walk;
 
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};

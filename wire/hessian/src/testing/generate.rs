@@ -30,14 +30,13 @@ impl Random {
 /// A random value that the wire can carry: every kind, every compact form and its edges, classes, shared references
 /// and cycles.
 pub fn generate(seed: u64) -> Value<'static> {
-    let mut generator = Generator {
-        random: Random::new(seed),
-        b: Builder::new(),
-        containers: Vec::new(),
-        left: 60,
-    };
-    let root = generator.value(0);
-    generator.b.finish(root)
+    Generator::new(seed, false).finish()
+}
+
+/// A random value that Java and JavaScript read without loss: arrays hold what their class says, keys are strings,
+/// decimals are decimals, no classes that a reader knows better, no lone surrogates, dates of our time.
+pub fn generate_readable(seed: u64) -> Value<'static> {
+    Generator::new(seed, true).finish()
 }
 
 struct Generator {
@@ -47,6 +46,7 @@ struct Generator {
     containers: Vec<NodeId>,
     /// Nodes still to make.
     left: usize,
+    readable: bool,
 }
 
 /// Classes with their fields, so that one class always has the same ones.
@@ -65,6 +65,9 @@ const CLASSES: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// Those of them that no reader has a class for.
+const CLASSES_READABLE: &[usize] = &[1, 4];
+
 const LIST_CLASSES: &[&str] = &[
     "[int",
     "[string",
@@ -79,6 +82,21 @@ const MAP_CLASSES: &[&str] = &[
 ];
 
 impl Generator {
+    fn new(seed: u64, readable: bool) -> Self {
+        Generator {
+            random: Random::new(seed),
+            b: Builder::new(),
+            containers: Vec::new(),
+            left: 60,
+            readable,
+        }
+    }
+
+    fn finish(mut self) -> Value<'static> {
+        let root = self.value(0);
+        self.b.finish(root)
+    }
+
     fn value(&mut self, depth: usize) -> NodeId {
         self.left = self.left.saturating_sub(1);
         let leaf = depth >= 6 || self.left == 0;
@@ -158,6 +176,8 @@ impl Generator {
 
     fn date(&mut self) -> i64 {
         match self.random.below(3) {
+            0 if self.readable => 60_000 * self.random.below(1 << 25) as i64,
+            _ if self.readable => 1_585_267_200_000 + self.random.below(1 << 30) as i64,
             0 => self.edge().wrapping_mul(60_000),
             1 => 1_585_267_200_000 + self.random.below(1 << 30) as i64,
             _ => self.edge(),
@@ -176,12 +196,17 @@ impl Generator {
 
     fn string(&mut self) -> NodeId {
         let length = self.length();
-        let alphabet = self.random.below(4);
+        let alphabet = self.random.below(if self.readable { 3 } else { 4 });
         let units: Vec<u16> = (0..length)
             .flat_map(|_| self.units(alphabet))
             .take(length)
             .collect();
-        self.b.str_utf16(&units)
+        // A pair that was cut is half of one.
+        let cut = self.readable
+            && units
+                .last()
+                .is_some_and(|unit| (0xd800..0xdc00).contains(unit));
+        self.b.str_utf16(&units[..units.len() - usize::from(cut)])
     }
 
     /// A character, or part of one.
@@ -222,15 +247,35 @@ impl Generator {
 
     fn list(&mut self, depth: usize) -> NodeId {
         let node = self.begin();
-        let items: Vec<_> = (0..self.children())
-            .map(|_| self.value(depth + 1))
-            .collect();
         let class = LIST_CLASSES
             .get(self.random.below(2 * LIST_CLASSES.len()))
             .copied();
+        let count = self.children();
+        let items: Vec<_> = match class {
+            Some(class) if self.readable => {
+                (0..count).map(|_| self.item_of(class, depth)).collect()
+            }
+            _ => (0..count).map(|_| self.value(depth + 1)).collect(),
+        };
         let list = self.b.list(class, &items);
         self.b.put(node, list);
         node
+    }
+
+    /// An item that a list of `class` can hold in Java.
+    fn item_of(&mut self, class: &str, depth: usize) -> NodeId {
+        match class {
+            "[int" => {
+                let value = self.edge() as i32;
+                self.b.int(value)
+            }
+            "[string" | "java.util.HashSet" => {
+                let text = format!("item{}", self.random.number());
+                self.b.str(text)
+            }
+            "[com.x.Node" => self.b.null(),
+            _ => self.value(depth + 1),
+        }
     }
 
     fn map(&mut self, depth: usize) -> NodeId {
@@ -238,9 +283,11 @@ impl Generator {
         let entries: Vec<_> = (0..self.children())
             .map(|index| (self.key(index), self.value(depth + 1)))
             .collect();
+        // A Hashtable holds no null.
         let class = MAP_CLASSES
             .get(self.random.below(2 * MAP_CLASSES.len()))
-            .copied();
+            .copied()
+            .filter(|class| !self.readable || *class != "java.util.Hashtable");
         let map = self.b.map(class, &entries);
         self.b.put(node, map);
         node
@@ -249,14 +296,18 @@ impl Generator {
     /// Different keys, so that every language keeps all entries.
     fn key(&mut self, index: usize) -> NodeId {
         match self.random.below(3) {
-            0 => self.b.int(index as i32),
+            0 if !self.readable => self.b.int(index as i32),
             _ => self.b.str(format!("key{index}")),
         }
     }
 
     fn object(&mut self, depth: usize) -> NodeId {
         let node = self.begin();
-        let (class, names) = CLASSES[self.random.below(CLASSES.len())];
+        let index = match self.readable {
+            true => CLASSES_READABLE[self.random.below(CLASSES_READABLE.len())],
+            false => self.random.below(CLASSES.len()),
+        };
+        let (class, names) = CLASSES[index];
         let fields: Vec<_> = names
             .iter()
             .map(|name| (*name, self.value(depth + 1)))

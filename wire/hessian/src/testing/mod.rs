@@ -5,5 +5,5 @@ mod generate;
 mod mutate;
 
 pub use fuzz::{fuzz_draft, fuzz_final};
-pub use generate::{Random, generate};
+pub use generate::{Random, generate, generate_readable};
 pub use mutate::mutate;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Arena, Children, NO_NAME, Node, Value};
-use crate::decode::{Decode, Decoder, Names, Number, Text, name_text};
+use super::{Arena, NO_NAME, Node, Value};
+use crate::decode::{Decode, Decoder, Names, Number, Text, Walk, name_text};
 use crate::dialect::{Dialect, draft, last, tag};
 use crate::error::{Error, Result};
 
@@ -30,6 +30,16 @@ struct Collector<'a> {
     classes: SmallVec<[u32; 8]>,
     /// Children of the containers that are still open.
     pending: SmallVec<[u32; 64]>,
+    open: SmallVec<[Open<'a>; 8]>,
+}
+
+/// A container that is being read.
+struct Open<'a> {
+    walk: Walk<'a>,
+    node: u32,
+    class: u32,
+    /// Where its children start among the pending ones.
+    mark: usize,
 }
 
 impl<'de> Decoder<'de> {
@@ -87,6 +97,7 @@ impl<'a> Collector<'a> {
             earlier: BTreeMap::new(),
             classes: SmallVec::new(),
             pending: SmallVec::new(),
+            open: SmallVec::new(),
         }
     }
 
@@ -99,10 +110,28 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Reads one value, returns its node.
+    /// Reads one value, returns its node. Without recursion: depth costs memory, not stack.
     fn read(&mut self, d: &mut Decoder<'a>) -> Result<u32> {
+        loop {
+            self.start(d)?;
+            loop {
+                let Some(open) = self.open.last_mut() else {
+                    return Ok(self.pending.pop().unwrap_or_default());
+                };
+                if d.walk_next(&mut open.walk)? {
+                    break;
+                }
+                self.close();
+            }
+        }
+    }
+
+    /// Reads a value without content, or a container up to its content. Either becomes a child of what is open.
+    fn start(&mut self, d: &mut Decoder<'a>) -> Result<()> {
         if let Some(text) = d.short_text() {
-            return Ok(self.arena.push(Node::Str(text)));
+            let node = self.arena.push(Node::Str(text));
+            self.pending.push(node);
+            return Ok(());
         }
         let mut byte = d.byte()?;
         if d.is_definition(byte) {
@@ -112,10 +141,13 @@ impl<'a> Collector<'a> {
         }
         let offset = d.position() - 1;
         if let Some(leaf) = leaf(d, byte)? {
-            return Ok(self.arena.push(leaf));
+            let node = self.arena.push(leaf);
+            self.pending.push(node);
+            return Ok(());
         }
-        if let Some(node) = self.container(d, byte, None)? {
-            return Ok(node);
+        if let Some(walk) = d.walk_after(byte, None)? {
+            self.begin(d, walk);
+            return Ok(());
         }
         let Some(number) = d.reference_after(byte)? else {
             return Err(Error::Tag {
@@ -125,19 +157,64 @@ impl<'a> Collector<'a> {
             });
         };
         if let Some(node) = self.node_of(number) {
-            return Ok(node);
+            self.pending.push(node);
+            return Ok(());
         }
         // Read before, outside of this arena.
         let resume = d.follow(number)?;
         let byte = d.byte()?;
-        match self.container(d, byte, Some(resume))? {
-            Some(node) => Ok(node),
-            None => Err(Error::Tag {
-                offset,
-                tag: byte,
-                expected: "a container",
-            }),
+        match d.walk_after(byte, Some(resume))? {
+            Some(walk) => self.begin(d, walk),
+            None => {
+                return Err(Error::Tag {
+                    offset,
+                    tag: byte,
+                    expected: "a container",
+                });
+            }
         }
+        Ok(())
+    }
+
+    /// Opens a container: its node is there before its content is, which may refer to it.
+    fn begin(&mut self, d: &Decoder<'a>, walk: Walk<'a>) {
+        let (count, class) = match &walk {
+            Walk::Object { head, left } => (*left as usize, self.class(d, head.class_index())),
+            Walk::List(head) => (head.len_hint(), self.type_name(d, head.class_bytes())),
+            Walk::Map { head, .. } => (0, self.type_name(d, head.class_bytes())),
+        };
+        self.reserve(d, count);
+        let node = self.arena.push(Node::Null);
+        self.note(walk.number(), node);
+        self.pending.push(node);
+        let mark = self.pending.len();
+        self.open.push(Open {
+            walk,
+            node,
+            class,
+            mark,
+        });
+    }
+
+    /// Closes the innermost container: its children are those that are pending since it was opened.
+    fn close(&mut self) {
+        let Some(Open {
+            walk,
+            node,
+            class,
+            mark,
+        }) = self.open.pop()
+        else {
+            return;
+        };
+        let children = self
+            .arena
+            .push_children(walk.number(), self.pending.drain(mark..));
+        self.arena.nodes[node as usize] = match walk {
+            Walk::Object { .. } => Node::Object { class, children },
+            Walk::List(_) => Node::List { class, children },
+            Walk::Map { .. } => Node::Map { class, children },
+        };
     }
 
     fn node_of(&self, number: u32) -> Option<u32> {
@@ -156,63 +233,6 @@ impl<'a> Collector<'a> {
                 self.earlier.insert(number, node);
             }
         }
-    }
-
-    fn container(
-        &mut self,
-        d: &mut Decoder<'a>,
-        byte: u8,
-        resume: Option<usize>,
-    ) -> Result<Option<u32>> {
-        if let Some(head) = d.object_after(byte, resume)? {
-            self.reserve(d, d.field_count(head));
-            let class = self.class(d, head.class_index());
-            let node = self.arena.push(Node::Null);
-            self.note(head.number(), node);
-            let mark = self.pending.len();
-            for _ in 0..d.field_count(head) {
-                let field = self.read(d)?;
-                self.pending.push(field);
-            }
-            d.object_end(head)?;
-            let children = self.close(mark, head.number());
-            self.arena.nodes[node as usize] = Node::Object { class, children };
-            return Ok(Some(node));
-        }
-        if let Some(mut head) = d.list_after(byte, resume)? {
-            self.reserve(d, head.len_hint());
-            let class = self.type_name(d, head.class_bytes());
-            let node = self.arena.push(Node::Null);
-            self.note(head.number(), node);
-            let mark = self.pending.len();
-            while d.list_more(&mut head)? {
-                let item = self.read(d)?;
-                self.pending.push(item);
-            }
-            let children = self.close(mark, head.number());
-            self.arena.nodes[node as usize] = Node::List { class, children };
-            return Ok(Some(node));
-        }
-        if let Some(mut head) = d.map_after(byte, resume)? {
-            let class = self.type_name(d, head.class_bytes());
-            let node = self.arena.push(Node::Null);
-            self.note(head.number(), node);
-            let mark = self.pending.len();
-            while d.map_more(&mut head)? {
-                let key = self.read(d)?;
-                self.pending.push(key);
-                let value = self.read(d)?;
-                self.pending.push(value);
-            }
-            let children = self.close(mark, head.number());
-            self.arena.nodes[node as usize] = Node::Map { class, children };
-            return Ok(Some(node));
-        }
-        Ok(None)
-    }
-
-    fn close(&mut self, mark: usize, number: u32) -> Children {
-        self.arena.push_children(number, self.pending.drain(mark..))
     }
 
     fn type_name(&mut self, d: &Decoder<'a>, name: &'a [u8]) -> u32 {
