@@ -15,6 +15,7 @@ mod numbers;
 mod protobuf;
 
 pub mod samples;
+mod server;
 mod service;
 
 pub use everything::{Everything, Times};
@@ -23,4 +24,5 @@ pub use kitchen::{Kitchen, KitchenClient, KitchenServer};
 pub use menu::{Dish, Drawer, Item, KitchenException, Knife, LinkedList, Pan, Spice, Tag, Tool};
 pub use node::{Node, graph_text, reach, ring, swap_peers};
 pub use protobuf::{Cook, Heat, NotCooked, PbKitchen, PbKitchenClient, PbKitchenServer, PbService};
+pub use server::server;
 pub use service::KitchenService;
