@@ -8,7 +8,7 @@ use syn::{ItemTrait, parse_macro_input};
 
 /// Makes a SOFARPC service of a trait.
 ///
-/// ```ignore
+/// ```text
 /// #[diwan::service(interface = "com.x.Hello", version = "1.0")]
 /// pub trait Hello {
 ///     async fn say(&self, name: String) -> String;

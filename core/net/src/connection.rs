@@ -15,7 +15,7 @@ use crate::{CloseReason, Outbox, Stats};
 pub struct ConnectionLimits {
     /// Requests whose handler has not finished; one more is answered busy.
     pub in_flight_max: usize,
-    /// Nothing is read while so much waits to be written.
+    /// Nothing is read, and no call begins, while so much waits to be written.
     pub outbox_bytes_max: usize,
     /// Closed when nothing was read or written for so long; the original's server uses 90 s.
     pub idle_timeout: Duration,

@@ -56,6 +56,8 @@ stats! {
     requests_unserved,
     /// Answers whose request is unknown: late, or never sent.
     responses_unknown,
+    /// Oneway requests lost because there was no connection or the peer did not read.
+    oneways_dropped,
     /// Calls that got no answer in time.
     calls_timed_out,
 }

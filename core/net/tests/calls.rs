@@ -309,3 +309,27 @@ async fn workers_can_listen_each_on_a_socket_of_its_own() {
     }
     assert_eq!(server.connections(), 20);
 }
+
+#[tokio::test]
+async fn calls_to_a_peer_that_does_not_read_fail_before_memory_runs_out() {
+    // A listener whose connections nobody reads from.
+    let silent = tokio::net::TcpListener::bind(ANY).await.unwrap();
+    let mut options = ClientOptions::default();
+    options.limits.outbox_bytes_max = 1 << 20;
+    let client = Client::connect(silent.local_addr().unwrap(), options).unwrap();
+    let mut calls = Vec::new();
+    for _ in 0..200 {
+        calls.push(client.peer().call(Duration::from_secs(2), |out, id| {
+            write_request(out, id, "echo", &vec![0; 100_000]);
+            Ok(())
+        }));
+    }
+    let mut refused = 0;
+    for call in calls {
+        if let Err(CallError::SendBufferFull { bytes, .. }) = call.await {
+            assert!(bytes < 2 << 20, "{bytes}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 50, "{refused}");
+}

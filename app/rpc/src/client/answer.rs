@@ -57,7 +57,9 @@ impl From<CallError> for Failure {
             CallError::NotConnected { .. } => ErrorKind::NoProvider,
             CallError::ConnectionClosed { .. } => ErrorKind::ConnectionClosed,
             CallError::Timeout { .. } => ErrorKind::Timeout,
-            CallError::TooManyCalls { .. } => ErrorKind::TooManyCalls,
+            CallError::TooManyCalls { .. } | CallError::SendBufferFull { .. } => {
+                ErrorKind::TooManyCalls
+            }
             CallError::ResponseTooLarge { .. } | CallError::Unsendable(_) => ErrorKind::Codec,
         };
         Self::new(kind, error.to_string())

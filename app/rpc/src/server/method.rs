@@ -99,6 +99,7 @@ impl Finish {
 
     /// Answers that the framework could not call the method. Not an exception: `isError` is set.
     pub(super) fn error(&mut self, message: &str) {
+        log_refusal(&self.responder, message);
         let codec = self.responder.head().codec;
         self.answer(Outcome::Failed, |writer| {
             match codec {
@@ -139,6 +140,7 @@ impl Finish {
 
 /// Answers with an `RpcServerException`, which is Hessian whatever was asked in.
 pub(super) fn send_failure(responder: &mut Responder, status: Status, message: &str) {
+    log_refusal(responder, message);
     responder.use_codec(code::HESSIAN2);
     let sent = responder.send(status, SERVER_EXCEPTION_CLASS.as_bytes(), |writer| {
         write_failure(writer, message)
@@ -146,6 +148,11 @@ pub(super) fn send_failure(responder: &mut Responder, status: Status, message: &
     if sent.is_err() {
         responder.send_status(status);
     }
+}
+
+fn log_refusal(responder: &Responder, message: &str) {
+    let (remote, id) = (responder.connection().remote(), responder.head().id);
+    tracing::debug!(%remote, id, message, "request refused");
 }
 
 /// What a method's future gives.
@@ -317,7 +324,14 @@ impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
             .unwrap_or_default();
         match ended {
             Ended::Busy => finish.busy(),
-            Ended::Panicked => finish.error("the method panicked"),
+            Ended::Panicked => {
+                let (remote, id) = (
+                    finish.responder.connection().remote(),
+                    finish.responder.head().id,
+                );
+                tracing::error!(%remote, id, "a method panicked");
+                finish.error("the method panicked");
+            }
             Ended::Returned(Ok(value)) => {
                 match (&self.codecs.hessian, self.codecs.content(codec)) {
                     (Some(hessian), _) if codec == code::HESSIAN2 => {

@@ -99,6 +99,14 @@ pub enum CallError {
         /// How many may.
         limit: usize,
     },
+    /// The peer does not read as fast as it is sent to; the request was not sent.
+    #[error("{addr}: {bytes} bytes wait to be written already")]
+    SendBufferFull {
+        /// Of the peer.
+        addr: SocketAddr,
+        /// How many.
+        bytes: usize,
+    },
     /// The answer was larger than this side accepts.
     #[error("{addr}: the answer of {bytes} bytes is larger than {limit}")]
     ResponseTooLarge {
@@ -119,7 +127,10 @@ impl CallError {
     pub fn was_not_sent(&self) -> bool {
         matches!(
             self,
-            Self::NotConnected { .. } | Self::TooManyCalls { .. } | Self::Unsendable(_)
+            Self::NotConnected { .. }
+                | Self::TooManyCalls { .. }
+                | Self::SendBufferFull { .. }
+                | Self::Unsendable(_)
         )
     }
 }

@@ -261,7 +261,11 @@ impl Slot {
                             reason,
                         }));
                     }
-                    Some(Command::Oneway { .. } | Command::Forget { .. }) => {}
+                    Some(Command::Oneway { .. }) => {
+                        self.peer.oneways.fetch_sub(1, Relaxed);
+                        Stats::add(&self.shared.stats.oneways_dropped, 1);
+                    }
+                    Some(Command::Forget { .. }) => {}
                     Some(Command::Close) | None => return,
                 }
             }

@@ -61,6 +61,7 @@ impl Default for ClientOptions {
             session: SessionOptions::default(),
             limits: ConnectionLimits {
                 idle_timeout: Duration::from_secs(365 * 24 * 3600),
+                outbox_bytes_max: 256 << 20,
                 ..ConnectionLimits::default()
             },
             connections: 1,

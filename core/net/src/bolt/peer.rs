@@ -52,6 +52,8 @@ pub(super) struct PeerShared {
     /// Calls sent or queued that have no answer yet.
     pub(super) calls: AtomicUsize,
     pub(super) calls_max: usize,
+    /// Oneway requests that wait in the mailbox.
+    pub(super) oneways: AtomicUsize,
 }
 
 impl PeerShared {
@@ -62,6 +64,7 @@ impl PeerShared {
             next_id: AtomicU32::new(1),
             calls: AtomicUsize::new(0),
             calls_max,
+            oneways: AtomicUsize::new(0),
         })
     }
 
@@ -149,13 +152,21 @@ impl Peer {
     /// Sends a request that is never answered. It goes out when there is a connection and is lost otherwise.
     ///
     /// # Errors
-    /// When the connection is closed for good or `write` fails.
+    /// When the connection is closed for good, too many wait to be sent, or `write` fails.
     pub fn oneway(
         &self,
         write: impl FnOnce(&mut Vec<u8>, u32) -> Result<(), CallError>,
     ) -> Result<(), CallError> {
+        let limit = self.shared.calls_max;
+        if self.shared.oneways.load(Relaxed) >= limit {
+            return Err(CallError::TooManyCalls {
+                addr: self.addr(),
+                limit,
+            });
+        }
         let mut frame = Vec::new();
         write(&mut frame, self.shared.next_id())?;
+        self.shared.oneways.fetch_add(1, Relaxed);
         self.commands
             .send(Command::Oneway { frame })
             .map_err(|_| self.closed())

@@ -3,6 +3,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -355,6 +356,8 @@ impl Calls {
     fn take_commands(&mut self, cx: &mut Context<'_>, connection: &Connection) {
         let mut mailbox = self.mailbox.borrow_mut();
         while let Poll::Ready(command) = mailbox.poll_recv(cx) {
+            let waiting = connection.outbox().borrow().bytes();
+            let full = waiting > connection.limits.outbox_bytes_max;
             match command {
                 Some(Command::Call {
                     id,
@@ -363,15 +366,27 @@ impl Calls {
                     deadline,
                     reply,
                 }) => {
-                    // A call that nobody waits for any more is not worth sending.
-                    if reply.is_closed() {
-                        continue;
+                    if full {
+                        let addr = self.shared.addr;
+                        let _ = reply.send(Err(CallError::SendBufferFull {
+                            addr,
+                            bytes: waiting,
+                        }));
+                    } else if !reply.is_closed() {
+                        // A call that nobody waits for any more is not worth sending.
+                        self.pending.insert(id, PendingCall { reply, timeout });
+                        self.deadlines.push(Reverse((deadline, id)));
+                        connection.write(|outbox| outbox.push(frame));
                     }
-                    self.pending.insert(id, PendingCall { reply, timeout });
-                    self.deadlines.push(Reverse((deadline, id)));
-                    connection.write(|outbox| outbox.push(frame));
                 }
-                Some(Command::Oneway { frame }) => connection.write(|outbox| outbox.push(frame)),
+                Some(Command::Oneway { frame }) => {
+                    self.shared.oneways.fetch_sub(1, Relaxed);
+                    if full {
+                        Stats::add(&connection.stats().oneways_dropped, 1);
+                    } else {
+                        connection.write(|outbox| outbox.push(frame));
+                    }
+                }
                 Some(Command::Forget { id }) => {
                     self.pending.remove(&id);
                 }
