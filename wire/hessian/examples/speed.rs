@@ -57,7 +57,7 @@ struct LentAddress<'a> {
 }
 
 fn main() {
-    // A filter and how often: `speed "Draft decode typed" 100` under callgrind.
+    // The end of a name and how often: `speed "Draft decode typed" 100` under callgrind.
     let only = std::env::args().nth(1);
     let times = std::env::args()
         .nth(2)
@@ -66,7 +66,7 @@ fn main() {
     let measure = |name: &str, body: &mut dyn FnMut()| {
         if only
             .as_ref()
-            .is_none_or(|only| name.contains(only.as_str()))
+            .is_none_or(|only| name.ends_with(only.as_str()))
         {
             println!("{name:<32} {:>8.1} ns", best_ns(times, body));
         }

@@ -58,17 +58,17 @@ impl<'a> Request<'a> {
         let mut signatures = SmallVec::new();
         for index in 0..decoder.field_count(object) {
             // Clients send the fields in different orders: by name.
-            match &*decoder.field_name(object, index) {
-                "methodName" => method = decoder.str()?,
-                "targetServiceUniqueName" => service = decoder.str()?,
-                "methodArgSigs" => {
+            match decoder.field_bytes(object, index) {
+                b"methodName" => method = decoder.str()?,
+                b"targetServiceUniqueName" => service = decoder.str()?,
+                b"methodArgSigs" => {
                     if let Some(mut list) = decoder.list_begin()? {
                         while decoder.list_more(&mut list)? {
                             signatures.push(decoder.str()?.unwrap_or_default());
                         }
                     }
                 }
-                "requestProps" => {
+                b"requestProps" => {
                     if let Some(remain) = read_deadline(decoder)? {
                         deadline_remain_ms = Some(remain);
                     }

@@ -164,6 +164,10 @@ impl<'de> Decoder<'de> {
         } else {
             draft
         };
+        self.known_definition(typed);
+        if let Some(head) = self.known_object(typed)? {
+            return Ok(Some((head, true)));
+        }
         let Some(head) = self.object(Some(typed))? else {
             return Ok(None);
         };
@@ -326,11 +330,17 @@ impl<'de> Decoder<'de> {
             }
         };
         let first_field = self.fields.len() as u32;
-        for _ in 0..field_count {
+        let mut left = field_count;
+        loop {
+            left -= self.short_names(left);
+            if left == 0 {
+                break;
+            }
             let field = self.name_string()?;
             if self.replays == 0 {
                 self.fields.push(field);
             }
+            left -= 1;
         }
         self.add_class(ClassSlot {
             name,
@@ -348,22 +358,35 @@ impl<'de> Decoder<'de> {
         }
     }
 
-    /// A name written as a string of one chunk.
-    #[inline]
-    fn name_string(&mut self) -> Result<&'de [u8]> {
-        let byte = self.byte()?;
-        if byte <= 0x1f
-            && let Some(left) = self.input.get(self.position..)
-            && let Some(name) = left.get(..usize::from(byte))
-            && is_ascii(name)
-        {
-            self.position += name.len();
-            return Ok(name);
+    /// Reads field names, `max` at most, up to the first one that is not up to 31 ASCII characters; returns how many.
+    fn short_names(&mut self, max: u32) -> u32 {
+        let mut left = self.input.get(self.position..).unwrap_or_default();
+        let before = left.len();
+        let mut count = 0;
+        let names = std::iter::from_fn(|| {
+            let (&len @ 0..=0x1f, behind) = left.split_first()? else {
+                return None;
+            };
+            let (name, behind) = behind.split_at_checked(usize::from(len))?;
+            if count == max || !is_ascii(name) {
+                return None;
+            }
+            left = behind;
+            count += 1;
+            Some(name)
+        });
+        if self.replays == 0 {
+            self.fields.extend(names);
+        } else {
+            names.for_each(drop);
         }
-        self.long_name(byte)
+        self.position += before - left.len();
+        count
     }
 
-    fn long_name(&mut self, byte: u8) -> Result<&'de [u8]> {
+    /// A name written as a string of one chunk.
+    fn name_string(&mut self) -> Result<&'de [u8]> {
+        let byte = self.byte()?;
         match self.string_head(byte)? {
             Some((units, false)) => self.name(units),
             Some((_, true)) => Err(Error::Name {

@@ -17,7 +17,8 @@ pub(super) struct ContainerSlot {
 }
 
 /// What `Shared` values were made of containers: type-erased `Arc<OnceLock<T>>`, weak while the container is open.
-pub(super) type SharedTable = BTreeMap<u32, Arc<dyn Any + Send + Sync>>;
+/// `None` until there is one, because dropping even an empty map costs every body some nanoseconds.
+pub(super) type SharedTable = Option<BTreeMap<u32, Arc<dyn Any + Send + Sync>>>;
 
 /// An open container: how to leave it.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +87,7 @@ impl<'de> Decoder<'de> {
     }
 
     /// Numbers the container whose tag is at `offset` and goes one deeper.
-    #[inline]
+    #[inline(always)]
     pub(super) fn open(&mut self, offset: usize, resume: Option<usize>) -> Result<Open> {
         if self.depth >= self.limits.depth_max {
             return Err(Error::Depth {
@@ -156,7 +157,7 @@ impl<'de> Decoder<'de> {
 
     /// The `Shared` value made of container `number`.
     pub(crate) fn shared(&self, number: u32) -> Option<&Arc<dyn Any + Send + Sync>> {
-        self.shared.get(&number)
+        self.shared.as_ref()?.get(&number)
     }
 
     /// Notes the `Shared` value that container `number` becomes, or takes the note back.
@@ -166,8 +167,8 @@ impl<'de> Decoder<'de> {
         value: Option<Arc<dyn Any + Send + Sync>>,
     ) -> Option<Arc<dyn Any + Send + Sync>> {
         match value {
-            Some(value) => self.shared.insert(number, value),
-            None => self.shared.remove(&number),
+            Some(value) => self.shared.get_or_insert_default().insert(number, value),
+            None => self.shared.as_mut()?.remove(&number),
         }
     }
 

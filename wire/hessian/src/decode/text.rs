@@ -346,15 +346,15 @@ const ASCII_RUN_MAX: usize = 256;
 /// ASCII bytes at the start.
 fn ascii_len(bytes: &[u8]) -> usize {
     let mut at = 0;
-    while let Some(block) = bytes[at..].first_chunk::<16>()
-        && u128::from_ne_bytes(*block) & HIGH == 0
-    {
+    while let Some(block) = bytes[at..].first_chunk::<16>() {
+        let other = u128::from_le_bytes(*block) & HIGH;
+        if other != 0 {
+            return at + other.trailing_zeros() as usize / 8;
+        }
         at += 16;
     }
-    at + bytes[at..]
-        .iter()
-        .take_while(|byte| byte.is_ascii())
-        .count()
+    let rest = bytes[at..].iter();
+    at + rest.take_while(|byte| byte.is_ascii()).count()
 }
 
 /// The bit that no ASCII byte has.

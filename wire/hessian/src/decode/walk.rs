@@ -3,6 +3,7 @@
 use super::Decoder;
 use super::container::{ListHead, MapHead};
 use super::object::ObjectHead;
+use crate::dialect::{last, tag};
 use crate::error::Result;
 
 /// A container that is being walked through.
@@ -32,17 +33,20 @@ impl<'de> Decoder<'de> {
         byte: u8,
         resume: Option<usize>,
     ) -> Result<Option<Walk<'de>>> {
-        if let Some(head) = self.object_after(byte, resume)? {
-            let left = self.field_count(head) as u32;
-            return Ok(Some(Walk::Object { head, left }));
+        match byte {
+            tag::MAP | last::MAP_UNTYPED => {
+                let head = self.map_after(byte, resume)?;
+                Ok(head.map(|head| Walk::Map { head, value: false }))
+            }
+            0x60..=0x6f | last::OBJECT => match self.object_after(byte, resume)? {
+                Some(head) => {
+                    let left = self.field_count(head) as u32;
+                    Ok(Some(Walk::Object { head, left }))
+                }
+                None => Ok(None),
+            },
+            _ => Ok(self.list_after(byte, resume)?.map(Walk::List)),
         }
-        if let Some(head) = self.list_after(byte, resume)? {
-            return Ok(Some(Walk::List(head)));
-        }
-        if let Some(head) = self.map_after(byte, resume)? {
-            return Ok(Some(Walk::Map { head, value: false }));
-        }
-        Ok(None)
     }
 
     /// Whether another value follows; `false` has consumed the end.
