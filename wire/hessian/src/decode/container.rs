@@ -69,17 +69,28 @@ impl<'de> Decoder<'de> {
         if byte == tag::NULL {
             return Ok(None);
         }
-        if let Some(head) = self.list_after(byte, None)? {
-            return Ok(Some(head));
+        self.head(byte, Self::list_after, "a list").map(Some)
+    }
+
+    /// The container that `byte` starts, or that the back reference which `byte` starts points to: `after` reads one.
+    #[inline]
+    pub(super) fn head<H>(
+        &mut self,
+        byte: u8,
+        after: impl Fn(&mut Self, u8, Option<usize>) -> Result<Option<H>>,
+        expected: &'static str,
+    ) -> Result<H> {
+        if let Some(head) = after(self, byte, None)? {
+            return Ok(head);
         }
         if let Some(number) = self.reference_after(byte)? {
             let resume = self.follow(number)?;
             let byte = self.byte()?;
-            if let Some(head) = self.list_after(byte, Some(resume))? {
-                return Ok(Some(head));
+            if let Some(head) = after(self, byte, Some(resume))? {
+                return Ok(head);
             }
         }
-        Err(self.unexpected("a list"))
+        Err(self.unexpected(expected))
     }
 
     /// The list that `byte` starts, if it does.
@@ -169,17 +180,7 @@ impl<'de> Decoder<'de> {
         if byte == tag::NULL {
             return Ok(None);
         }
-        if let Some(head) = self.map_after(byte, None)? {
-            return Ok(Some(head));
-        }
-        if let Some(number) = self.reference_after(byte)? {
-            let resume = self.follow(number)?;
-            let byte = self.byte()?;
-            if let Some(head) = self.map_after(byte, Some(resume))? {
-                return Ok(Some(head));
-            }
-        }
-        Err(self.unexpected("a map"))
+        self.head(byte, Self::map_after, "a map").map(Some)
     }
 
     /// The map that `byte` starts, if it does.

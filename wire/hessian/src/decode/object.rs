@@ -205,17 +205,7 @@ impl<'de> Decoder<'de> {
                 self.definition(typed)?;
                 continue;
             }
-            if let Some(head) = self.object_after(byte, None)? {
-                return Ok(Some(head));
-            }
-            if let Some(number) = self.reference_after(byte)? {
-                let resume = self.follow(number)?;
-                let byte = self.byte()?;
-                if let Some(head) = self.object_after(byte, Some(resume))? {
-                    return Ok(Some(head));
-                }
-            }
-            return Err(self.unexpected("an object"));
+            return self.head(byte, Self::object_after, "an object").map(Some);
         }
     }
 
