@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use diwan::hessian::{Throwable, Value};
+use diwan::hessian::{Throwable, Value, array_of};
 use diwan::rpc::client::{CallOptions, block_on};
 use diwan::rpc::{Consumer, ConsumerOptions, RpcError};
 
@@ -169,23 +169,10 @@ fn parse_method(text: &str) -> Result<(&str, Option<Vec<String>>), String> {
     Ok((name, Some(types)))
 }
 
-/// A Java type as a person writes it, as SOFARPC sends it: `String[]` is `[Ljava.lang.String;`
-/// (`sofastack/sofa-rpc:core/common/.../ClassTypeUtils.java`).
+/// A Java type as a person writes it, as SOFARPC sends it: `String[]` is `[Ljava.lang.String;`.
 fn java_name(name: &str) -> String {
     if let Some(element) = name.strip_suffix("[]") {
-        let element = java_name(element);
-        return match element.as_str() {
-            "boolean" => "[Z".into(),
-            "byte" => "[B".into(),
-            "char" => "[C".into(),
-            "short" => "[S".into(),
-            "int" => "[I".into(),
-            "long" => "[J".into(),
-            "float" => "[F".into(),
-            "double" => "[D".into(),
-            nested if nested.starts_with('[') => format!("[{nested}"),
-            class => format!("[L{class};"),
-        };
+        return array_of(&java_name(element));
     }
     match name {
         "String" => "java.lang.String".into(),

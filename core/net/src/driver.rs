@@ -92,8 +92,7 @@ impl Driver {
             if self.peer_closed || !self.may_read() {
                 return self.sleep(cx, now, session_deadline);
             }
-            let read = self.read(cx);
-            match read {
+            match self.read(cx) {
                 Poll::Pending => return self.sleep(cx, now, session_deadline),
                 Poll::Ready(Err(reason)) => {
                     // What was answered before framing was lost still goes out.

@@ -16,8 +16,9 @@ pub trait JavaType {
     }
 }
 
-/// The class name of an array of `T`: `[I` for `int`, `[Ljava.lang.String;` for `java.lang.String`.
-pub(crate) fn array_of(element: &str) -> String {
+/// The Java type of an array whose elements are of a type: `[I` for `int`, `[Ljava.lang.String;` for
+/// `java.lang.String`, `[[I` for `[I` (`sofastack/sofa-rpc:core/common/.../ClassTypeUtils.java`).
+pub fn array_of(element: &str) -> String {
     match element {
         "boolean" => "[Z".into(),
         "byte" => "[B".into(),
