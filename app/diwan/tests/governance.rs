@@ -141,6 +141,20 @@ async fn sticky_stays_and_a_target_is_obeyed() {
     );
 }
 
+#[tokio::test]
+async fn a_target_is_obeyed_by_oneway_requests_too() {
+    let (servers, discovery) = cluster(2);
+    let hello = HelloClient::discovered(&discovery, with(Balancer::RoundRobin)).unwrap();
+    let to_second = hello.with(CallOptions {
+        target: Some(servers[1].local_addr()),
+        ..CallOptions::default()
+    });
+    for _ in 0..6 {
+        to_second.note("x".into()).unwrap();
+    }
+    assert_eq!(to_second.notes().await.unwrap(), 6);
+}
+
 struct OnlyPort(u16);
 
 impl Router for OnlyPort {

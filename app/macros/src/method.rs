@@ -201,7 +201,7 @@ impl Method {
                 pub fn #ident(&self, #(#names: #types),*)
                     -> ::core::result::Result<(), ::diwan::rpc::RpcError>
                 {
-                    self.consumer.oneway(&self.methods.#ident, (#(#names,)*))
+                    self.consumer.oneway(&self.methods.#ident, (#(#names,)*), &self.options)
                 }
             };
         }

@@ -85,6 +85,7 @@ impl Inner {
         &self,
         method: &ClientMethod<A, T, E>,
         arguments: &A,
+        options: &CallOptions,
     ) -> Result<(), RpcError> {
         let failed = |failure: Failure| failure.into_error(&self.service, method.name);
         let codec = self.codec(&method.codecs).map_err(failed)?;
@@ -94,7 +95,7 @@ impl Inner {
                 method: method.name,
                 oneway: true,
             },
-            options: &CallOptions::default(),
+            options,
             codec,
             key: self.key(&method.codecs, arguments),
             write: &|out, frame, head| write_typed(method, arguments, out, frame, head),

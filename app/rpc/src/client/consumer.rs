@@ -208,8 +208,9 @@ impl Consumer {
         &self,
         method: &ClientMethod<A, T, E>,
         arguments: A,
+        options: &CallOptions,
     ) -> Result<(), RpcError> {
-        self.inner.oneway_typed(method, &arguments)
+        self.inner.oneway_typed(method, &arguments, options)
     }
 
     /// Calls a method by name with dynamic values: generic invocation. `signatures` are Java's, one for each
