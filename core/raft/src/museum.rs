@@ -1,0 +1,44 @@
+//! Published bugs of Raft implementations, to be switched on one at a time by the tests that prove that the simulator
+//! finds them. Only with the cargo feature `museum`, which no release build has.
+
+/// A bug that somebody once shipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Bug {
+    /// sofastack/sofa-jraft#1245: a candidate asks for votes before its own vote is durable.
+    VoteRequestBeforePersist,
+    /// sofastack/sofa-jraft#1243: a vote counts although it could not be written; here: is answered before it is.
+    VoteAnswerBeforePersist,
+    /// sofastack/sofa-jraft `syncMeta=false`, and NATS: term and vote, or entries, are acknowledged unsynced.
+    AcknowledgeUnsynced,
+    /// sofastack/sofa-jraft#1049: a leader answers reads before it has committed an entry of its own term.
+    ReadBeforeTermCommit,
+    /// Reads are answered without asking a majority whether this member still leads.
+    ReadWithoutQuorum,
+    /// databendlabs/openraft#1802 class: an entry of an older term is committed by counting copies.
+    CommitOlderTerm,
+    /// databendlabs/openraft#1808 class: a truncated configuration entry stays in force.
+    KeepTruncatedConfiguration,
+    /// Membership changes skip joint consensus.
+    SkipJoint,
+    /// databendlabs/openraft#2080: a leader without a majority never steps down.
+    NoStepDown,
+    /// A follower believes the leader's committed index beyond what its log has in common with the leader's.
+    CommitBeyondMatch,
+}
+
+/// The bugs that are switched on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bugs(u32);
+
+impl Bugs {
+    /// One bug.
+    pub fn of(bug: Bug) -> Self {
+        Self(1 << bug as u8)
+    }
+
+    /// Whether `bug` is switched on.
+    pub fn contains(self, bug: Bug) -> bool {
+        self.0 & (1 << bug as u8) != 0
+    }
+}
