@@ -39,7 +39,11 @@ enum Stage {
 impl Change {
     /// A new leader finds the group in joint consensus and ends it.
     pub(crate) fn inherited(index: u64, joint: &Configuration) -> Self {
-        Self { stage: Stage::Joint(index), asked: None, guests: joint.members() }
+        Self {
+            stage: Stage::Joint(index),
+            asked: None,
+            guests: joint.members(),
+        }
     }
 
     pub(crate) fn was_asked_for(&self) -> bool {
@@ -60,19 +64,32 @@ impl Raft {
         let known = self.knows_commit();
         let current = self.configuration().clone();
         let now = self.now;
-        let Some(leader) = &mut self.leader else { return Err(ChangeError::NotLeader) };
+        let Some(leader) = &mut self.leader else {
+            return Err(ChangeError::NotLeader);
+        };
         if leader.change.is_some() || current.is_joint() || !known {
             return Err(ChangeError::Busy);
         }
         if target.is_empty() {
             return Err(ChangeError::Invalid("no voter"));
         }
-        let doubled = |peers: &[PeerId]| peers.iter().enumerate().any(|(place, peer)| peers[..place].contains(peer));
+        let doubled = |peers: &[PeerId]| {
+            peers
+                .iter()
+                .enumerate()
+                .any(|(place, peer)| peers[..place].contains(peer))
+        };
         if doubled(&target.peers) || doubled(&target.learners) {
             return Err(ChangeError::Invalid("a member twice"));
         }
-        if target.peers.iter().any(|peer| target.learners.contains(peer)) {
-            return Err(ChangeError::Invalid("a member cannot vote and be a learner"));
+        if target
+            .peers
+            .iter()
+            .any(|peer| target.learners.contains(peer))
+        {
+            return Err(ChangeError::Invalid(
+                "a member cannot vote and be a learner",
+            ));
         }
         let target = target.stable();
         if target == current {
@@ -80,9 +97,22 @@ impl Raft {
             return Ok(());
         }
         self.counters.changes += 1;
-        let joining = target.peers.iter().filter(|peer| !current.votes(peer)).cloned().collect();
+        let joining = target
+            .peers
+            .iter()
+            .filter(|peer| !current.votes(peer))
+            .cloned()
+            .collect();
         let guests = target.joint_with(&current).members();
-        leader.change = Some(Change { stage: Stage::CatchingUp, asked: Some(Asked { target, joining, since: now }), guests });
+        leader.change = Some(Change {
+            stage: Stage::CatchingUp,
+            asked: Some(Asked {
+                target,
+                joining,
+                since: now,
+            }),
+            guests,
+        });
         self.sync_progress();
         self.advance_change();
         Ok(())
@@ -91,10 +121,23 @@ impl Raft {
     /// New members that have caught up become voters.
     pub(crate) fn advance_change(&mut self) {
         let (last, now) = (self.log.last_index(), self.now);
-        let (margin, patience) = (self.config.catch_up_margin, self.config.election_timeout * 2);
+        let (margin, patience) = (
+            self.config.catch_up_margin,
+            self.config.election_timeout * 2,
+        );
         let Some(leader) = &self.leader else { return };
-        let Some(Change { stage: Stage::CatchingUp, asked: Some(asked), .. }) = &leader.change else { return };
-        let mut behind = asked.joining.iter().filter(|peer| leader.matched(peer) + margin < last || leader.matched(peer) == 0);
+        let Some(Change {
+            stage: Stage::CatchingUp,
+            asked: Some(asked),
+            ..
+        }) = &leader.change
+        else {
+            return;
+        };
+        let mut behind = asked
+            .joining
+            .iter()
+            .filter(|peer| leader.matched(peer) + margin < last || leader.matched(peer) == 0);
         if behind.clone().next().is_none() {
             let target = asked.target.clone();
             let joint = match bug!(self, SkipJoint) {
@@ -107,7 +150,11 @@ impl Raft {
         }
         // A member that answers may take its time; one that does not is waited for no longer.
         let silent = |peer: &PeerId| {
-            let heard = leader.peers.iter().find(|progress| progress.peer == *peer).map_or(Time(0), |progress| progress.heard);
+            let heard = leader
+                .peers
+                .iter()
+                .find(|progress| progress.peer == *peer)
+                .map_or(Time(0), |progress| progress.heard);
             now.since(heard.max(asked.since)) >= patience
         };
         if let Some(lost) = behind.find(|peer| silent(peer)).cloned() {
@@ -116,13 +163,22 @@ impl Raft {
     }
 
     fn enter_stage(&mut self, stage: Stage) {
-        if let Some(change) = self.leader.as_mut().and_then(|leader| leader.change.as_mut()) {
+        if let Some(change) = self
+            .leader
+            .as_mut()
+            .and_then(|leader| leader.change.as_mut())
+        {
             change.stage = stage;
         }
     }
 
     fn end_change(&mut self, result: Result<(), ChangeError>) {
-        if self.leader.as_mut().and_then(|leader| leader.change.take()).is_some_and(|change| change.was_asked_for()) {
+        if self
+            .leader
+            .as_mut()
+            .and_then(|leader| leader.change.take())
+            .is_some_and(|change| change.was_asked_for())
+        {
             self.out.events.push(Event::ChangeEnded(result));
         }
         self.sync_progress();
@@ -131,7 +187,11 @@ impl Raft {
     /// An entry that a change waited for may be committed.
     pub(crate) fn change_committed(&mut self) {
         let commit = self.commit;
-        let stage = self.leader.as_ref().and_then(|leader| leader.change.as_ref()).map(|change| change.stage);
+        let stage = self
+            .leader
+            .as_ref()
+            .and_then(|leader| leader.change.as_ref())
+            .map(|change| change.stage);
         match stage {
             Some(Stage::Joint(index)) if commit >= index => {
                 let stable = self.configuration().stable();

@@ -91,7 +91,9 @@ impl Config {
 
     /// How long after sending a request that a majority answered no other leader can have been elected.
     pub(crate) fn lease(&self) -> Duration {
-        let permille = 1000_u32.saturating_sub(2 * self.clock_drift_permille).min(900);
+        let permille = 1000_u32
+            .saturating_sub(2 * self.clock_drift_permille)
+            .min(900);
         self.election_timeout * permille / 1000
     }
 }

@@ -21,7 +21,10 @@ pub struct Configuration {
 impl Configuration {
     /// Voters only.
     pub fn of(peers: Vec<PeerId>) -> Self {
-        Self { peers, ..Self::default() }
+        Self {
+            peers,
+            ..Self::default()
+        }
     }
 
     /// Whether nobody votes.
@@ -47,7 +50,15 @@ impl Configuration {
     /// Every member once: voters first.
     pub fn members(&self) -> Vec<PeerId> {
         let mut members: Vec<PeerId> = Vec::with_capacity(self.peers.len() + self.learners.len());
-        for peer in [&self.peers, &self.old_peers, &self.learners, &self.old_learners].into_iter().flatten() {
+        for peer in [
+            &self.peers,
+            &self.old_peers,
+            &self.learners,
+            &self.old_learners,
+        ]
+        .into_iter()
+        .flatten()
+        {
             if !members.contains(peer) {
                 members.push(peer.clone());
             }
@@ -57,8 +68,11 @@ impl Configuration {
 
     /// Whether those for whom `has` is true are a majority (of both halves in joint consensus).
     pub fn is_majority(&self, mut has: impl FnMut(&PeerId) -> bool) -> bool {
-        let mut majority = |peers: &[PeerId]| peers.iter().filter(|peer| has(peer)).count() > peers.len() / 2;
-        !self.peers.is_empty() && majority(&self.peers) && (self.old_peers.is_empty() || majority(&self.old_peers))
+        let mut majority =
+            |peers: &[PeerId]| peers.iter().filter(|peer| has(peer)).count() > peers.len() / 2;
+        !self.peers.is_empty()
+            && majority(&self.peers)
+            && (self.old_peers.is_empty() || majority(&self.old_peers))
     }
 
     /// The largest value that a majority has reached, by what each voter has reached.
@@ -74,22 +88,39 @@ impl Configuration {
 
     /// The same configuration without its old half.
     pub fn stable(&self) -> Self {
-        Self { peers: self.peers.clone(), learners: self.learners.clone(), ..Self::default() }
+        Self {
+            peers: self.peers.clone(),
+            learners: self.learners.clone(),
+            ..Self::default()
+        }
     }
 
     /// The joint configuration on the way from `old` to `self`.
     pub fn joint_with(&self, old: &Self) -> Self {
-        Self { old_peers: old.peers.clone(), old_learners: old.learners.clone(), ..self.stable() }
+        Self {
+            old_peers: old.peers.clone(),
+            old_learners: old.learners.clone(),
+            ..self.stable()
+        }
     }
 
     /// The name of `peer` as it stands here, with its priority.
     pub fn named(&self, peer: &PeerId) -> Option<&PeerId> {
-        [&self.peers, &self.old_peers, &self.learners].into_iter().flatten().find(|named| *named == peer)
+        [&self.peers, &self.old_peers, &self.learners]
+            .into_iter()
+            .flatten()
+            .find(|named| *named == peer)
     }
 
     /// The highest priority among the voters; 0 where all are off.
     pub fn priority_max(&self) -> u32 {
-        let level = |peer: &PeerId| if let Priority::Level(level) = peer.priority() { level } else { 0 };
+        let level = |peer: &PeerId| {
+            if let Priority::Level(level) = peer.priority() {
+                level
+            } else {
+                0
+            }
+        };
         self.peers.iter().map(level).max().unwrap_or(0)
     }
 }
@@ -132,7 +163,10 @@ mod tests {
 
     #[test]
     fn a_majority_is_more_than_half_of_each_half() {
-        let joint = Configuration { old_peers: peers(&[1, 2, 3]), ..Configuration::of(peers(&[3, 4, 5, 6])) };
+        let joint = Configuration {
+            old_peers: peers(&[1, 2, 3]),
+            ..Configuration::of(peers(&[3, 4, 5, 6]))
+        };
         let majority = |ports: &[u16]| joint.is_majority(|peer| ports.contains(&peer.port()));
         assert!(majority(&[1, 3, 4, 5]));
         assert!(!majority(&[1, 2, 4, 5]));
@@ -148,7 +182,10 @@ mod tests {
         assert_eq!(of(&[1, 9]), Some(1));
         assert_eq!(of(&[1, 5, 9]), Some(5));
         assert_eq!(of(&[1, 5, 8, 9]), Some(5));
-        let joint = Configuration { old_peers: peers(&[1, 2, 3]), ..Configuration::of(peers(&[7, 8, 9])) };
+        let joint = Configuration {
+            old_peers: peers(&[1, 2, 3]),
+            ..Configuration::of(peers(&[7, 8, 9]))
+        };
         assert_eq!(joint.majority_value(PeerId::port), Some(2));
     }
 }

@@ -14,7 +14,10 @@ impl Raft {
         if self.leader_id.take().is_some() {
             self.tell_role();
         }
-        if !self.configuration().votes(&self.config.id) || self.fetch.is_some() || !self.priority_allows() {
+        if !self.configuration().votes(&self.config.id)
+            || self.fetch.is_some()
+            || !self.priority_allows()
+        {
             if self.role != Role::Follower {
                 self.become_follower(self.hard_state.term, None);
             }
@@ -35,7 +38,11 @@ impl Raft {
         }
         self.priority_rounds += 1;
         if self.priority_rounds > 1 {
-            let gap = self.config.priority_decay.max(10).max(self.priority_wanted / 5);
+            let gap = self
+                .config
+                .priority_decay
+                .max(10)
+                .max(self.priority_wanted / 5);
             self.priority_wanted = self.priority_wanted.saturating_sub(gap).max(1);
             self.priority_rounds = 0;
         }
@@ -72,7 +79,12 @@ impl Raft {
         let term = self.hard_state.term + 1;
         self.enter_term(term, Some(self.config.id.clone()));
         self.become_candidate(Role::Candidate);
-        self.ask_for_votes(VoteRequest { term, last: self.last_id(), pre_vote: false, transfer });
+        self.ask_for_votes(VoteRequest {
+            term,
+            last: self.last_id(),
+            pre_vote: false,
+            transfer,
+        });
         // The own vote counts once it is durable: see `count_own_vote`.
     }
 
@@ -96,7 +108,10 @@ impl Raft {
     }
 
     fn count_votes(&mut self) {
-        if !self.configuration().is_majority(|peer| self.votes.contains(peer)) {
+        if !self
+            .configuration()
+            .is_majority(|peer| self.votes.contains(peer))
+        {
             return;
         }
         match self.role {
@@ -110,12 +125,22 @@ impl Raft {
     fn follows_living_leader(&self) -> bool {
         self.role == Role::Leader
             || (self.leader_id.is_some()
-                && self.leader_contact.is_some_and(|contact| self.now.since(contact) < self.config.election_timeout))
+                && self
+                    .leader_contact
+                    .is_some_and(|contact| self.now.since(contact) < self.config.election_timeout))
     }
 
-    pub(crate) fn on_vote_request(&mut self, from: &PeerId, token: Token, request: &VoteRequest) -> Result<(), StepError> {
+    pub(crate) fn on_vote_request(
+        &mut self,
+        from: &PeerId,
+        token: Token,
+        request: &VoteRequest,
+    ) -> Result<(), StepError> {
         let answer = |raft: &mut Self, granted| {
-            let body = Body::VoteResponse { term: raft.hard_state.term, granted };
+            let body = Body::VoteResponse {
+                term: raft.hard_state.term,
+                granted,
+            };
             raft.out.answer(from, token, body);
             Ok(())
         };
@@ -138,12 +163,17 @@ impl Raft {
         // A lease holds as long as no majority can vote: only the leader itself ends it early.
         let leased = self.config.lease_reads
             && !request.transfer
-            && (self.now < self.abstain_until || (self.follows_living_leader() && self.leader_id.as_ref() != Some(from)));
+            && (self.now < self.abstain_until
+                || (self.follows_living_leader() && self.leader_id.as_ref() != Some(from)));
         if leased {
             return answer(self, false);
         }
         self.observe_term(request.term);
-        let free = self.hard_state.vote.as_ref().is_none_or(|vote| vote == from);
+        let free = self
+            .hard_state
+            .vote
+            .as_ref()
+            .is_none_or(|vote| vote == from);
         let granted = free && self.role != Role::Leader && request.last >= last;
         if granted {
             if self.role == Role::PreCandidate {
@@ -157,8 +187,18 @@ impl Raft {
         answer(self, granted)
     }
 
-    pub(crate) fn on_vote_response(&mut self, from: &PeerId, token: Token, term: u64, granted: bool) -> Result<(), StepError> {
-        let Some(place) = self.vote_tokens.iter().position(|(open, to)| *open == token && to == from) else {
+    pub(crate) fn on_vote_response(
+        &mut self,
+        from: &PeerId,
+        token: Token,
+        term: u64,
+        granted: bool,
+    ) -> Result<(), StepError> {
+        let Some(place) = self
+            .vote_tokens
+            .iter()
+            .position(|(open, to)| *open == token && to == from)
+        else {
             return Err(StepError::NoRequest(from.clone()));
         };
         self.vote_tokens.swap_remove(place);
@@ -168,21 +208,36 @@ impl Raft {
             return Ok(());
         }
         if granted {
-            invariant!(matches!(self.role, Role::Candidate | Role::PreCandidate), "open votes belong to an election");
+            invariant!(
+                matches!(self.role, Role::Candidate | Role::PreCandidate),
+                "open votes belong to an election"
+            );
             self.votes.push(from.clone());
             self.count_votes();
         }
         Ok(())
     }
 
-    pub(crate) fn on_timeout_now(&mut self, from: &PeerId, token: Token, term: u64) -> Result<(), StepError> {
+    pub(crate) fn on_timeout_now(
+        &mut self,
+        from: &PeerId,
+        token: Token,
+        term: u64,
+    ) -> Result<(), StepError> {
         self.observe_term(term);
         let stands = term == self.hard_state.term
             && self.role == Role::Follower
             && self.configuration().votes(&self.config.id)
             && self.fetch.is_none();
         let term = self.hard_state.term + u64::from(stands);
-        self.out.answer(from, token, Body::TimeoutNowResponse { term, success: stands });
+        self.out.answer(
+            from,
+            token,
+            Body::TimeoutNowResponse {
+                term,
+                success: stands,
+            },
+        );
         if stands {
             self.campaign(true);
         }

@@ -15,8 +15,16 @@ impl Raft {
             self.counters.stale_terms += 1;
             return Ok(false);
         }
-        if let Some(leader) = self.leader_id.as_ref().filter(|leader| *leader != from && term == self.hard_state.term) {
-            return Err(StepError::TwoLeaders { from: from.clone(), term, leader: leader.clone() });
+        if let Some(leader) = self
+            .leader_id
+            .as_ref()
+            .filter(|leader| *leader != from && term == self.hard_state.term)
+        {
+            return Err(StepError::TwoLeaders {
+                from: from.clone(),
+                term,
+                leader: leader.clone(),
+            });
         }
         if term > self.hard_state.term || self.role != Role::Follower || self.leader_id.is_none() {
             self.become_follower(term, Some(from.clone()));
@@ -26,10 +34,18 @@ impl Raft {
         Ok(true)
     }
 
-    pub(crate) fn on_append_request(&mut self, from: &PeerId, token: Token, request: AppendRequest) -> Result<(), StepError> {
+    pub(crate) fn on_append_request(
+        &mut self,
+        from: &PeerId,
+        token: Token,
+        request: AppendRequest,
+    ) -> Result<(), StepError> {
         if let Err(what) = check(&request) {
             self.out.refuse(from, token, ErrorCode::Invalid, what);
-            return Err(StepError::Malformed { from: from.clone(), what });
+            return Err(StepError::Malformed {
+                from: from.clone(),
+                what,
+            });
         }
         match self.accept_leader(from, request.term) {
             Ok(true) => {}
@@ -38,12 +54,22 @@ impl Raft {
                 return Ok(());
             }
             Err(two_leaders) => {
-                self.out.refuse(from, token, ErrorCode::Other(10012), two_leaders.to_string());
+                self.out.refuse(
+                    from,
+                    token,
+                    ErrorCode::Other(10012),
+                    two_leaders.to_string(),
+                );
                 return Err(two_leaders);
             }
         }
         if self.fetch.is_some() && !request.entries.is_empty() {
-            self.out.refuse(from, token, ErrorCode::Busy, "a snapshot is being installed");
+            self.out.refuse(
+                from,
+                token,
+                ErrorCode::Busy,
+                "a snapshot is being installed",
+            );
             return Ok(());
         }
         let matched = request.prev.index + request.entries.len() as u64;
@@ -51,12 +77,17 @@ impl Raft {
         // What lies before the beginning of this log is committed and therefore the same.
         if request.prev.index >= compacted && !self.log.holds(request.prev) {
             let hint = self.log.may_agree_at(request.prev);
-            let hint = if hint < self.commit { self.commit.min(self.log.last_index()) } else { hint };
+            let hint = if hint < self.commit {
+                self.commit.min(self.log.last_index())
+            } else {
+                hint
+            };
             self.answer_append(from, token, false, Some(hint));
             return Ok(());
         }
         if let Err(conflict) = self.take_entries(from, &request) {
-            self.out.refuse(from, token, ErrorCode::Internal, conflict.to_string());
+            self.out
+                .refuse(from, token, ErrorCode::Internal, conflict.to_string());
             return Err(conflict);
         }
         // A leader's committed index says nothing about entries that this log does not have in common with its own.
@@ -67,24 +98,40 @@ impl Raft {
         self.commit_allowed = self.commit_allowed.max(allowed);
         self.commit_as_allowed();
         let last_index = request.entries.is_empty().then(|| self.log.last_index());
-        let response = AppendResponse { term: self.hard_state.term, success: true, last_index };
+        let response = AppendResponse {
+            term: self.hard_state.term,
+            success: true,
+            last_index,
+        };
         self.acknowledge_when_stable(matched, from, token, Body::AppendResponse(response));
         Ok(())
     }
 
     fn answer_append(&mut self, to: &PeerId, token: Token, success: bool, last_index: Option<u64>) {
-        let response = AppendResponse { term: self.hard_state.term, success, last_index };
+        let response = AppendResponse {
+            term: self.hard_state.term,
+            success,
+            last_index,
+        };
         self.out.answer(to, token, Body::AppendResponse(response));
     }
 
     /// Appends what this log lacks, and cuts what contradicts it.
     fn take_entries(&mut self, from: &PeerId, request: &AppendRequest) -> Result<(), StepError> {
         let compacted = self.log.compacted().index;
-        let missing = request.entries.iter().position(|entry| entry.id.index > compacted && !self.log.holds(entry.id));
-        let Some(missing) = missing else { return Ok(()) };
+        let missing = request
+            .entries
+            .iter()
+            .position(|entry| entry.id.index > compacted && !self.log.holds(entry.id));
+        let Some(missing) = missing else {
+            return Ok(());
+        };
         let index = request.entries[missing].id.index;
         if index <= self.commit {
-            return Err(StepError::CommittedConflict { from: from.clone(), index });
+            return Err(StepError::CommittedConflict {
+                from: from.clone(),
+                index,
+            });
         }
         if index <= self.log.last_index() {
             self.truncate_after(index - 1);
@@ -100,49 +147,97 @@ impl Raft {
         Ok(())
     }
 
-    pub(crate) fn on_install_request(&mut self, from: &PeerId, token: Token, request: InstallRequest) -> Result<(), StepError> {
+    pub(crate) fn on_install_request(
+        &mut self,
+        from: &PeerId,
+        token: Token,
+        request: InstallRequest,
+    ) -> Result<(), StepError> {
         let meta = &request.meta;
-        let absurd = meta.last.index > INDEX_MAX || meta.last.term > request.term || meta.configuration.is_empty();
+        let absurd = meta.last.index > INDEX_MAX
+            || meta.last.term > request.term
+            || meta.configuration.is_empty();
         if absurd {
-            self.out.refuse(from, token, ErrorCode::Invalid, "absurd snapshot");
-            return Err(StepError::Malformed { from: from.clone(), what: "an absurd snapshot" });
+            self.out
+                .refuse(from, token, ErrorCode::Invalid, "absurd snapshot");
+            return Err(StepError::Malformed {
+                from: from.clone(),
+                what: "an absurd snapshot",
+            });
         }
         match self.accept_leader(from, request.term) {
             Ok(true) => {}
             Ok(false) => {
-                self.out.answer(from, token, Body::InstallResponse { term: self.hard_state.term, success: false });
+                self.out.answer(
+                    from,
+                    token,
+                    Body::InstallResponse {
+                        term: self.hard_state.term,
+                        success: false,
+                    },
+                );
                 return Ok(());
             }
             Err(two_leaders) => {
-                self.out.refuse(from, token, ErrorCode::Other(10012), two_leaders.to_string());
+                self.out.refuse(
+                    from,
+                    token,
+                    ErrorCode::Other(10012),
+                    two_leaders.to_string(),
+                );
                 return Err(two_leaders);
             }
         }
         if meta.last.index <= self.commit {
             // All of it is here already.
-            self.out.answer(from, token, Body::InstallResponse { term: self.hard_state.term, success: true });
+            self.out.answer(
+                from,
+                token,
+                Body::InstallResponse {
+                    term: self.hard_state.term,
+                    success: true,
+                },
+            );
             return Ok(());
         }
         if self.fetch.is_some() {
-            self.out.refuse(from, token, ErrorCode::Busy, "a snapshot is being installed");
+            self.out.refuse(
+                from,
+                token,
+                ErrorCode::Busy,
+                "a snapshot is being installed",
+            );
             return Ok(());
         }
         self.fetch = Some((token, from.clone(), meta.last));
-        self.out.fetch = Some(Fetch { token, from: from.clone(), request });
+        self.out.fetch = Some(Fetch {
+            token,
+            from: from.clone(),
+            request,
+        });
         Ok(())
     }
 
     /// The files of a fetch are here: from now until `snapshot_installed` or `snapshot_failed` nothing is handed out to be
     /// applied. False if the snapshot is of no use any more: entries beyond it were handed out meanwhile.
     pub fn begin_install(&mut self, token: Token) -> bool {
-        let Some((_, from, last)) = &self.fetch else { return false };
+        let Some((_, from, last)) = &self.fetch else {
+            return false;
+        };
         let (from, last) = (from.clone(), *last);
         if self.fetch.as_ref().is_none_or(|(open, ..)| *open != token) {
             return false;
         }
         if self.handed_out() >= last.index {
             self.fetch = None;
-            self.out.answer(&from, token, Body::InstallResponse { term: self.hard_state.term, success: true });
+            self.out.answer(
+                &from,
+                token,
+                Body::InstallResponse {
+                    term: self.hard_state.term,
+                    success: true,
+                },
+            );
             return false;
         }
         self.pause_apply(true);
@@ -151,9 +246,17 @@ impl Raft {
 
     /// The snapshot of a fetch is durable and loaded into the state machine, which stands at its end now.
     pub fn snapshot_installed(&mut self, token: Token, meta: crate::SnapshotMeta) {
-        let Some((_, from, last)) = self.fetch.take_if(|(open, ..)| *open == token) else { return };
-        crate::invariant!(last == meta.last, "the snapshot that was offered is installed");
-        crate::invariant!(last.index > self.applied_index(), "a snapshot never takes the state machine back");
+        let Some((_, from, last)) = self.fetch.take_if(|(open, ..)| *open == token) else {
+            return;
+        };
+        crate::invariant!(
+            last == meta.last,
+            "the snapshot that was offered is installed"
+        );
+        crate::invariant!(
+            last.index > self.applied_index(),
+            "a snapshot never takes the state machine back"
+        );
         self.counters.snapshots_installed += 1;
         match self.log.holds(last) {
             true => self.compact_log(last.index.min(self.stable())),
@@ -161,7 +264,10 @@ impl Raft {
         }
         self.jump_to(last.index);
         self.reset_deadline();
-        let body = Body::InstallResponse { term: self.hard_state.term, success: true };
+        let body = Body::InstallResponse {
+            term: self.hard_state.term,
+            success: true,
+        };
         self.answer_after_write(&from, token, body);
     }
 

@@ -50,7 +50,9 @@ macro_rules! view {
 
 impl Leader {
     pub(crate) fn progress(&mut self, peer: &PeerId) -> Option<&mut Progress> {
-        self.peers.iter_mut().find(|progress| progress.peer == *peer)
+        self.peers
+            .iter_mut()
+            .find(|progress| progress.peer == *peer)
     }
 
     fn peer(&self, peer: &PeerId) -> Option<&Progress> {
@@ -62,18 +64,30 @@ impl Leader {
     }
 
     pub(crate) fn acked_token(&self, peer: &PeerId) -> Token {
-        self.peer(peer).map_or(Token(0), |progress| progress.acked_token)
+        self.peer(peer)
+            .map_or(Token(0), |progress| progress.acked_token)
     }
 
     /// Returns whether `token` was a request to `from` that was open.
     pub(crate) fn failed(&mut self, from: &PeerId, token: Token, retry_at: Time) -> bool {
-        self.progress(from).is_some_and(|progress| progress.failed(token, retry_at))
+        self.progress(from)
+            .is_some_and(|progress| progress.failed(token, retry_at))
     }
 
     pub(crate) fn next_deadline(&self, now: Time, config: &Config) -> Time {
-        let peers = self.peers.iter().map(|peer| peer.heartbeat_due.min(peer.times_out_at(config)).min(peer.retries_at()));
-        let transfer = self.transfer.as_ref().map_or(Time::NEVER, |transfer| transfer.until);
-        peers.min().unwrap_or(now + config.election_timeout).min(transfer)
+        let peers = self.peers.iter().map(|peer| {
+            peer.heartbeat_due
+                .min(peer.times_out_at(config))
+                .min(peer.retries_at())
+        });
+        let transfer = self
+            .transfer
+            .as_ref()
+            .map_or(Time::NEVER, |transfer| transfer.until);
+        peers
+            .min()
+            .unwrap_or(now + config.election_timeout)
+            .min(transfer)
     }
 
     pub(crate) fn status(&self, now: Time) -> Vec<PeerStatus> {
@@ -123,9 +137,13 @@ impl Raft {
 
     /// Everything that a leader alone has ends.
     pub(crate) fn end_leadership(&mut self) {
-        let Some(leader) = self.leader.take() else { return };
+        let Some(leader) = self.leader.take() else {
+            return;
+        };
         if leader.change.is_some_and(|change| change.was_asked_for()) {
-            self.out.events.push(Event::ChangeEnded(Err(ChangeError::SteppedDown)));
+            self.out
+                .events
+                .push(Event::ChangeEnded(Err(ChangeError::SteppedDown)));
         }
         self.fail_reads();
     }
@@ -135,12 +153,16 @@ impl Raft {
     /// # Errors
     /// The command is not in the log.
     pub fn propose(&mut self, data: Bytes) -> Result<LogId, ProposeError> {
-        let Some(leader) = &self.leader else { return Err(ProposeError::NotLeader(self.leader_id.clone())) };
+        let Some(leader) = &self.leader else {
+            return Err(ProposeError::NotLeader(self.leader_id.clone()));
+        };
         if leader.transfer.is_some() {
             return Err(ProposeError::Transferring);
         }
         let weight = data.len() + 48;
-        if leader.uncommitted_bytes > 0 && leader.uncommitted_bytes + weight > self.config.uncommitted_bytes_max {
+        if leader.uncommitted_bytes > 0
+            && leader.uncommitted_bytes + weight > self.config.uncommitted_bytes_max
+        {
             return Err(ProposeError::Busy);
         }
         let id = self.append(Payload::Data(data));
@@ -157,8 +179,17 @@ impl Raft {
         let commit = self.commit;
         let stable = self.stable();
         let read_from = self.reads.round_from();
-        let Some(leader) = &mut self.leader else { return };
-        let view = View { log: &self.log, config: &self.config, term: self.hard_state.term, commit, stable, now: self.now };
+        let Some(leader) = &mut self.leader else {
+            return;
+        };
+        let view = View {
+            log: &self.log,
+            config: &self.config,
+            term: self.hard_state.term,
+            commit,
+            stable,
+            now: self.now,
+        };
         for progress in &mut leader.peers {
             let sent = progress.replicate(&view, &mut self.out);
             if sent || progress.heartbeat_under_way(&view) {
@@ -177,7 +208,9 @@ impl Raft {
         let (now, configuration) = (self.now, self.log.configuration().clone());
         let own = self.config.id.clone();
         let view = view!(self);
-        let Some(leader) = &mut self.leader else { return };
+        let Some(leader) = &mut self.leader else {
+            return;
+        };
         for progress in &mut leader.peers {
             if now >= progress.times_out_at(&self.config) {
                 progress.probe(now + self.config.heartbeat_interval, false);
@@ -197,17 +230,28 @@ impl Raft {
         self.step_down_without_majority(heard.unwrap_or(now));
     }
 
-    pub(crate) fn on_append_response(&mut self, from: &PeerId, token: Token, response: &AppendResponse) -> Result<(), StepError> {
+    pub(crate) fn on_append_response(
+        &mut self,
+        from: &PeerId,
+        token: Token,
+        response: &AppendResponse,
+    ) -> Result<(), StepError> {
         let term = self.hard_state.term;
         if response.term > term {
             self.observe_term(response.term);
             return Ok(());
         }
         let missing = || StepError::NoRequest(from.clone());
-        let progress = self.leader.as_mut().and_then(|leader| leader.progress(from)).ok_or_else(missing)?;
+        let progress = self
+            .leader
+            .as_mut()
+            .and_then(|leader| leader.progress(from))
+            .ok_or_else(missing)?;
         let heartbeat = progress.take_heartbeat(token);
         let is_heartbeat = heartbeat.is_some();
-        let inflight = heartbeat.or_else(|| progress.take_inflight(token)).ok_or_else(missing)?;
+        let inflight = heartbeat
+            .or_else(|| progress.take_inflight(token))
+            .ok_or_else(missing)?;
         if response.term < term {
             // It answered before it knew this term, which no honest member does.
             self.counters.stale_terms += 1;
@@ -241,54 +285,97 @@ impl Raft {
     /// Commits what a majority holds.
     pub(crate) fn advance_commit(&mut self) {
         let Some(leader) = &self.leader else { return };
-        let reached = self.log.configuration().majority_value(|peer| match *peer == self.config.id {
-            true => self.stable(),
-            false => leader.matched(peer),
-        });
+        let reached =
+            self.log
+                .configuration()
+                .majority_value(|peer| match *peer == self.config.id {
+                    true => self.stable(),
+                    false => leader.matched(peer),
+                });
         let Some(reached) = reached else { return };
         // Raft's figure 8: only an entry of its own term shows a leader that earlier ones are safe.
-        let own_term = self.log.term_at(reached) == Some(self.hard_state.term) || bug!(self, CommitOlderTerm);
+        let own_term =
+            self.log.term_at(reached) == Some(self.hard_state.term) || bug!(self, CommitOlderTerm);
         if reached <= self.commit || !own_term {
             return;
         }
-        invariant!(reached <= self.log.last_index(), "a commit lies within the log");
+        invariant!(
+            reached <= self.log.last_index(),
+            "a commit lies within the log"
+        );
         self.commit = reached;
-        let Some(leader) = &mut self.leader else { return };
-        while let Some((_, weight)) = leader.uncommitted.pop_front_if(|(index, _)| *index <= reached) {
+        let Some(leader) = &mut self.leader else {
+            return;
+        };
+        while let Some((_, weight)) = leader
+            .uncommitted
+            .pop_front_if(|(index, _)| *index <= reached)
+        {
             leader.uncommitted_bytes -= weight;
         }
         if !leader.told && reached >= leader.first {
             leader.told = true;
-            self.out.events.push(Event::Leading { term: self.hard_state.term, index: leader.first });
+            self.out.events.push(Event::Leading {
+                term: self.hard_state.term,
+                index: leader.first,
+            });
         }
         self.change_committed();
     }
 
     /// Whether this leader has committed an entry of its own term: before that it does not know what is committed.
     pub(crate) fn knows_commit(&self) -> bool {
-        self.leader.as_ref().is_some_and(|leader| self.commit >= leader.first) || bug!(self, ReadBeforeTermCommit)
+        self.leader
+            .as_ref()
+            .is_some_and(|leader| self.commit >= leader.first)
+            || bug!(self, ReadBeforeTermCommit)
     }
 
     /// Until when no other member can have been elected.
     pub(crate) fn lease_until(&self) -> Time {
-        let Some(leader) = self.leader.as_ref().filter(|leader| !leader.timeout_now_sent) else { return Time(0) };
-        let sent = self.log.configuration().majority_value(|peer| match *peer == self.config.id {
-            true => self.now,
-            false => leader.peer(peer).map_or(Time(0), |progress| progress.acked_sent),
-        });
+        let Some(leader) = self
+            .leader
+            .as_ref()
+            .filter(|leader| !leader.timeout_now_sent)
+        else {
+            return Time(0);
+        };
+        let sent = self
+            .log
+            .configuration()
+            .majority_value(|peer| match *peer == self.config.id {
+                true => self.now,
+                false => leader
+                    .peer(peer)
+                    .map_or(Time(0), |progress| progress.acked_sent),
+            });
         sent.map_or(Time(0), |sent| sent + self.config.lease())
     }
 
     /// Keeps one progress per member, and per member to be.
     pub(crate) fn sync_progress(&mut self) {
         let configuration = self.log.configuration().clone();
-        let (own, now, next) = (self.config.id.clone(), self.now, self.log.last_index().max(1));
-        let Some(leader) = &mut self.leader else { return };
+        let (own, now, next) = (
+            self.config.id.clone(),
+            self.now,
+            self.log.last_index().max(1),
+        );
+        let Some(leader) = &mut self.leader else {
+            return;
+        };
         let mut wanted = configuration.members();
         if let Some(change) = &leader.change {
-            wanted.extend(change.guests().iter().filter(|peer| !configuration.contains(peer)).cloned());
+            wanted.extend(
+                change
+                    .guests()
+                    .iter()
+                    .filter(|peer| !configuration.contains(peer))
+                    .cloned(),
+            );
         }
-        leader.peers.retain(|progress| wanted.contains(&progress.peer));
+        leader
+            .peers
+            .retain(|progress| wanted.contains(&progress.peer));
         for peer in wanted {
             if peer != own && leader.peer(&peer).is_none() {
                 leader.peers.push(Progress::new(peer, next, now));
@@ -306,7 +393,11 @@ impl Raft {
             stable,
             now: self.now,
         };
-        if let Some(progress) = self.leader.as_mut().and_then(|leader| leader.progress(peer)) {
+        if let Some(progress) = self
+            .leader
+            .as_mut()
+            .and_then(|leader| leader.progress(peer))
+        {
             progress.send_read_back(&view, &mut self.out, entries);
         }
     }
@@ -314,11 +405,20 @@ impl Raft {
     /// The snapshot that a follower needs, ready to be fetched from `uri`.
     pub fn offer_snapshot(&mut self, peer: &PeerId, meta: SnapshotMeta, uri: String) {
         let (term, now) = (self.hard_state.term, self.now);
-        let Some(progress) = self.leader.as_mut().and_then(|leader| leader.progress(peer)) else { return };
+        let Some(progress) = self
+            .leader
+            .as_mut()
+            .and_then(|leader| leader.progress(peer))
+        else {
+            return;
+        };
         if progress.state == State::Snapshot && progress.install.is_none() {
             self.counters.snapshots_offered += 1;
             let last = meta.last;
-            let token = self.out.request(peer, Body::InstallRequest(InstallRequest { term, meta, uri }));
+            let token = self.out.request(
+                peer,
+                Body::InstallRequest(InstallRequest { term, meta, uri }),
+            );
             progress.install = Some((token, now, last));
         }
     }
@@ -326,20 +426,37 @@ impl Raft {
     /// There is no snapshot to offer yet.
     pub fn snapshot_refused(&mut self, peer: &PeerId) {
         let retry_at = self.now + self.config.election_timeout;
-        if let Some(progress) = self.leader.as_mut().and_then(|leader| leader.progress(peer)) {
+        if let Some(progress) = self
+            .leader
+            .as_mut()
+            .and_then(|leader| leader.progress(peer))
+        {
             progress.offer_refused(retry_at);
         }
     }
 
-    pub(crate) fn on_install_response(&mut self, from: &PeerId, token: Token, term: u64, success: bool) -> Result<(), StepError> {
+    pub(crate) fn on_install_response(
+        &mut self,
+        from: &PeerId,
+        token: Token,
+        term: u64,
+        success: bool,
+    ) -> Result<(), StepError> {
         if term > self.hard_state.term {
             self.observe_term(term);
             return Ok(());
         }
         let retry_at = self.now + self.config.heartbeat_interval;
         let missing = || StepError::NoRequest(from.clone());
-        let progress = self.leader.as_mut().and_then(|leader| leader.progress(from)).ok_or_else(missing)?;
-        let (_, _, last) = progress.install.take_if(|(open, ..)| *open == token).ok_or_else(missing)?;
+        let progress = self
+            .leader
+            .as_mut()
+            .and_then(|leader| leader.progress(from))
+            .ok_or_else(missing)?;
+        let (_, _, last) = progress
+            .install
+            .take_if(|(open, ..)| *open == token)
+            .ok_or_else(missing)?;
         progress.heard = self.now;
         match success && term == self.hard_state.term {
             true => progress.installed(last.index),
@@ -356,7 +473,9 @@ impl Raft {
         let votes = self.configuration().peers.contains(peer);
         let until = self.now + self.config.election_timeout;
         let own = *peer == self.config.id;
-        let Some(leader) = &mut self.leader else { return Err(ChangeError::NotLeader) };
+        let Some(leader) = &mut self.leader else {
+            return Err(ChangeError::NotLeader);
+        };
         if !votes {
             return Err(ChangeError::Invalid("only a voter can lead"));
         }
@@ -365,7 +484,11 @@ impl Raft {
         }
         if !own {
             self.counters.transfers += 1;
-            leader.transfer = Some(Transfer { to: peer.clone(), until, sent: false });
+            leader.transfer = Some(Transfer {
+                to: peer.clone(),
+                until,
+                sent: false,
+            });
             self.advance_transfer(peer);
         }
         Ok(())
@@ -373,13 +496,25 @@ impl Raft {
 
     fn advance_transfer(&mut self, from: &PeerId) {
         let last = self.log.last_index();
-        let Some(leader) = &mut self.leader else { return };
-        let Some(transfer) = &mut leader.transfer else { return };
-        let ready = leader.peers.iter().any(|progress| progress.peer == *from && progress.matched == last);
+        let Some(leader) = &mut self.leader else {
+            return;
+        };
+        let Some(transfer) = &mut leader.transfer else {
+            return;
+        };
+        let ready = leader
+            .peers
+            .iter()
+            .any(|progress| progress.peer == *from && progress.matched == last);
         if transfer.to == *from && ready && !transfer.sent {
             transfer.sent = true;
             leader.timeout_now_sent = true;
-            self.out.request(from, Body::TimeoutNowRequest { term: self.hard_state.term });
+            self.out.request(
+                from,
+                Body::TimeoutNowRequest {
+                    term: self.hard_state.term,
+                },
+            );
         }
     }
 
@@ -387,9 +522,17 @@ impl Raft {
     pub fn hand_over(&mut self) {
         let configuration = self.log.configuration().clone();
         let term = self.hard_state.term;
-        let Some(leader) = &mut self.leader else { return };
-        let heir = leader.peers.iter().filter(|progress| configuration.peers.contains(&progress.peer));
-        if let Some(heir) = heir.max_by_key(|progress| progress.matched).map(|progress| progress.peer.clone()) {
+        let Some(leader) = &mut self.leader else {
+            return;
+        };
+        let heir = leader
+            .peers
+            .iter()
+            .filter(|progress| configuration.peers.contains(&progress.peer));
+        if let Some(heir) = heir
+            .max_by_key(|progress| progress.matched)
+            .map(|progress| progress.peer.clone())
+        {
             leader.timeout_now_sent = true;
             self.out.request(&heir, Body::TimeoutNowRequest { term });
         }

@@ -27,12 +27,14 @@ pub use configuration::Configuration;
 pub use entry::{Entry, LogId, Payload};
 pub use log::LogState;
 pub use message::{
-    AppendRequest, AppendResponse, Body, ErrorCode, InstallRequest, Outgoing, SnapshotMeta, Token, VoteRequest,
+    AppendRequest, AppendResponse, Body, ErrorCode, InstallRequest, Outgoing, SnapshotMeta, Token,
+    VoteRequest,
 };
 pub use peer::{PeerId, PeerParseError, Priority};
 pub use raft::{Counters, PeerStatus, Raft, Role, Start, Status};
 pub use ready::{
-    ChangeError, Event, Fetch, HardState, ProposeError, Purpose, ReadBack, ReadError, ReadReady, Ready, StepError, Write,
+    ChangeError, Event, Fetch, HardState, ProposeError, Purpose, ReadBack, ReadError, ReadReady,
+    Ready, StepError, Write,
 };
 pub use time::Time;
 

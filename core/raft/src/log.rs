@@ -34,9 +34,15 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn new(state: LogState, initial: Configuration) -> Self {
-        let mut configurations: VecDeque<_> =
-            state.configurations.into_iter().map(|(index, it)| (index, Arc::new(it))).collect();
-        if configurations.front().is_none_or(|(index, _)| *index > state.compacted.index) {
+        let mut configurations: VecDeque<_> = state
+            .configurations
+            .into_iter()
+            .map(|(index, it)| (index, Arc::new(it)))
+            .collect();
+        if configurations
+            .front()
+            .is_none_or(|(index, _)| *index > state.compacted.index)
+        {
             configurations.push_front((0, Arc::new(initial)));
         }
         Self {
@@ -58,8 +64,14 @@ impl Log {
     }
 
     pub(crate) fn last_id(&self) -> LogId {
-        let term = self.terms.back().map_or(self.compacted.term, |(_, term)| *term);
-        LogId { term, index: self.last }
+        let term = self
+            .terms
+            .back()
+            .map_or(self.compacted.term, |(_, term)| *term);
+        LogId {
+            term,
+            index: self.last,
+        }
     }
 
     pub(crate) fn cache_bytes(&self) -> usize {
@@ -78,7 +90,10 @@ impl Log {
         if index < self.compacted.index || index > self.last {
             return None;
         }
-        let run = self.terms.partition_point(|(first, _)| *first <= index).checked_sub(1)?;
+        let run = self
+            .terms
+            .partition_point(|(first, _)| *first <= index)
+            .checked_sub(1)?;
         Some(self.terms[run].1)
     }
 
@@ -118,16 +133,26 @@ impl Log {
 
     /// Replaces the current configuration in memory alone: manual recovery.
     pub(crate) fn override_configuration(&mut self, configuration: Configuration) {
-        self.configurations.push_back((self.last, Arc::new(configuration)));
+        self.configurations
+            .push_back((self.last, Arc::new(configuration)));
     }
 
     pub(crate) fn append(&mut self, entry: Entry) {
-        assert_eq!(entry.id.index, self.last + 1, "an entry is appended at the end");
-        if self.terms.back().is_none_or(|(_, term)| *term != entry.id.term) {
+        assert_eq!(
+            entry.id.index,
+            self.last + 1,
+            "an entry is appended at the end"
+        );
+        if self
+            .terms
+            .back()
+            .is_none_or(|(_, term)| *term != entry.id.term)
+        {
             self.terms.push_back((entry.id.index, entry.id.term));
         }
         if let Payload::Configuration(configuration) = &entry.payload {
-            self.configurations.push_back((entry.id.index, configuration.clone()));
+            self.configurations
+                .push_back((entry.id.index, configuration.clone()));
         }
         self.last = entry.id.index;
         self.cache_bytes += entry.weight();
@@ -136,7 +161,10 @@ impl Log {
 
     /// Drops everything after `last`.
     pub(crate) fn truncate_after(&mut self, last: u64) {
-        assert!(last >= self.compacted.index, "what a snapshot holds is never cut");
+        assert!(
+            last >= self.compacted.index,
+            "what a snapshot holds is never cut"
+        );
         while self.last > last {
             if let Some(entry) = self.cache.pop_back() {
                 self.cache_bytes -= entry.weight();
@@ -153,8 +181,14 @@ impl Log {
 
     /// Forgets entries up to `index`, which a snapshot holds. Returns the new start if anything went.
     pub(crate) fn compact(&mut self, index: u64) -> Option<LogId> {
-        let term = self.term_at(index).filter(|_| index > self.compacted.index)?;
-        while self.terms.get(1).is_some_and(|(first, _)| *first <= index + 1) {
+        let term = self
+            .term_at(index)
+            .filter(|_| index > self.compacted.index)?;
+        while self
+            .terms
+            .get(1)
+            .is_some_and(|(first, _)| *first <= index + 1)
+        {
             self.terms.pop_front();
         }
         if self.last == index {
@@ -162,11 +196,19 @@ impl Log {
         } else if let Some((first, _)) = self.terms.front_mut() {
             *first = (*first).max(index + 1);
         }
-        while self.configurations.get(1).is_some_and(|(at, _)| *at <= index) {
+        while self
+            .configurations
+            .get(1)
+            .is_some_and(|(at, _)| *at <= index)
+        {
             self.configurations.pop_front();
         }
         self.compacted = LogId { term, index };
-        while self.cache.front().is_some_and(|entry| entry.id.index <= index) {
+        while self
+            .cache
+            .front()
+            .is_some_and(|entry| entry.id.index <= index)
+        {
             self.evict_front();
         }
         Some(self.compacted)
@@ -180,12 +222,18 @@ impl Log {
         self.cache.clear();
         self.cache_bytes = 0;
         self.configurations.clear();
-        self.configurations.push_back((last.index, Arc::new(configuration)));
+        self.configurations
+            .push_back((last.index, Arc::new(configuration)));
     }
 
     /// Drops cached entries up to `through` from the front while the cache weighs more than `bytes_max`.
     pub(crate) fn evict(&mut self, through: u64, bytes_max: usize) {
-        while self.cache_bytes > bytes_max && self.cache.front().is_some_and(|entry| entry.id.index <= through) {
+        while self.cache_bytes > bytes_max
+            && self
+                .cache
+                .front()
+                .is_some_and(|entry| entry.id.index <= through)
+        {
             self.evict_front();
         }
     }
@@ -198,14 +246,22 @@ impl Log {
 
     /// Entries from `low` to `high` as far as `count_max` and `bytes_max` allow (at least one). None if `low` is not in
     /// the cache any more.
-    pub(crate) fn cached(&self, low: u64, high: u64, count_max: usize, bytes_max: usize) -> Option<Vec<Entry>> {
+    pub(crate) fn cached(
+        &self,
+        low: u64,
+        high: u64,
+        count_max: usize,
+        bytes_max: usize,
+    ) -> Option<Vec<Entry>> {
         let first = self.cache_first();
         if low < first || low > self.last {
             return (low > self.last).then(Vec::new);
         }
         let mut bytes = 0;
         let skip = usize::try_from(low - first).unwrap_or(usize::MAX);
-        let wanted = usize::try_from(high + 1 - low).unwrap_or(usize::MAX).min(count_max);
+        let wanted = usize::try_from(high + 1 - low)
+            .unwrap_or(usize::MAX)
+            .min(count_max);
         let mut entries = Vec::with_capacity(wanted.min(self.cache.len() - skip));
         for entry in self.cache.range(skip..).take(wanted) {
             bytes += entry.weight();
@@ -223,11 +279,24 @@ mod tests {
     use super::*;
 
     fn log(compacted: (u64, u64), terms: &[u64]) -> Log {
-        let compacted = LogId { term: compacted.0, index: compacted.1 };
-        let state = LogState { compacted, last: compacted.index, ..LogState::default() };
+        let compacted = LogId {
+            term: compacted.0,
+            index: compacted.1,
+        };
+        let state = LogState {
+            compacted,
+            last: compacted.index,
+            ..LogState::default()
+        };
         let mut log = Log::new(state, Configuration::default());
         for (place, term) in (compacted.index + 1..).zip(terms) {
-            log.append(Entry { id: LogId { term: *term, index: place }, payload: Payload::NoOp });
+            log.append(Entry {
+                id: LogId {
+                    term: *term,
+                    index: place,
+                },
+                payload: Payload::NoOp,
+            });
         }
         log
     }
@@ -238,21 +307,31 @@ mod tests {
         log.evict(4, 0);
         assert_eq!(log.cached(4, 5, 9, 999), None);
         assert_eq!(log.cached(5, 5, 9, 999).map(|it| it.len()), Some(1));
-        assert_eq!((0..=6).map(|at| log.term_at(at)).collect::<Vec<_>>(), [
-            Some(0), Some(1), Some(1), Some(2), Some(2), Some(5), None
-        ]);
+        assert_eq!(
+            (0..=6).map(|at| log.term_at(at)).collect::<Vec<_>>(),
+            [Some(0), Some(1), Some(1), Some(2), Some(2), Some(5), None]
+        );
         log.truncate_after(3);
         assert_eq!(log.last_id(), LogId { term: 2, index: 3 });
         assert_eq!(log.compact(2), Some(LogId { term: 1, index: 2 }));
-        assert_eq!((log.term_at(1), log.term_at(2), log.term_at(3)), (None, Some(1), Some(2)));
+        assert_eq!(
+            (log.term_at(1), log.term_at(2), log.term_at(3)),
+            (None, Some(1), Some(2))
+        );
         assert_eq!(log.compact(3), Some(LogId { term: 2, index: 3 }));
-        assert_eq!((log.term_at(3), log.last_id()), (Some(2), LogId { term: 2, index: 3 }));
+        assert_eq!(
+            (log.term_at(3), log.last_id()),
+            (Some(2), LogId { term: 2, index: 3 })
+        );
     }
 
     #[test]
     fn a_hint_skips_terms_that_the_leader_cannot_have() {
         let log = log((0, 0), &[1, 1, 2, 2, 5, 5]);
         let hint = |term, index| log.may_agree_at(LogId { term, index });
-        assert_eq!((hint(3, 9), hint(3, 5), hint(1, 4), hint(5, 9), hint(0, 9)), (4, 4, 2, 6, 0));
+        assert_eq!(
+            (hint(3, 9), hint(3, 5), hint(1, 4), hint(5, 9), hint(0, 9)),
+            (4, 4, 2, 6, 0)
+        );
     }
 }

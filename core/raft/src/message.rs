@@ -117,8 +117,18 @@ impl ErrorCode {
 
     /// The code with this number.
     pub fn of(number: i32) -> Self {
-        let known = [Self::Again, Self::Internal, Self::NotPermitted, Self::Busy, Self::TimedOut, Self::Invalid];
-        known.into_iter().find(|code| code.number() == number).unwrap_or(Self::Other(number))
+        let known = [
+            Self::Again,
+            Self::Internal,
+            Self::NotPermitted,
+            Self::Busy,
+            Self::TimedOut,
+            Self::Invalid,
+        ];
+        known
+            .into_iter()
+            .find(|code| code.number() == number)
+            .unwrap_or(Self::Other(number))
     }
 }
 

@@ -47,7 +47,12 @@ impl PeerId {
 
     /// A member by all its parts.
     pub fn with(host: &str, port: u16, index: u32, priority: Priority) -> Self {
-        Self(Arc::new(Inner { host: host.into(), port, index, priority }))
+        Self(Arc::new(Inner {
+            host: host.into(),
+            port,
+            index,
+            priority,
+        }))
     }
 
     /// Host name or address.
@@ -75,7 +80,9 @@ impl FromStr for PeerId {
     type Err = PeerParseError;
 
     fn from_str(text: &str) -> Result<Self, PeerParseError> {
-        parse(text).ok_or_else(|| PeerParseError { text: text.chars().take(80).collect() })
+        parse(text).ok_or_else(|| PeerParseError {
+            text: text.chars().take(80).collect(),
+        })
     }
 }
 
@@ -161,11 +168,29 @@ mod tests {
 
     #[test]
     fn names_are_read_and_written_as_jraft_does() {
-        for text in ["127.0.0.1:8701", "127.0.0.1:8701:2", "127.0.0.1:8701::100", "127.0.0.1:8701:2:0", "[::1]:8701"] {
+        for text in [
+            "127.0.0.1:8701",
+            "127.0.0.1:8701:2",
+            "127.0.0.1:8701::100",
+            "127.0.0.1:8701:2:0",
+            "[::1]:8701",
+        ] {
             assert_eq!(text.parse::<PeerId>().unwrap().to_string(), text);
         }
         assert_eq!("h:1:0:-1".parse::<PeerId>().unwrap().to_string(), "h:1");
-        for text in ["", "a", ":1", "a:", "a:x", "a:70000", "a:1:x", "a:1:0:x", "a:1:0:1:1", "a b:1", "[::1:1"] {
+        for text in [
+            "",
+            "a",
+            ":1",
+            "a:",
+            "a:x",
+            "a:70000",
+            "a:1:x",
+            "a:1:0:x",
+            "a:1:0:1:1",
+            "a b:1",
+            "[::1:1",
+        ] {
             assert!(text.parse::<PeerId>().is_err(), "{text}");
         }
     }

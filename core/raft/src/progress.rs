@@ -98,7 +98,9 @@ impl Progress {
         loop {
             let more = match self.state {
                 State::Snapshot => false,
-                State::Probe => self.inflight.is_empty() && !self.reading && view.now >= self.retry_at,
+                State::Probe => {
+                    self.inflight.is_empty() && !self.reading && view.now >= self.retry_at
+                }
                 State::Replicate => {
                     self.next <= view.log.last_index()
                         && self.inflight.len() < view.config.inflight_messages_max
@@ -123,12 +125,24 @@ impl Progress {
         let entries = if self.state == State::Replicate || self.probe_carries_entries {
             let config = view.config;
             let last = view.log.last_index();
-            let cached = view.log.cached(self.next, last, config.message_entries_max, config.message_bytes_max);
+            let cached = view.log.cached(
+                self.next,
+                last,
+                config.message_entries_max,
+                config.message_bytes_max,
+            );
             let Some(entries) = cached else {
-                let high = view.stable.min(self.next + config.message_entries_max as u64 - 1);
+                let high = view
+                    .stable
+                    .min(self.next + config.message_entries_max as u64 - 1);
                 self.reading = true;
                 let purpose = Purpose::Send(self.peer.clone());
-                out.read_back.push(ReadBack { purpose, low: self.next, high, bytes_max: config.message_bytes_max });
+                out.read_back.push(ReadBack {
+                    purpose,
+                    low: self.next,
+                    high,
+                    bytes_max: config.message_bytes_max,
+                });
                 return false;
             };
             entries
@@ -140,13 +154,28 @@ impl Progress {
     }
 
     fn send(&mut self, view: &View<'_>, out: &mut Out, prev_term: u64, entries: Vec<Entry>) {
-        let prev = LogId { term: prev_term, index: self.next - 1 };
+        let prev = LogId {
+            term: prev_term,
+            index: self.next - 1,
+        };
         let count = entries.len() as u64;
         let bytes = entries.iter().map(Entry::weight).sum();
-        let request = AppendRequest { term: view.term, prev, committed: view.commit, entries, heartbeat: false };
+        let request = AppendRequest {
+            term: view.term,
+            prev,
+            committed: view.commit,
+            entries,
+            heartbeat: false,
+        };
         let token = out.request(&self.peer, Body::AppendRequest(request));
         self.last_sent = token;
-        self.inflight.push_back(Inflight { token, prev: prev.index, count, bytes, sent: view.now });
+        self.inflight.push_back(Inflight {
+            token,
+            prev: prev.index,
+            count,
+            bytes,
+            sent: view.now,
+        });
         self.inflight_bytes += bytes;
         self.commit_sent = self.commit_sent.max(view.commit.min(prev.index + count));
         if self.state == State::Replicate {
@@ -155,10 +184,17 @@ impl Progress {
     }
 
     /// Entries that were read back for this follower, if they are still the next ones.
-    pub(crate) fn send_read_back(&mut self, view: &View<'_>, out: &mut Out, mut entries: Vec<Entry>) {
+    pub(crate) fn send_read_back(
+        &mut self,
+        view: &View<'_>,
+        out: &mut Out,
+        mut entries: Vec<Entry>,
+    ) {
         self.reading = false;
         entries.truncate(view.config.message_entries_max);
-        let next = entries.first().is_some_and(|entry| entry.id.index == self.next);
+        let next = entries
+            .first()
+            .is_some_and(|entry| entry.id.index == self.next);
         let current = entries.iter().all(|entry| view.log.holds(entry.id));
         let wanted = match self.state {
             State::Replicate => true,
@@ -178,19 +214,35 @@ impl Progress {
     pub(crate) fn send_heartbeat(&mut self, view: &View<'_>, out: &mut Out) {
         // What is compacted cannot be named: the beginning always agrees.
         let prev = match view.log.term_at(self.matched) {
-            Some(term) => LogId { term, index: self.matched },
+            Some(term) => LogId {
+                term,
+                index: self.matched,
+            },
             None => LogId::default(),
         };
-        let request = AppendRequest { term: view.term, prev, committed: view.commit, entries: Vec::new(), heartbeat: true };
+        let request = AppendRequest {
+            term: view.term,
+            prev,
+            committed: view.commit,
+            entries: Vec::new(),
+            heartbeat: true,
+        };
         let token = out.request(&self.peer, Body::AppendRequest(request));
         self.last_sent = token;
-        self.heartbeat = Some(Inflight { token, prev: prev.index, count: 0, bytes: 0, sent: view.now });
+        self.heartbeat = Some(Inflight {
+            token,
+            prev: prev.index,
+            count: 0,
+            bytes: 0,
+            sent: view.now,
+        });
         self.heartbeat_due = view.now + view.config.heartbeat_interval;
         self.commit_sent = self.commit_sent.max(view.commit.min(prev.index));
     }
 
     pub(crate) fn heartbeat_under_way(&self, view: &View<'_>) -> bool {
-        self.heartbeat.is_some_and(|sent| view.now.since(sent.sent) < view.config.heartbeat_interval)
+        self.heartbeat
+            .is_some_and(|sent| view.now.since(sent.sent) < view.config.heartbeat_interval)
     }
 
     /// Whether this follower holds committed entries that it cannot know to be committed.
@@ -206,7 +258,10 @@ impl Progress {
     /// Takes the request that `token` names off the way, and those before it: answers may overtake each other, and a
     /// later success speaks for the earlier ones.
     pub(crate) fn take_inflight(&mut self, token: Token) -> Option<Inflight> {
-        let place = self.inflight.iter().position(|inflight| inflight.token == token)?;
+        let place = self
+            .inflight
+            .iter()
+            .position(|inflight| inflight.token == token)?;
         let mut taken = None;
         for inflight in self.inflight.drain(..=place) {
             self.inflight_bytes -= inflight.bytes;
@@ -246,8 +301,16 @@ impl Progress {
         // JRaft's followers name the end of their log even where the disagreement lies far before it: go back in
         // growing steps instead of one by one.
         let behind_hint = (hint + 1).min(inflight.prev);
-        let next = if hint >= inflight.prev { inflight.prev.saturating_sub(self.back - 1) } else { behind_hint };
-        self.back = if hint >= inflight.prev { self.back.saturating_mul(2) } else { 1 };
+        let next = if hint >= inflight.prev {
+            inflight.prev.saturating_sub(self.back - 1)
+        } else {
+            behind_hint
+        };
+        self.back = if hint >= inflight.prev {
+            self.back.saturating_mul(2)
+        } else {
+            1
+        };
         // Empty probes from here on, until one succeeds.
         self.state = State::Probe;
         self.next = next.max(self.matched + 1);
@@ -257,7 +320,14 @@ impl Progress {
 
     pub(crate) fn probe(&mut self, retry_at: Time, carries_entries: bool) {
         if self.state == State::Replicate {
-            self.next = self.next.min(self.inflight.front().map_or(self.next, |first| first.prev + 1)).max(self.matched + 1);
+            self.next = self
+                .next
+                .min(
+                    self.inflight
+                        .front()
+                        .map_or(self.next, |first| first.prev + 1),
+                )
+                .max(self.matched + 1);
         }
         self.state = State::Probe;
         self.retry_at = retry_at;
@@ -276,7 +346,9 @@ impl Progress {
         if self.take_heartbeat(token).is_some() {
             return true;
         }
-        if self.install.is_some_and(|(open, ..)| open == token) || self.inflight.iter().any(|it| it.token == token) {
+        if self.install.is_some_and(|(open, ..)| open == token)
+            || self.inflight.iter().any(|it| it.token == token)
+        {
             self.probe(retry_at, false);
             return true;
         }
@@ -298,13 +370,22 @@ impl Progress {
 
     /// When the oldest request without an answer is given up.
     pub(crate) fn times_out_at(&self, config: &Config) -> Time {
-        let append = self.inflight.front().map_or(Time::NEVER, |first| first.sent + config.append_timeout);
-        let install = self.install.map_or(Time::NEVER, |(_, sent, _)| sent + config.install_timeout);
+        let append = self
+            .inflight
+            .front()
+            .map_or(Time::NEVER, |first| first.sent + config.append_timeout);
+        let install = self
+            .install
+            .map_or(Time::NEVER, |(_, sent, _)| sent + config.install_timeout);
         append.min(install)
     }
 
     /// When a paused probe goes on.
     pub(crate) fn retries_at(&self) -> Time {
-        if self.state == State::Probe && self.inflight.is_empty() { self.retry_at } else { Time::NEVER }
+        if self.state == State::Probe && self.inflight.is_empty() {
+            self.retry_at
+        } else {
+            Time::NEVER
+        }
     }
 }

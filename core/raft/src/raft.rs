@@ -11,7 +11,9 @@ use crate::log::{Log, LogState};
 use crate::message::{Body, ErrorCode, Outgoing, SnapshotMeta, Token};
 use crate::peer::PeerId;
 use crate::read::Reads;
-use crate::ready::{Event, Fetch, HardState, Purpose, ReadBack, ReadReady, Ready, StepError, Write};
+use crate::ready::{
+    Event, Fetch, HardState, Purpose, ReadBack, ReadReady, Ready, StepError, Write,
+};
 use crate::time::{Random, Time};
 use crate::{bug, invariant};
 
@@ -188,16 +190,37 @@ impl Out {
     pub(crate) fn request(&mut self, to: &PeerId, body: Body) -> Token {
         let token = Token(self.next_token);
         self.next_token += 1;
-        self.messages.push(Outgoing { to: to.clone(), token, body });
+        self.messages.push(Outgoing {
+            to: to.clone(),
+            token,
+            body,
+        });
         token
     }
 
     pub(crate) fn answer(&mut self, to: &PeerId, token: Token, body: Body) {
-        self.messages.push(Outgoing { to: to.clone(), token, body });
+        self.messages.push(Outgoing {
+            to: to.clone(),
+            token,
+            body,
+        });
     }
 
-    pub(crate) fn refuse(&mut self, to: &PeerId, token: Token, code: ErrorCode, message: impl Into<String>) {
-        self.answer(to, token, Body::Error { code, message: message.into() });
+    pub(crate) fn refuse(
+        &mut self,
+        to: &PeerId,
+        token: Token,
+        code: ErrorCode,
+        message: impl Into<String>,
+    ) {
+        self.answer(
+            to,
+            token,
+            Body::Error {
+                code,
+                message: message.into(),
+            },
+        );
     }
 }
 
@@ -208,13 +231,25 @@ impl Raft {
         // Numbers begin at random and far below the end, so that an answer to a request of an earlier life matches none.
         let next_token = random.next() >> 2;
         let log = Log::new(start.log, config.initial.clone());
-        let abstain_until =
-            if config.lease_reads && !log.configuration().is_empty() { now + config.election_timeout } else { now };
+        let abstain_until = if config.lease_reads && !log.configuration().is_empty() {
+            now + config.election_timeout
+        } else {
+            now
+        };
         let compacted = log.compacted().index;
         let last = log.last_index();
         let commit = compacted;
-        let disk = Disk { stable: last, next_sequence: 1, unwritten: last + 1, ..Disk::default() };
-        let apply = Apply { applied: commit, handed: commit, ..Apply::default() };
+        let disk = Disk {
+            stable: last,
+            next_sequence: 1,
+            unwritten: last + 1,
+            ..Disk::default()
+        };
+        let apply = Apply {
+            applied: commit,
+            handed: commit,
+            ..Apply::default()
+        };
         let mut raft = Self {
             now,
             random,
@@ -235,7 +270,10 @@ impl Raft {
             commit_allowed: 0,
             fetch: None,
             counters: Counters::default(),
-            out: Out { next_token, ..Out::default() },
+            out: Out {
+                next_token,
+                ..Out::default()
+            },
             disk,
             apply,
             config,
@@ -252,8 +290,14 @@ impl Raft {
     }
 
     fn start_from(&mut self, snapshot: SnapshotMeta) {
-        let SnapshotMeta { last, configuration } = snapshot;
-        invariant!(last.index >= self.log.compacted().index, "entries are gone that the snapshot does not hold");
+        let SnapshotMeta {
+            last,
+            configuration,
+        } = snapshot;
+        invariant!(
+            last.index >= self.log.compacted().index,
+            "entries are gone that the snapshot does not hold"
+        );
         // A crash between loading a fetched snapshot and the write that makes the log begin after it.
         if !self.log.holds(last) {
             self.reset_log(last, configuration);
@@ -287,18 +331,26 @@ impl Raft {
     pub fn step(&mut self, from: &PeerId, token: Token, body: Body) -> Result<(), StepError> {
         let result = match body {
             Body::VoteRequest(request) => self.on_vote_request(from, token, &request),
-            Body::VoteResponse { term, granted } => self.on_vote_response(from, token, term, granted),
+            Body::VoteResponse { term, granted } => {
+                self.on_vote_response(from, token, term, granted)
+            }
             Body::AppendRequest(request) => self.on_append_request(from, token, request),
             Body::AppendResponse(response) => self.on_append_response(from, token, &response),
             Body::InstallRequest(request) => self.on_install_request(from, token, request),
-            Body::InstallResponse { term, success } => self.on_install_response(from, token, term, success),
+            Body::InstallResponse { term, success } => {
+                self.on_install_response(from, token, term, success)
+            }
             Body::TimeoutNowRequest { term } => self.on_timeout_now(from, token, term),
             Body::TimeoutNowResponse { term, .. } => {
                 self.observe_term(term);
                 Ok(())
             }
-            Body::ReadIndexRequest { contexts } => self.on_read_index_request(from, token, contexts.len()),
-            Body::ReadIndexResponse { index, success } => self.on_read_index_response(from, token, success.then_some(index)),
+            Body::ReadIndexRequest { contexts } => {
+                self.on_read_index_request(from, token, contexts.len())
+            }
+            Body::ReadIndexResponse { index, success } => {
+                self.on_read_index_response(from, token, success.then_some(index))
+            }
             Body::Error { code, .. } => self.on_error(from, token, code),
         };
         match &result {
@@ -323,7 +375,11 @@ impl Raft {
         {
             return Ok(());
         }
-        if let Some(place) = self.vote_tokens.iter().position(|(open, to)| *open == token && to == from) {
+        if let Some(place) = self
+            .vote_tokens
+            .iter()
+            .position(|(open, to)| *open == token && to == from)
+        {
             self.vote_tokens.swap_remove(place);
             return Ok(());
         }
@@ -332,16 +388,29 @@ impl Raft {
 
     /// The write `sequence` and all before it are on stable storage.
     pub fn persisted(&mut self, sequence: u64) {
-        invariant!(sequence < self.disk.next_sequence, "write {sequence} was never asked for");
+        invariant!(
+            sequence < self.disk.next_sequence,
+            "write {sequence} was never asked for"
+        );
         self.disk.durable_sequence = self.disk.durable_sequence.max(sequence);
-        while let Some((_, last)) = self.disk.writes.pop_front_if(|(written, _)| *written <= sequence) {
+        while let Some((_, last)) = self
+            .disk
+            .writes
+            .pop_front_if(|(written, _)| *written <= sequence)
+        {
             self.disk.stable = self.disk.stable.max(last);
         }
-        while let Some((_, message)) = self.disk.withheld.pop_front_if(|(needs, _)| *needs <= sequence) {
+        while let Some((_, message)) = self
+            .disk
+            .withheld
+            .pop_front_if(|(needs, _)| *needs <= sequence)
+        {
             self.out.messages.push(message);
         }
         self.release_acknowledgements();
-        if self.disk.durable_sequence >= self.disk.hard_state_sequence && !self.disk.hard_state_dirty {
+        if self.disk.durable_sequence >= self.disk.hard_state_sequence
+            && !self.disk.hard_state_dirty
+        {
             self.count_own_vote();
         }
         match self.leader {
@@ -352,7 +421,10 @@ impl Raft {
 
     /// The state machine has applied everything up to `index`.
     pub fn applied(&mut self, index: u64) {
-        invariant!(index <= self.apply.handed, "entry {index} was not handed out");
+        invariant!(
+            index <= self.apply.handed,
+            "entry {index} was not handed out"
+        );
         self.apply.applied = self.apply.applied.max(index);
     }
 
@@ -362,8 +434,12 @@ impl Raft {
             Purpose::Send(peer) => self.send_read_back(peer, entries),
             Purpose::Apply => {
                 self.apply.reading = false;
-                let wanted = entries.first().is_some_and(|entry| entry.id.index == self.apply.handed + 1);
-                let agrees = entries.iter().all(|entry| self.log.holds(entry.id) && entry.id.index <= self.commit);
+                let wanted = entries
+                    .first()
+                    .is_some_and(|entry| entry.id.index == self.apply.handed + 1);
+                let agrees = entries
+                    .iter()
+                    .all(|entry| self.log.holds(entry.id) && entry.id.index <= self.commit);
                 if wanted && agrees {
                     self.apply.entries = entries;
                 }
@@ -373,7 +449,10 @@ impl Raft {
 
     /// The state machine's snapshot at `index` is durable: entries up to `index - keep` may go.
     pub fn compact(&mut self, index: u64, keep: u64) {
-        let index = index.saturating_sub(keep).min(self.apply.applied).min(self.disk.stable);
+        let index = index
+            .saturating_sub(keep)
+            .min(self.apply.applied)
+            .min(self.disk.stable);
         if let Some(compacted) = self.log.compact(index) {
             self.disk.compact = Some(compacted);
         }
@@ -383,7 +462,10 @@ impl Raft {
     pub fn snapshot_meta(&self, index: u64) -> Option<SnapshotMeta> {
         let term = self.log.term_at(index)?;
         let configuration = Configuration::clone(self.log.configuration_at(index));
-        Some(SnapshotMeta { last: LogId { term, index }, configuration })
+        Some(SnapshotMeta {
+            last: LogId { term, index },
+            configuration,
+        })
     }
 
     /// Whether `ready` has anything new may only be seen by calling it.
@@ -391,24 +473,39 @@ impl Raft {
         self.fan_out();
         let write = self.take_write();
         let mut messages = std::mem::take(&mut self.out.messages);
-        if self.disk.hard_state_sequence > self.disk.durable_sequence && !bug!(self, AcknowledgeUnsynced) {
+        if self.disk.hard_state_sequence > self.disk.durable_sequence
+            && !bug!(self, AcknowledgeUnsynced)
+        {
             let needs = self.disk.hard_state_sequence;
             let early = |body: &Body| match body {
-                Body::VoteRequest(request) => request.pre_vote || bug!(self, VoteRequestBeforePersist),
+                Body::VoteRequest(request) => {
+                    request.pre_vote || bug!(self, VoteRequestBeforePersist)
+                }
                 Body::VoteResponse { .. } => bug!(self, VoteAnswerBeforePersist),
                 _ => false,
             };
-            let (now, later): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| early(&message.body));
+            let (now, later): (Vec<_>, Vec<_>) = messages
+                .into_iter()
+                .partition(|message| early(&message.body));
             messages = now;
-            self.disk.withheld.extend(later.into_iter().map(|message| (needs, message)));
+            self.disk
+                .withheld
+                .extend(later.into_iter().map(|message| (needs, message)));
         }
         let after_write = std::mem::take(&mut self.disk.after_write);
         match &write {
-            Some(write) => self.disk.withheld.extend(after_write.into_iter().map(|message| (write.sequence, message))),
+            Some(write) => self.disk.withheld.extend(
+                after_write
+                    .into_iter()
+                    .map(|message| (write.sequence, message)),
+            ),
             None => messages.extend(after_write),
         }
         let apply = self.take_apply();
-        self.log.evict(self.disk.stable.min(self.apply.applied), self.config.cache_bytes_max);
+        self.log.evict(
+            self.disk.stable.min(self.apply.applied),
+            self.config.cache_bytes_max,
+        );
         Ready {
             write,
             messages,
@@ -425,10 +522,16 @@ impl Raft {
         let disk = &mut self.disk;
         let last = self.log.last_index();
         let append = match disk.unwritten <= last {
-            true => self.log.cached(disk.unwritten, last, usize::MAX, usize::MAX),
+            true => self
+                .log
+                .cached(disk.unwritten, last, usize::MAX, usize::MAX),
             false => None,
         };
-        if !disk.hard_state_dirty && append.is_none() && disk.reset.is_none() && disk.compact.is_none() {
+        if !disk.hard_state_dirty
+            && append.is_none()
+            && disk.reset.is_none()
+            && disk.compact.is_none()
+        {
             return None;
         }
         let sequence = disk.next_sequence;
@@ -453,25 +556,46 @@ impl Raft {
         if self.apply.paused {
             return Vec::new();
         }
-        let (low, high) = (self.apply.handed + 1, self.commit.min(self.log.last_index()));
+        let (low, high) = (
+            self.apply.handed + 1,
+            self.commit.min(self.log.last_index()),
+        );
         let mut entries = std::mem::take(&mut self.apply.entries);
-        if entries.is_empty() && low <= high && self.apply.applied == self.apply.handed && !self.apply.reading {
-            match self.log.cached(low, high, usize::MAX, self.config.apply_bytes_max) {
+        if entries.is_empty()
+            && low <= high
+            && self.apply.applied == self.apply.handed
+            && !self.apply.reading
+        {
+            match self
+                .log
+                .cached(low, high, usize::MAX, self.config.apply_bytes_max)
+            {
                 Some(cached) => entries = cached,
                 None => {
                     self.apply.reading = true;
                     let bytes_max = self.config.apply_bytes_max;
                     let high = high.min(self.disk.stable);
-                    self.out.read_back.push(ReadBack { purpose: Purpose::Apply, low, high, bytes_max });
+                    self.out.read_back.push(ReadBack {
+                        purpose: Purpose::Apply,
+                        low,
+                        high,
+                        bytes_max,
+                    });
                 }
             }
         }
         for entry in &entries {
-            invariant!(entry.id.index == self.apply.handed + 1, "entries are applied in order");
+            invariant!(
+                entry.id.index == self.apply.handed + 1,
+                "entries are applied in order"
+            );
             self.apply.handed = entry.id.index;
             if let Payload::Configuration(configuration) = &entry.payload {
                 let configuration = configuration.clone();
-                self.out.events.push(Event::Configuration { index: entry.id.index, configuration });
+                self.out.events.push(Event::Configuration {
+                    index: entry.id.index,
+                    configuration,
+                });
             }
         }
         entries
@@ -489,7 +613,11 @@ impl Raft {
             last: self.log.last_id(),
             stable: self.disk.stable,
             configuration: Configuration::clone(self.log.configuration()),
-            peers: self.leader.as_ref().map(|leader| leader.status(self.now)).unwrap_or_default(),
+            peers: self
+                .leader
+                .as_ref()
+                .map(|leader| leader.status(self.now))
+                .unwrap_or_default(),
             cache_bytes: self.log.cache_bytes(),
             counters: self.counters,
         }
@@ -576,7 +704,8 @@ impl Raft {
 
     /// Follows `leader`, or nobody, in `term`.
     pub(crate) fn become_follower(&mut self, term: u64, leader: Option<PeerId>) {
-        let changed = self.role != Role::Follower || self.hard_state.term != term || self.leader_id != leader;
+        let changed =
+            self.role != Role::Follower || self.hard_state.term != term || self.leader_id != leader;
         if term > self.hard_state.term {
             self.enter_term(term, None);
         }
@@ -604,7 +733,10 @@ impl Raft {
     }
 
     pub(crate) fn append(&mut self, payload: Payload) -> LogId {
-        let id = LogId { term: self.hard_state.term, index: self.log.last_index() + 1 };
+        let id = LogId {
+            term: self.hard_state.term,
+            index: self.log.last_index() + 1,
+        };
         let changes = matches!(payload, Payload::Configuration(_));
         self.log.append(Entry { id, payload });
         if changes {
@@ -614,8 +746,13 @@ impl Raft {
     }
 
     pub(crate) fn truncate_after(&mut self, last: u64) {
-        invariant!(last >= self.commit, "committed entry {} would be cut at {last}", self.commit);
-        let configuration = bug!(self, KeepTruncatedConfiguration).then(|| self.configuration().clone());
+        invariant!(
+            last >= self.commit,
+            "committed entry {} would be cut at {last}",
+            self.commit
+        );
+        let configuration =
+            bug!(self, KeepTruncatedConfiguration).then(|| self.configuration().clone());
         self.log.truncate_after(last);
         if let Some(configuration) = configuration {
             self.log.override_configuration(configuration);
@@ -650,7 +787,11 @@ impl Raft {
     /// The state machine stands at a loaded snapshot.
     pub(crate) fn jump_to(&mut self, index: u64) {
         self.commit = self.commit.max(index);
-        self.apply = Apply { applied: index, handed: index, ..Apply::default() };
+        self.apply = Apply {
+            applied: index,
+            handed: index,
+            ..Apply::default()
+        };
     }
 
     pub(crate) fn handed_out(&self) -> u64 {
@@ -662,19 +803,44 @@ impl Raft {
     }
 
     pub(crate) fn answer_after_write(&mut self, to: &PeerId, token: Token, body: Body) {
-        self.disk.after_write.push(Outgoing { to: to.clone(), token, body });
+        self.disk.after_write.push(Outgoing {
+            to: to.clone(),
+            token,
+            body,
+        });
     }
 
-    pub(crate) fn acknowledge_when_stable(&mut self, index: u64, to: &PeerId, token: Token, body: Body) {
-        self.disk.acknowledgements.push_back((index, Outgoing { to: to.clone(), token, body }));
+    pub(crate) fn acknowledge_when_stable(
+        &mut self,
+        index: u64,
+        to: &PeerId,
+        token: Token,
+        body: Body,
+    ) {
+        self.disk.acknowledgements.push_back((
+            index,
+            Outgoing {
+                to: to.clone(),
+                token,
+                body,
+            },
+        ));
         if index <= self.disk.stable || bug!(self, AcknowledgeUnsynced) {
             self.release_acknowledgements();
         }
     }
 
     fn release_acknowledgements(&mut self) {
-        let stable = if bug!(self, AcknowledgeUnsynced) { u64::MAX } else { self.disk.stable };
-        while let Some((_, message)) = self.disk.acknowledgements.pop_front_if(|(needs, _)| *needs <= stable) {
+        let stable = if bug!(self, AcknowledgeUnsynced) {
+            u64::MAX
+        } else {
+            self.disk.stable
+        };
+        while let Some((_, message)) = self
+            .disk
+            .acknowledgements
+            .pop_front_if(|(needs, _)| *needs <= stable)
+        {
             self.out.messages.push(message);
         }
     }
@@ -683,7 +849,11 @@ impl Raft {
     fn refuse_acknowledgements(&mut self) {
         let term = self.hard_state.term;
         for (_, message) in self.disk.acknowledgements.drain(..) {
-            let body = Body::AppendResponse(crate::AppendResponse { term, success: false, last_index: None });
+            let body = Body::AppendResponse(crate::AppendResponse {
+                term,
+                success: false,
+                last_index: None,
+            });
             self.out.messages.push(Outgoing { body, ..message });
         }
     }

@@ -56,8 +56,14 @@ impl Reads {
     }
 
     pub(crate) fn next_deadline(&self, config: &Config) -> Time {
-        let waiting = self.waiting.first().map_or(Time::NEVER, |read| read.since + patience(config));
-        let asked = self.asked.as_ref().map_or(Time::NEVER, |asked| asked.sent + patience(config));
+        let waiting = self
+            .waiting
+            .first()
+            .map_or(Time::NEVER, |read| read.since + patience(config));
+        let asked = self
+            .asked
+            .as_ref()
+            .map_or(Time::NEVER, |asked| asked.sent + patience(config));
         waiting.min(asked)
     }
 }
@@ -74,7 +80,10 @@ impl Raft {
     }
 
     fn add_read(&mut self, origin: Origin) {
-        let read = Read { origin, since: self.now };
+        let read = Read {
+            origin,
+            since: self.now,
+        };
         if self.reads.len() >= self.config.reads_max {
             self.end_read(read, Err(ReadError::Busy));
         } else {
@@ -82,22 +91,35 @@ impl Raft {
         }
     }
 
-    pub(crate) fn on_read_index_request(&mut self, from: &PeerId, token: Token, reads: usize) -> Result<(), StepError> {
+    pub(crate) fn on_read_index_request(
+        &mut self,
+        from: &PeerId,
+        token: Token,
+        reads: usize,
+    ) -> Result<(), StepError> {
         if !self.configuration().contains(from) {
-            self.out.refuse(from, token, ErrorCode::NotPermitted, "not a member");
+            self.out
+                .refuse(from, token, ErrorCode::NotPermitted, "not a member");
             return Err(StepError::NotMember(from.clone()));
         }
         if self.leader.is_none() {
-            self.out.refuse(from, token, ErrorCode::NotPermitted, "not the leader");
+            self.out
+                .refuse(from, token, ErrorCode::NotPermitted, "not the leader");
         } else if reads > self.config.reads_max {
-            self.out.refuse(from, token, ErrorCode::Busy, "too many reads");
+            self.out
+                .refuse(from, token, ErrorCode::Busy, "too many reads");
         } else {
             self.add_read(Origin::Remote(from.clone(), token));
         }
         Ok(())
     }
 
-    pub(crate) fn on_read_index_response(&mut self, from: &PeerId, token: Token, index: Option<u64>) -> Result<(), StepError> {
+    pub(crate) fn on_read_index_response(
+        &mut self,
+        from: &PeerId,
+        token: Token,
+        index: Option<u64>,
+    ) -> Result<(), StepError> {
         let Some(asked) = self.reads.asked.take_if(|asked| asked.token == token) else {
             return Err(StepError::NoRequest(from.clone()));
         };
@@ -116,7 +138,11 @@ impl Raft {
             self.ask_leader();
         } else if self.knows_commit() && self.reads.round.is_none() {
             let reads = std::mem::take(&mut self.reads.waiting);
-            self.reads.round = Some(Round { from: self.out.next_token(), index: self.commit, reads });
+            self.reads.round = Some(Round {
+                from: self.out.next_token(),
+                index: self.commit,
+                reads,
+            });
             let leased = self.config.lease_reads && self.now < self.lease_until();
             if leased || bug!(self, ReadWithoutQuorum) {
                 self.end_round();
@@ -127,9 +153,18 @@ impl Raft {
     }
 
     fn ask_leader(&mut self) {
-        let Some(leader) = self.leader_id.clone().filter(|_| self.reads.asked.is_none()) else { return };
-        let (local, remote): (Vec<_>, Vec<_>) =
-            self.reads.waiting.drain(..).partition(|read| matches!(read.origin, Origin::Local(_)));
+        let Some(leader) = self
+            .leader_id
+            .clone()
+            .filter(|_| self.reads.asked.is_none())
+        else {
+            return;
+        };
+        let (local, remote): (Vec<_>, Vec<_>) = self
+            .reads
+            .waiting
+            .drain(..)
+            .partition(|read| matches!(read.origin, Origin::Local(_)));
         for read in remote {
             self.end_read(read, Err(ReadError::NoLeader));
         }
@@ -137,15 +172,30 @@ impl Raft {
             return;
         }
         // JRaft's leader wants at least one context and looks at none.
-        let token = self.out.request(&leader, Body::ReadIndexRequest { contexts: vec![bytes::Bytes::from_static(b"r")] });
-        self.reads.asked = Some(Asked { token, sent: self.now, reads: local });
+        let token = self.out.request(
+            &leader,
+            Body::ReadIndexRequest {
+                contexts: vec![bytes::Bytes::from_static(b"r")],
+            },
+        );
+        self.reads.asked = Some(Asked {
+            token,
+            sent: self.now,
+            reads: local,
+        });
     }
 
     /// A majority has answered something that was sent after the reads came: this member led then.
     pub(crate) fn confirm_reads(&mut self) {
-        let (Some(round), Some(leader)) = (&self.reads.round, &self.leader) else { return };
+        let (Some(round), Some(leader)) = (&self.reads.round, &self.leader) else {
+            return;
+        };
         let (own, from) = (&self.config.id, round.from);
-        if self.log.configuration().is_majority(|peer| peer == own || leader.acked_token(peer) >= from) {
+        if self
+            .log
+            .configuration()
+            .is_majority(|peer| peer == own || leader.acked_token(peer) >= from)
+        {
             self.end_round();
             // Those that came meanwhile begin the next round when this turn ends.
         }
@@ -163,17 +213,30 @@ impl Raft {
         match (read.origin, index) {
             (Origin::Local(context), index) => self.out.reads.push(ReadReady { context, index }),
             (Origin::Remote(peer, token), Ok(index)) => {
-                self.out.answer(&peer, token, Body::ReadIndexResponse { index, success: true });
+                self.out.answer(
+                    &peer,
+                    token,
+                    Body::ReadIndexResponse {
+                        index,
+                        success: true,
+                    },
+                );
             }
             (Origin::Remote(peer, token), Err(error)) => {
-                self.out.refuse(&peer, token, ErrorCode::Again, error.to_string());
+                self.out
+                    .refuse(&peer, token, ErrorCode::Again, error.to_string());
             }
         }
     }
 
     /// Leadership ended: nobody here can confirm these reads.
     pub(crate) fn fail_reads(&mut self) {
-        let round = self.reads.round.take().map(|round| round.reads).unwrap_or_default();
+        let round = self
+            .reads
+            .round
+            .take()
+            .map(|round| round.reads)
+            .unwrap_or_default();
         for read in round {
             self.end_read(read, Err(ReadError::NotConfirmed));
         }
@@ -183,11 +246,19 @@ impl Raft {
         let (now, patience) = (self.now, patience(&self.config));
         let late = |read: &mut Read| now.since(read.since) >= patience;
         let mut ended: Vec<Read> = self.reads.waiting.extract_if(.., late).collect();
-        if let Some(asked) = self.reads.asked.take_if(|asked| now.since(asked.sent) >= patience) {
+        if let Some(asked) = self
+            .reads
+            .asked
+            .take_if(|asked| now.since(asked.sent) >= patience)
+        {
             ended.extend(asked.reads);
         }
         for read in ended {
-            let error = if self.leader_id.is_none() { ReadError::NoLeader } else { ReadError::NotConfirmed };
+            let error = if self.leader_id.is_none() {
+                ReadError::NoLeader
+            } else {
+                ReadError::NotConfirmed
+            };
             self.end_read(read, Err(error));
         }
     }
