@@ -218,6 +218,11 @@ impl Raft {
         Ok(())
     }
 
+    /// The end of the snapshot that this fetch is about, while it is wanted.
+    pub fn fetching(&self, token: Token) -> Option<crate::LogId> {
+        self.fetch.as_ref().filter(|(open, ..)| *open == token).map(|(_, _, last)| *last)
+    }
+
     /// The files of a fetch are here: from now until `snapshot_installed` or `snapshot_failed` nothing is handed out to be
     /// applied. False if the snapshot is of no use any more: entries beyond it were handed out meanwhile.
     pub fn begin_install(&mut self, token: Token) -> bool {

@@ -26,6 +26,35 @@ pub struct Request {
     pub body: Body,
 }
 
+/// Which answer a request wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    /// A vote.
+    Vote,
+    /// An append response.
+    Append,
+    /// An install response.
+    Install,
+    /// A timeout-now response.
+    TimeoutNow,
+    /// A read index response.
+    ReadIndex,
+}
+
+impl RequestKind {
+    /// What `body` asks, if it is a request.
+    pub fn of(body: &Body) -> Option<Self> {
+        match body {
+            Body::VoteRequest(_) => Some(Self::Vote),
+            Body::AppendRequest(_) => Some(Self::Append),
+            Body::InstallRequest(_) => Some(Self::Install),
+            Body::TimeoutNowRequest { .. } => Some(Self::TimeoutNow),
+            Body::ReadIndexRequest { .. } => Some(Self::ReadIndex),
+            _ => None,
+        }
+    }
+}
+
 /// Why a message was refused before the core saw it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
@@ -218,94 +247,59 @@ pub fn read_request(message: Message) -> Result<Request, WireError> {
     })
 }
 
-/// An answer on its way out. An error takes the shape of an answer to `asked`, as JRaft's do.
-pub fn answer(body: Body, asked: &Message) -> Message {
-    let error = |code: ErrorCode, message: String| {
-        Some(ErrorResponse {
-            error_code: code.number(),
-            error_message: Some(message),
-        })
-    };
-    match (body, asked) {
-        (Body::VoteResponse { term, granted }, _) => {
-            Message::RequestVoteResponse(jraft::RequestVoteResponse {
-                term: signed(term),
-                granted,
-                error_response: None,
-            })
-        }
-        (Body::AppendResponse(response), _) => {
-            Message::AppendEntriesResponse(jraft::AppendEntriesResponse {
-                term: signed(response.term),
-                success: response.success,
-                last_log_index: response.last_index.map(signed),
-                error_response: None,
-            })
-        }
-        (Body::InstallResponse { term, success }, _) => {
-            Message::InstallSnapshotResponse(jraft::InstallSnapshotResponse {
-                term: signed(term),
-                success,
-                error_response: None,
-            })
-        }
-        (Body::TimeoutNowResponse { term, success }, _) => {
-            Message::TimeoutNowResponse(jraft::TimeoutNowResponse {
-                term: signed(term),
-                success,
-                error_response: None,
-            })
-        }
-        (Body::ReadIndexResponse { index, success }, _) => {
-            Message::ReadIndexResponse(jraft::ReadIndexResponse {
-                index: signed(index),
-                success,
-                error_response: None,
-            })
-        }
-        (Body::Error { code, message }, Message::RequestVoteRequest(_)) => {
-            Message::RequestVoteResponse(jraft::RequestVoteResponse {
-                error_response: error(code, message),
-                ..Default::default()
-            })
-        }
-        (Body::Error { code, message }, Message::AppendEntriesRequest(_)) => {
-            Message::AppendEntriesResponse(jraft::AppendEntriesResponse {
-                error_response: error(code, message),
-                ..Default::default()
-            })
-        }
-        (Body::Error { code, message }, Message::InstallSnapshotRequest(_)) => {
-            Message::InstallSnapshotResponse(jraft::InstallSnapshotResponse {
-                error_response: error(code, message),
-                ..Default::default()
-            })
-        }
-        (Body::Error { code, message }, Message::TimeoutNowRequest(_)) => {
-            Message::TimeoutNowResponse(jraft::TimeoutNowResponse {
-                error_response: error(code, message),
-                ..Default::default()
-            })
-        }
-        (Body::Error { code, message }, Message::ReadIndexRequest(_)) => {
-            Message::ReadIndexResponse(jraft::ReadIndexResponse {
-                error_response: error(code, message),
-                ..Default::default()
-            })
-        }
-        (Body::Error { code, message }, _) => Message::ErrorResponse(ErrorResponse {
-            error_code: code.number(),
-            error_message: Some(message),
+/// An answer on its way out.
+pub fn answer(body: Body, asked: RequestKind) -> Message {
+    match body {
+        Body::VoteResponse { term, granted } => Message::RequestVoteResponse(jraft::RequestVoteResponse {
+            term: signed(term),
+            granted,
+            error_response: None,
         }),
-        (request, _) => Message::ErrorResponse(ErrorResponse {
-            error_code: ErrorCode::Internal.number(),
-            error_message: Some(
-                format!("not an answer: {request:?}")
-                    .chars()
-                    .take(200)
-                    .collect(),
-            ),
+        Body::AppendResponse(response) => Message::AppendEntriesResponse(jraft::AppendEntriesResponse {
+            term: signed(response.term),
+            success: response.success,
+            last_log_index: response.last_index.map(signed),
+            error_response: None,
         }),
+        Body::InstallResponse { term, success } => Message::InstallSnapshotResponse(jraft::InstallSnapshotResponse {
+            term: signed(term),
+            success,
+            error_response: None,
+        }),
+        Body::TimeoutNowResponse { term, success } => Message::TimeoutNowResponse(jraft::TimeoutNowResponse {
+            term: signed(term),
+            success,
+            error_response: None,
+        }),
+        Body::ReadIndexResponse { index, success } => Message::ReadIndexResponse(jraft::ReadIndexResponse {
+            index: signed(index),
+            success,
+            error_response: None,
+        }),
+        Body::Error { code, message } => refusal(code, message, asked),
+        request => refusal(ErrorCode::Internal, format!("not an answer: {request:?}").chars().take(200).collect(), asked),
+    }
+}
+
+/// A request that was not carried out: JRaft's callers want the error inside the answer that they wait for.
+pub fn refusal(code: ErrorCode, message: String, asked: RequestKind) -> Message {
+    let error_response = Some(ErrorResponse { error_code: code.number(), error_message: Some(message) });
+    match asked {
+        RequestKind::Vote => {
+            Message::RequestVoteResponse(jraft::RequestVoteResponse { error_response, ..Default::default() })
+        }
+        RequestKind::Append => {
+            Message::AppendEntriesResponse(jraft::AppendEntriesResponse { error_response, ..Default::default() })
+        }
+        RequestKind::Install => {
+            Message::InstallSnapshotResponse(jraft::InstallSnapshotResponse { error_response, ..Default::default() })
+        }
+        RequestKind::TimeoutNow => {
+            Message::TimeoutNowResponse(jraft::TimeoutNowResponse { error_response, ..Default::default() })
+        }
+        RequestKind::ReadIndex => {
+            Message::ReadIndexResponse(jraft::ReadIndexResponse { error_response, ..Default::default() })
+        }
     }
 }
 

@@ -1,0 +1,20 @@
+//! A simulated world that tries to break a Raft group: the production core, groups and wire codecs run unchanged on a
+//! network, disks and clocks that follow from a seed. [`run`] lives through one world and returns its [`Report`]; the same
+//! seed always gives the same report, digest included.
+
+mod check;
+mod client;
+mod fault;
+mod linear;
+mod machine;
+mod network;
+mod node;
+mod random;
+mod report;
+mod store;
+mod world;
+
+pub use linear::{Action, Operation, is_linearizable};
+pub use random::Random;
+pub use report::{Counts, Report, Violation};
+pub use world::{Options, run};

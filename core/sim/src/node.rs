@@ -1,0 +1,96 @@
+//! A simulated member: its group, its disk and its clock.
+
+use std::collections::BTreeMap;
+
+use diwan_raft::{PeerId, Time, Token, Write};
+use diwan_replica::Group;
+use diwan_replica::wire::RequestKind;
+
+use crate::machine::Machine;
+use crate::store::Store;
+
+/// One machine of the world.
+pub(crate) struct Node {
+    pub(crate) id: PeerId,
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    /// What is lost in a crash.
+    pub(crate) alive: Option<Alive>,
+    /// Grows with every start: what belongs to an earlier life is ignored.
+    pub(crate) life: u64,
+    /// Until then it does nothing, though its clock goes on.
+    pub(crate) paused_until: u64,
+    /// Its disk takes this many times longer.
+    pub(crate) disk_factor: u64,
+}
+
+impl Node {
+    /// One line for people.
+    pub(crate) fn describe(&self) -> String {
+        let Some(alive) = &self.alive else {
+            return format!("{} is down", self.id.port());
+        };
+        let status = alive.group.raft().status();
+        format!(
+            "{} {:?} term {} leader {:?} committed {} applied {} last {:?} stable {} of [{}] {:?}",
+            self.id.port(),
+            status.role,
+            status.term,
+            status.leader.map(|leader| leader.port()),
+            status.committed,
+            status.applied,
+            status.last,
+            status.stable,
+            status.configuration,
+            status.peers,
+        )
+    }
+}
+
+pub(crate) struct Alive {
+    pub(crate) group: Group,
+    pub(crate) machine: Machine,
+    /// The next timer that the world knows of.
+    pub(crate) timer: u64,
+    /// Writes that wait for the disk, which syncs one batch at a time.
+    pub(crate) queued: Vec<Write>,
+    pub(crate) syncing: Option<u64>,
+    /// Requests that wait for this member's answer.
+    pub(crate) asked: BTreeMap<(PeerId, Token), RequestKind>,
+    pub(crate) applied: u64,
+}
+
+/// A monotonic clock that runs a little wrong.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    base_world: u64,
+    base_local: u64,
+    /// Local microseconds in a million of the world's.
+    rate_ppm: u64,
+}
+
+impl Clock {
+    pub(crate) fn new(offset: u64, rate_ppm: u64) -> Self {
+        Self {
+            base_world: 0,
+            base_local: offset,
+            rate_ppm,
+        }
+    }
+
+    pub(crate) fn local(&self, world: u64) -> Time {
+        Time(self.base_local + (world - self.base_world) * self.rate_ppm / 1_000_000)
+    }
+
+    /// The first moment of the world at which this clock shows `local` or more.
+    pub(crate) fn world(&self, local: Time) -> u64 {
+        let ahead = local.0.saturating_sub(self.base_local);
+        self.base_world + ahead.saturating_mul(1_000_000).div_ceil(self.rate_ppm)
+    }
+
+    pub(crate) fn set_rate(&mut self, world: u64, rate_ppm: u64) {
+        self.base_local = self.local(world).0;
+        self.base_world = world;
+        self.rate_ppm = rate_ppm;
+    }
+}

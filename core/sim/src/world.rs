@@ -1,0 +1,981 @@
+//! The event loop: one queue of everything that will happen, in the order of simulated time.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use diwan_jraft::Message;
+use diwan_raft::{
+    Body, Config, Configuration, Event as RaftEvent, Payload, PeerId, Purpose, Raft, Role, Start,
+    Time, Token,
+};
+use diwan_replica::wire::{self, RequestKind};
+use diwan_replica::{Group, Outcome};
+
+use crate::check::Promises;
+use crate::client::{Ask, History, OPERATIONS_PER_KEY};
+use crate::fault::Faults;
+use crate::machine;
+use crate::network::Network;
+use crate::node::{Alive, Clock, Node};
+use crate::random::Random;
+use crate::report::{Counts, Report, Violation};
+use crate::store::{Snapshot, Store};
+
+/// What a world is like.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Everything follows from it.
+    pub seed: u64,
+    /// Simulated minutes with faults; a calm phase follows.
+    pub minutes: u64,
+    /// Machines that exist; three or five of them are members at first.
+    pub nodes: usize,
+    /// Whether leaders answer reads from their leases.
+    pub lease_reads: bool,
+    /// Largest clock error in parts per million.
+    pub drift_ppm: u64,
+    /// Old bugs that are to be present.
+    #[cfg(feature = "museum")]
+    pub bugs: diwan_raft::museum::Bugs,
+}
+
+impl Options {
+    /// A world as the tests use it: everything but the seed at its usual value.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            minutes: 2,
+            nodes: 6,
+            lease_reads: seed % 3 == 0,
+            drift_ppm: 10_000,
+            #[cfg(feature = "museum")]
+            bugs: diwan_raft::museum::Bugs::default(),
+        }
+    }
+}
+
+/// Lives through one world.
+pub fn run(options: &Options) -> Report {
+    let mut world = World::new(options);
+    world.live();
+    world.report()
+}
+
+pub(crate) const ELECTION_TIMEOUT_MICROS: u64 = 1_000_000;
+const CLIENTS: usize = 6;
+const SNAPSHOT_ENTRIES: u64 = 200;
+const GROUP: &str = "sim";
+
+pub(crate) enum Event {
+    Packet {
+        to: usize,
+        from: usize,
+        token: Token,
+        message: Bytes,
+        class: &'static str,
+        request: bool,
+    },
+    Timer {
+        node: usize,
+        life: u64,
+        at: u64,
+    },
+    Synced {
+        node: usize,
+        life: u64,
+    },
+    ReadBack {
+        node: usize,
+        life: u64,
+        purpose: Purpose,
+        low: u64,
+        high: u64,
+    },
+    Applied {
+        node: usize,
+        life: u64,
+        index: u64,
+    },
+    Fetched {
+        node: usize,
+        life: u64,
+        token: Token,
+        from: usize,
+    },
+    Resume {
+        node: usize,
+    },
+    Start {
+        node: usize,
+    },
+    Client {
+        client: usize,
+    },
+    Arrive {
+        ask: u64,
+        node: usize,
+    },
+    GiveUp {
+        ask: u64,
+    },
+    Fault,
+    Calm,
+}
+
+pub(crate) struct World {
+    options: Options,
+    pub(crate) now: u64,
+    order: u64,
+    queue: BTreeMap<(u64, u64), Event>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) network: Network,
+    pub(crate) random: Random,
+    pub(crate) counts: Counts,
+    pub(crate) faults: Faults,
+    promises: Promises,
+    history: History,
+    asks: BTreeMap<u64, Ask>,
+    next_ask: u64,
+    digest: u64,
+    violation: Option<Violation>,
+    calm_since: Option<u64>,
+    acknowledged_in_calm: u64,
+}
+
+impl World {
+    fn new(options: &Options) -> Self {
+        let mut random = Random::new(options.seed);
+        let members = if random.chance(500) { 3 } else { 5 }.min(options.nodes);
+        let node = |place: usize, random: &mut Random| Node {
+            id: PeerId::new("10.0.0.1", 7000 + u16::try_from(place).unwrap_or(0)),
+            store: Store::default(),
+            clock: Clock::new(random.below(1_000_000_000), 1_000_000),
+            alive: None,
+            life: 0,
+            paused_until: 0,
+            disk_factor: 1,
+        };
+        let nodes: Vec<Node> = (0..options.nodes)
+            .map(|place| node(place, &mut random))
+            .collect();
+        let faults = Faults::new(members);
+        let mut world = Self {
+            options: options.clone(),
+            now: 0,
+            order: 0,
+            queue: BTreeMap::new(),
+            nodes,
+            network: Network::calm(),
+            random,
+            counts: Counts::default(),
+            faults,
+            promises: Promises::default(),
+            history: History::default(),
+            asks: BTreeMap::new(),
+            next_ask: 1,
+            digest: 0xcbf2_9ce4_8422_2325,
+            violation: None,
+            calm_since: None,
+            acknowledged_in_calm: 0,
+        };
+        for node in 0..options.nodes {
+            world.drift(node);
+            world.at(0, Event::Start { node });
+        }
+        for client in 0..CLIENTS {
+            world.after(1_000_000, Event::Client { client });
+        }
+        world.after(3_000_000, Event::Fault);
+        world.at(options.minutes * 60_000_000, Event::Calm);
+        world
+    }
+
+    pub(crate) fn after(&mut self, micros: u64, event: Event) {
+        self.at(self.now + micros, event);
+    }
+
+    fn at(&mut self, micros: u64, event: Event) {
+        self.order += 1;
+        self.queue.insert((micros.max(self.now), self.order), event);
+    }
+
+    pub(crate) fn drift(&mut self, node: usize) {
+        let drift = self.options.drift_ppm;
+        let rate = 1_000_000 - drift + self.random.below(2 * drift + 1);
+        self.nodes[node].clock.set_rate(self.now, rate);
+    }
+
+    pub(crate) fn in_calm(&self) -> bool {
+        self.calm_since.is_some()
+    }
+
+    fn live(&mut self) {
+        while let Some(((now, _), event)) = self.queue.pop_first() {
+            self.now = now;
+            self.happen(event);
+            if self.violation.is_some()
+                || self
+                    .calm_since
+                    .is_some_and(|since| self.now > since + 30_000_000)
+            {
+                break;
+            }
+        }
+        self.check_end();
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Packet {
+                to,
+                from,
+                token,
+                message,
+                class,
+                request,
+            } => {
+                if self.paused(to) {
+                    let event = Event::Packet {
+                        to,
+                        from,
+                        token,
+                        message,
+                        class,
+                        request,
+                    };
+                    self.at(self.nodes[to].paused_until, event);
+                } else {
+                    self.receive(to, from, token, message, class, request);
+                }
+            }
+            Event::Timer { node, life, at } => {
+                if self.nodes[node].life == life
+                    && self.nodes[node]
+                        .alive
+                        .as_ref()
+                        .is_some_and(|it| it.timer == at)
+                {
+                    if self.paused(node) {
+                        let until = self.nodes[node].paused_until;
+                        if let Some(alive) = &mut self.nodes[node].alive {
+                            alive.timer = until;
+                        }
+                        self.at(
+                            until,
+                            Event::Timer {
+                                node,
+                                life,
+                                at: until,
+                            },
+                        );
+                    } else {
+                        self.turn(node);
+                    }
+                }
+            }
+            Event::Synced { node, life } => {
+                if self.nodes[node].life == life {
+                    self.synced(node);
+                }
+            }
+            Event::ReadBack {
+                node,
+                life,
+                purpose,
+                low,
+                high,
+            } => {
+                if self.nodes[node].life == life {
+                    self.counts.add("entries read back");
+                    let entries = self.nodes[node].store.read(low, high);
+                    if let Some(alive) = &mut self.nodes[node].alive {
+                        alive.group.raft_mut().entries_read(&purpose, entries);
+                        self.turn(node);
+                    }
+                }
+            }
+            Event::Applied { node, life, index } => {
+                let it = &mut self.nodes[node];
+                if let Some(alive) = it.alive.as_mut().filter(|_| it.life == life) {
+                    alive.group.applied(index);
+                    self.turn(node);
+                }
+            }
+            Event::Fetched {
+                node,
+                life,
+                token,
+                from,
+            } => {
+                if self.nodes[node].life == life {
+                    self.fetched(node, token, from);
+                }
+            }
+            Event::Resume { node } => self.turn(node),
+            Event::Start { node } => self.start(node),
+            Event::Client { client } => self.client_asks(client),
+            Event::Arrive { ask, node } => self.ask_arrives(ask, node),
+            Event::GiveUp { ask } => self.finish_unknown(ask),
+            Event::Fault => self.inject(),
+            Event::Calm => {
+                self.calm();
+                self.calm_since = Some(self.now);
+            }
+        }
+    }
+
+    fn paused(&self, node: usize) -> bool {
+        self.nodes[node].paused_until > self.now
+    }
+
+    /// Everything that happens goes into the digest.
+    pub(crate) fn trace(&mut self, parts: &[u64]) {
+        for part in parts.iter().chain([&self.now]) {
+            for byte in part.to_le_bytes() {
+                self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+        }
+    }
+
+    fn violated(&mut self, what: String) {
+        let violation = Violation {
+            seconds: self.now / 1_000_000,
+            micros: self.now % 1_000_000,
+            what,
+        };
+        self.violation.get_or_insert(violation);
+    }
+
+    fn check(&mut self, result: Result<(), String>) {
+        if let Err(what) = result {
+            self.violated(what);
+        }
+    }
+
+    pub(crate) fn place_of(&self, peer: &PeerId) -> usize {
+        usize::from(peer.port() - 7000)
+    }
+
+    fn start(&mut self, node: usize) {
+        if self.nodes[node].alive.is_some() {
+            return;
+        }
+        let initial = match node < self.faults.first_members {
+            true => Configuration::of(
+                self.nodes[..self.faults.first_members]
+                    .iter()
+                    .map(|it| it.id.clone())
+                    .collect(),
+            ),
+            false => Configuration::default(),
+        };
+        let it = &mut self.nodes[node];
+        it.life += 1;
+        let mut config = Config::new(it.id.clone(), initial);
+        config.seed = self.options.seed ^ (node as u64) << 32 ^ it.life << 48 ^ 0x5eed;
+        config.lease_reads = self.options.lease_reads;
+        config.append_timeout = std::time::Duration::from_millis(700);
+        config.install_timeout = std::time::Duration::from_secs(5);
+        config.cache_bytes_max = 4_000;
+        config.message_entries_max = 16;
+        config.inflight_messages_max = 8;
+        config.catch_up_margin = 50;
+        #[cfg(feature = "museum")]
+        {
+            config.bugs = self.options.bugs;
+        }
+        let (hard_state, log) = it.store.recover();
+        let snapshot = it.store.snapshot.clone();
+        let machine = snapshot
+            .as_ref()
+            .map(|snapshot| snapshot.state.clone())
+            .unwrap_or_default();
+        let applied = snapshot
+            .as_ref()
+            .map_or(0, |snapshot| snapshot.meta.last.index);
+        let now = it.clock.local(self.now);
+        let raft = Raft::new(
+            config,
+            Start {
+                hard_state,
+                log,
+                snapshot: snapshot.map(|snapshot| snapshot.meta),
+            },
+            now,
+        );
+        it.alive = Some(Alive {
+            group: Group::new(raft),
+            machine,
+            timer: u64::MAX,
+            queued: Vec::new(),
+            syncing: None,
+            asked: BTreeMap::new(),
+            applied,
+        });
+        self.counts.add("starts");
+        self.turn(node);
+    }
+
+    /// The machine of a member loses power.
+    pub(crate) fn crash(&mut self, node: usize) {
+        let it = &mut self.nodes[node];
+        if it.alive.take().is_some() {
+            it.life += 1;
+            self.counts.add("crashes");
+            if it.store.crash(&mut self.random) {
+                self.counts.add("crashes that lost unsynced writes");
+            }
+            let asked: Vec<u64> = self
+                .asks
+                .keys()
+                .copied()
+                .filter(|ask| self.faults.holder(*ask) == Some(node))
+                .collect();
+            for ask in asked {
+                self.finish_unknown(ask);
+            }
+        }
+    }
+
+    fn receive(
+        &mut self,
+        to: usize,
+        from: usize,
+        token: Token,
+        message: Bytes,
+        class: &'static str,
+        request: bool,
+    ) {
+        self.trace(&[1, to as u64, from as u64, token.0, message.len() as u64]);
+        let sender = self.nodes[from].id.clone();
+        let now = self.nodes[to].clock.local(self.now);
+        let Some(alive) = &mut self.nodes[to].alive else {
+            return;
+        };
+        let decoded = Message::decode(class.as_bytes(), message).map_err(|error| error.to_string());
+        let body = decoded.and_then(|message| match request {
+            true => wire::read_request(message)
+                .map(|request| request.body)
+                .map_err(|error| error.to_string()),
+            false => wire::read_answer(message).map_err(|error| error.to_string()),
+        });
+        let body = match body {
+            Ok(body) => body,
+            Err(error) => {
+                return self.violated(format!(
+                    "node {to} cannot read what node {from} wrote: {error}"
+                ));
+            }
+        };
+        if let Some(kind) = RequestKind::of(&body) {
+            alive.asked.insert((sender.clone(), token), kind);
+        }
+        alive.group.advance(now);
+        let result = alive.group.raft_mut().step(&sender, token, body);
+        if let Err(error) = result {
+            match error {
+                diwan_raft::StepError::NoRequest(_) => self.counts.add("answers nobody waited for"),
+                diwan_raft::StepError::NotMember(_) => self.counts.add("requests of non-members"),
+                other => self.violated(format!("node {to} refuses node {from}: {other}")),
+            }
+        }
+        self.turn(to);
+    }
+
+    /// Performs what a member wants done.
+    pub(crate) fn turn(&mut self, node: usize) {
+        let now = self.nodes[node].clock.local(self.now);
+        if self.nodes[node].paused_until > self.now {
+            return;
+        }
+        if let Some(alive) = &mut self.nodes[node].alive {
+            alive.group.advance(now);
+        }
+        loop {
+            let Some(alive) = &mut self.nodes[node].alive else {
+                return;
+            };
+            let ready = alive.group.ready(
+                std::time::Duration::from_micros(2 * ELECTION_TIMEOUT_MICROS),
+                now,
+            );
+            if ready.is_empty() {
+                break;
+            }
+            let life = self.nodes[node].life;
+            for event in ready.events {
+                self.raft_event(node, event);
+            }
+            if let Some(write) = ready.write {
+                self.trace(&[2, node as u64, write.sequence, write.append.len() as u64]);
+                if let Some(alive) = &mut self.nodes[node].alive {
+                    alive.queued.push(write);
+                }
+                self.start_sync(node);
+            }
+            for message in ready.messages {
+                self.send(node, &message.to, message.token, message.body);
+            }
+            for read in ready.read_back {
+                let delay = self.random.between(50, 3_000);
+                self.after(
+                    delay,
+                    Event::ReadBack {
+                        node,
+                        life,
+                        purpose: read.purpose,
+                        low: read.low,
+                        high: read.high,
+                    },
+                );
+            }
+            for peer in ready.offers {
+                let snapshot = self.nodes[node].store.snapshot.clone();
+                if let Some(alive) = &mut self.nodes[node].alive {
+                    match snapshot {
+                        Some(snapshot) => {
+                            self.counts.add("snapshots offered");
+                            alive.group.raft_mut().offer_snapshot(
+                                &peer,
+                                snapshot.meta,
+                                "remote://sim/1".into(),
+                            );
+                        }
+                        None => alive.group.raft_mut().snapshot_refused(&peer),
+                    }
+                }
+            }
+            if let Some(fetch) = ready.fetch {
+                let from = self.place_of(&fetch.from);
+                let delay = self.random.between(1_000, 400_000);
+                self.after(
+                    delay,
+                    Event::Fetched {
+                        node,
+                        life,
+                        token: fetch.token,
+                        from,
+                    },
+                );
+            }
+            self.apply(node, ready.apply);
+            for (ticket, outcome) in ready.outcomes {
+                match outcome {
+                    Outcome::NotCommitted => self.finish_failed(ticket),
+                    Outcome::Unknown => self.finish_unknown(ticket),
+                    Outcome::Committed(_) => {}
+                }
+            }
+            for (context, outcome) in ready.reads {
+                match outcome {
+                    Ok(()) => self.finish_read(node, context),
+                    Err(_) => self.finish_failed(context),
+                }
+            }
+        }
+        self.set_timer(node);
+    }
+
+    fn set_timer(&mut self, node: usize) {
+        let it = &mut self.nodes[node];
+        let Some(alive) = &mut it.alive else { return };
+        let deadline = alive.group.next_deadline();
+        if deadline == Time::NEVER {
+            return;
+        }
+        let at = it.clock.world(deadline).max(self.now + 1);
+        if at != alive.timer {
+            alive.timer = at;
+            let life = it.life;
+            self.at(at, Event::Timer { node, life, at });
+        }
+    }
+
+    fn raft_event(&mut self, node: usize, event: RaftEvent) {
+        match event {
+            RaftEvent::Role { role, term, .. } => {
+                self.trace(&[3, node as u64, role as u64, term]);
+                if role == Role::Leader {
+                    self.counts.add("leaders elected");
+                    if let Some(alive) = &self.nodes[node].alive {
+                        let result = self.promises.leads(node, alive.group.raft());
+                        self.check(result);
+                    }
+                }
+            }
+            RaftEvent::Configuration { configuration, .. } => {
+                let name = if configuration.is_joint() {
+                    "joint configurations"
+                } else {
+                    "configurations"
+                };
+                self.counts.add(name);
+            }
+            RaftEvent::ChangeEnded(Ok(())) => self.counts.add("membership changes completed"),
+            RaftEvent::ChangeEnded(Err(_)) => self.counts.add("membership changes failed"),
+            RaftEvent::TransferFailed(_) => self.counts.add("transfers failed"),
+            RaftEvent::Leading { .. } => {}
+        }
+    }
+
+    fn send(&mut self, node: usize, to: &PeerId, token: Token, body: Body) {
+        let own = self.nodes[node].id.clone();
+        let request = RequestKind::of(&body).is_some();
+        let message = if request {
+            match wire::request(GROUP, &own, to, body) {
+                Ok(message) => message,
+                Err(body) => return self.violated(format!("no request: {body:?}")),
+            }
+        } else {
+            let Some(alive) = &mut self.nodes[node].alive else {
+                return;
+            };
+            let Some(kind) = alive.asked.remove(&(to.clone(), token)) else {
+                // A request that came twice is answered twice; the second answer finds nobody.
+                return;
+            };
+            wire::answer(body, kind)
+        };
+        let mut bytes = BytesMut::new();
+        message.encode(&mut bytes);
+        let (bytes, class, place) = (bytes.freeze(), message.class(), self.place_of(to));
+        let arrivals = self.network.arrivals(node, place, &mut self.random);
+        match arrivals.len() {
+            0 => self.counts.add("packets lost"),
+            1 => self.counts.add("packets"),
+            _ => self.counts.add("packets doubled"),
+        }
+        for delay in arrivals {
+            let message = bytes.clone();
+            self.after(
+                delay,
+                Event::Packet {
+                    to: place,
+                    from: node,
+                    token,
+                    message,
+                    class,
+                    request,
+                },
+            );
+        }
+    }
+
+    fn start_sync(&mut self, node: usize) {
+        let it = &mut self.nodes[node];
+        let (life, factor) = (it.life, it.disk_factor);
+        let Some(alive) = &mut it.alive else { return };
+        if alive.syncing.is_some() || alive.queued.is_empty() {
+            return;
+        }
+        let writes = std::mem::take(&mut alive.queued);
+        alive.syncing = writes.last().map(|write| write.sequence);
+        it.store.write(writes);
+        let latency = self.random.between(100, 5_000) * factor;
+        self.after(latency, Event::Synced { node, life });
+    }
+
+    fn synced(&mut self, node: usize) {
+        let it = &mut self.nodes[node];
+        it.store.sync();
+        if let Some(alive) = &mut it.alive {
+            if let Some(sequence) = alive.syncing.take() {
+                alive.group.raft_mut().persisted(sequence);
+            }
+            self.start_sync(node);
+            self.turn(node);
+        }
+    }
+
+    fn apply(&mut self, node: usize, apply: Vec<diwan_replica::Apply>) {
+        let Some(last) = apply.last().map(|apply| apply.entry.id.index) else {
+            return;
+        };
+        for diwan_replica::Apply { entry, ticket } in apply {
+            let result = self.promises.applies(node, &entry);
+            self.check(result);
+            if let (Some(alive), Payload::Data(data)) =
+                (&mut self.nodes[node].alive, &entry.payload)
+            {
+                alive.machine.apply(data);
+            }
+            if let Some(ticket) = ticket {
+                self.finish_put(ticket, entry.id.index);
+            }
+        }
+        let life = self.nodes[node].life;
+        let slow = self.random.chance(100);
+        if let Some(alive) = &mut self.nodes[node].alive {
+            alive.applied = last;
+            if !slow {
+                alive.group.applied(last);
+            }
+        }
+        if slow {
+            let delay = self.random.between(1, 20_000);
+            self.after(
+                delay,
+                Event::Applied {
+                    node,
+                    life,
+                    index: last,
+                },
+            );
+        } else {
+            self.maybe_snapshot(node);
+        }
+    }
+
+    fn maybe_snapshot(&mut self, node: usize) {
+        let it = &self.nodes[node];
+        let taken = it
+            .store
+            .snapshot
+            .as_ref()
+            .map_or(0, |snapshot| snapshot.meta.last.index);
+        if it
+            .alive
+            .as_ref()
+            .is_some_and(|alive| alive.applied >= taken + SNAPSHOT_ENTRIES)
+        {
+            self.take_snapshot(node);
+        }
+    }
+
+    pub(crate) fn take_snapshot(&mut self, node: usize) {
+        let it = &mut self.nodes[node];
+        let Some(alive) = &mut it.alive else { return };
+        let index = alive.group.raft().applied_index();
+        if index != alive.applied
+            || it
+                .store
+                .snapshot
+                .as_ref()
+                .is_some_and(|taken| taken.meta.last.index >= index)
+        {
+            return;
+        }
+        let Some(meta) = alive.group.raft().snapshot_meta(index) else {
+            return;
+        };
+        it.store.snapshot = Some(Snapshot {
+            meta,
+            state: alive.machine.clone(),
+        });
+        alive.group.raft_mut().compact(index, 20);
+        self.counts.add("snapshots taken");
+    }
+
+    fn fetched(&mut self, node: usize, token: Token, from: usize) {
+        let reachable =
+            !self.network.cut.contains(&(from, node)) && !self.network.cut.contains(&(node, from));
+        let snapshot = self.nodes[from]
+            .store
+            .snapshot
+            .clone()
+            .filter(|_| reachable && self.nodes[from].alive.is_some());
+        let it = &mut self.nodes[node];
+        let Some(alive) = &mut it.alive else { return };
+        let wanted = alive.group.raft().fetching(token);
+        match snapshot.filter(|snapshot| Some(snapshot.meta.last) == wanted) {
+            Some(snapshot) => {
+                if alive.group.raft_mut().begin_install(token) {
+                    self.counts.add("snapshots installed");
+                    it.store.snapshot = Some(snapshot.clone());
+                    alive.machine = snapshot.state;
+                    alive.applied = snapshot.meta.last.index;
+                    alive.group.snapshot_installed(token, snapshot.meta);
+                }
+            }
+            None => {
+                self.counts.add("snapshot fetches failed");
+                alive.group.raft_mut().snapshot_failed(token, "gone");
+            }
+        }
+        self.turn(node);
+    }
+
+    fn client_asks(&mut self, client: usize) {
+        let ask = self.next_ask;
+        self.next_ask += 1;
+        let key = ask / OPERATIONS_PER_KEY;
+        let put = self.random.chance(600).then_some(ask);
+        self.asks.insert(
+            ask,
+            Ask {
+                client,
+                key,
+                put,
+                called: self.now,
+            },
+        );
+        let node = match self.random.chance(700) {
+            true => self.faults.last_leader,
+            false => usize::try_from(self.random.below(self.nodes.len() as u64)).unwrap_or(0),
+        };
+        let delay = self.random.between(100, 3_000);
+        self.after(delay, Event::Arrive { ask, node });
+        self.after(4_000_000, Event::GiveUp { ask });
+    }
+
+    fn ask_arrives(&mut self, ask: u64, node: usize) {
+        let Some(asked) = self.asks.get(&ask).copied() else {
+            return;
+        };
+        if self.nodes[node].paused_until > self.now {
+            let until = self.nodes[node].paused_until;
+            return self.at(until, Event::Arrive { ask, node });
+        }
+        let now = self.nodes[node].clock.local(self.now);
+        let Some(alive) = &mut self.nodes[node].alive else {
+            return self.finish_failed(ask);
+        };
+        alive.group.advance(now);
+        self.faults.hold(ask, node);
+        match asked.put {
+            Some(value) => {
+                if alive
+                    .group
+                    .propose(machine::put(asked.key, value), ask)
+                    .is_err()
+                {
+                    let leader = alive.group.raft().leader().cloned();
+                    if let Some(leader) = leader {
+                        self.faults.last_leader = self.place_of(&leader);
+                    }
+                    self.finish_failed(ask);
+                }
+            }
+            None => alive.group.read(ask),
+        }
+        self.turn(node);
+    }
+
+    fn finish(&mut self, ask: u64) -> Option<Ask> {
+        let asked = self.asks.remove(&ask)?;
+        self.faults.release(ask);
+        let think = self.random.between(1_000, 60_000);
+        self.after(
+            think,
+            Event::Client {
+                client: asked.client,
+            },
+        );
+        Some(asked)
+    }
+
+    fn finish_put(&mut self, ask: u64, index: u64) {
+        if let Some(asked) = self.finish(ask) {
+            self.counts.add("puts acknowledged");
+            self.acknowledged_in_calm += u64::from(self.in_calm());
+            self.promises.acknowledges(index, asked.put.unwrap_or(0));
+            self.history.record(asked, None, self.now);
+        }
+    }
+
+    fn finish_read(&mut self, node: usize, ask: u64) {
+        let Some(key) = self.asks.get(&ask).map(|asked| asked.key) else {
+            return;
+        };
+        let Some(value) = self.nodes[node]
+            .alive
+            .as_ref()
+            .map(|alive| alive.machine.get(key))
+        else {
+            return;
+        };
+        if let Some(asked) = self.finish(ask) {
+            self.counts.add("gets answered");
+            self.history.record(asked, Some(value), self.now);
+        }
+    }
+
+    fn finish_failed(&mut self, ask: u64) {
+        if self.finish(ask).is_some() {
+            self.counts.add("operations refused");
+        }
+    }
+
+    fn finish_unknown(&mut self, ask: u64) {
+        if let Some(asked) = self.finish(ask) {
+            self.counts.add("operations with unknown outcome");
+            if asked.put.is_some() {
+                self.history.record(asked, None, u64::MAX);
+            }
+        }
+    }
+
+    fn check_end(&mut self) {
+        if self.violation.is_none() {
+            let open: Vec<u64> = self.asks.keys().copied().collect();
+            for ask in open {
+                self.finish_unknown(ask);
+            }
+            let result = self.promises.nothing_lost();
+            self.check(result);
+        }
+        if let Some((key, operations)) = self.history.first_violation() {
+            let what = format!("no order explains what clients saw of key {key}: {operations:?}");
+            self.violated(what);
+        }
+        if self.violation.is_none() && self.calm_since.is_some() {
+            self.check_alive();
+        }
+    }
+
+    /// When faults have stopped the group must serve, and its members must become alike.
+    fn check_alive(&mut self) {
+        if self.acknowledged_in_calm < 50 {
+            let states: Vec<String> = self.nodes.iter().map(Node::describe).collect();
+            let what = format!(
+                "only {} puts in the calm: {}",
+                self.acknowledged_in_calm,
+                states.join("; ")
+            );
+            return self.violated(what);
+        }
+        let last = self.promises.last_committed();
+        let leader = self.nodes.iter().find(|it| {
+            it.alive
+                .as_ref()
+                .is_some_and(|it| it.group.raft().role() == Role::Leader)
+        });
+        let members = leader
+            .and_then(|it| it.alive.as_ref())
+            .map(|it| it.group.raft().configuration().members());
+        for member in members.unwrap_or_default() {
+            let applied = self.nodes[self.place_of(&member)]
+                .alive
+                .as_ref()
+                .map_or(0, |alive| alive.applied);
+            if applied + 500 < last {
+                return self.violated(format!(
+                    "{member} stands at {applied} after the calm, the group at {last}"
+                ));
+            }
+        }
+    }
+
+    fn report(mut self) -> Report {
+        for it in &self.nodes {
+            if let Some(alive) = &it.alive {
+                let counters = alive.group.raft().status().counters;
+                self.counts
+                    .add_many("entries refused as unfitting", counters.rejected_appends);
+                self.counts
+                    .add_many("commits told without entries", counters.commit_messages);
+                self.counts.add_many(
+                    "step-downs without majority",
+                    counters.step_downs_without_majority,
+                );
+            }
+        }
+        Report {
+            seed: self.options.seed,
+            digest: self.digest,
+            lived_micros: self.now,
+            counts: self.counts,
+            violation: self.violation,
+        }
+    }
+}
