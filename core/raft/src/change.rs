@@ -208,6 +208,11 @@ impl Raft {
                     self.hand_over();
                 }
             }
+            None if self.knows_commit() && !self.configuration().votes(&self.config.id) => {
+                // It was elected to finish its own leaving.
+                self.fan_out();
+                self.hand_over();
+            }
             _ => {}
         }
     }

@@ -14,16 +14,21 @@ impl Raft {
         if self.leader_id.take().is_some() {
             self.tell_role();
         }
-        if !self.configuration().votes(&self.config.id)
-            || self.fetch.is_some()
-            || !self.priority_allows()
-        {
+        if !self.may_stand() || self.fetch.is_some() || !self.priority_allows() {
             if self.role != Role::Follower {
                 self.become_follower(self.hard_state.term, None);
             }
             return;
         }
         self.start_pre_vote();
+    }
+
+    /// Whether this member votes as far as is settled, or will. One that is leaving must still be able to stand until its
+    /// leaving is committed: it may be the only one with the entry that says so, while the others need its vote.
+    fn may_stand(&self) -> bool {
+        self.log
+            .configurations_since(self.commit)
+            .any(|configuration| configuration.votes(&self.config.id))
     }
 
     /// JRaft's priorities: who is below the wanted priority lets one timer pass, and then wants less.
@@ -227,7 +232,7 @@ impl Raft {
         self.observe_term(term);
         let stands = term == self.hard_state.term
             && self.role == Role::Follower
-            && self.configuration().votes(&self.config.id)
+            && self.may_stand()
             && self.fetch.is_none();
         let term = self.hard_state.term + u64::from(stands);
         self.out.answer(

@@ -220,7 +220,10 @@ impl Raft {
 
     /// The end of the snapshot that this fetch is about, while it is wanted.
     pub fn fetching(&self, token: Token) -> Option<crate::LogId> {
-        self.fetch.as_ref().filter(|(open, ..)| *open == token).map(|(_, _, last)| *last)
+        self.fetch
+            .as_ref()
+            .filter(|(open, ..)| *open == token)
+            .map(|(_, _, last)| *last)
     }
 
     /// The files of a fetch are here: from now until `snapshot_installed` or `snapshot_failed` nothing is handed out to be

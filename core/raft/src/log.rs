@@ -131,6 +131,14 @@ impl Log {
         &self.configurations[after.max(1) - 1].1
     }
 
+    /// The configuration at `index` and all later ones.
+    pub(crate) fn configurations_since(&self, index: u64) -> impl Iterator<Item = &Configuration> {
+        let after = self.configurations.partition_point(|(at, _)| *at <= index);
+        self.configurations
+            .range(after.max(1) - 1..)
+            .map(|(_, configuration)| &**configuration)
+    }
+
     /// Replaces the current configuration in memory alone: manual recovery.
     pub(crate) fn override_configuration(&mut self, configuration: Configuration) {
         self.configurations

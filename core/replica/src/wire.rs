@@ -250,56 +250,81 @@ pub fn read_request(message: Message) -> Result<Request, WireError> {
 /// An answer on its way out.
 pub fn answer(body: Body, asked: RequestKind) -> Message {
     match body {
-        Body::VoteResponse { term, granted } => Message::RequestVoteResponse(jraft::RequestVoteResponse {
-            term: signed(term),
-            granted,
-            error_response: None,
-        }),
-        Body::AppendResponse(response) => Message::AppendEntriesResponse(jraft::AppendEntriesResponse {
-            term: signed(response.term),
-            success: response.success,
-            last_log_index: response.last_index.map(signed),
-            error_response: None,
-        }),
-        Body::InstallResponse { term, success } => Message::InstallSnapshotResponse(jraft::InstallSnapshotResponse {
-            term: signed(term),
-            success,
-            error_response: None,
-        }),
-        Body::TimeoutNowResponse { term, success } => Message::TimeoutNowResponse(jraft::TimeoutNowResponse {
-            term: signed(term),
-            success,
-            error_response: None,
-        }),
-        Body::ReadIndexResponse { index, success } => Message::ReadIndexResponse(jraft::ReadIndexResponse {
-            index: signed(index),
-            success,
-            error_response: None,
-        }),
+        Body::VoteResponse { term, granted } => {
+            Message::RequestVoteResponse(jraft::RequestVoteResponse {
+                term: signed(term),
+                granted,
+                error_response: None,
+            })
+        }
+        Body::AppendResponse(response) => {
+            Message::AppendEntriesResponse(jraft::AppendEntriesResponse {
+                term: signed(response.term),
+                success: response.success,
+                last_log_index: response.last_index.map(signed),
+                error_response: None,
+            })
+        }
+        Body::InstallResponse { term, success } => {
+            Message::InstallSnapshotResponse(jraft::InstallSnapshotResponse {
+                term: signed(term),
+                success,
+                error_response: None,
+            })
+        }
+        Body::TimeoutNowResponse { term, success } => {
+            Message::TimeoutNowResponse(jraft::TimeoutNowResponse {
+                term: signed(term),
+                success,
+                error_response: None,
+            })
+        }
+        Body::ReadIndexResponse { index, success } => {
+            Message::ReadIndexResponse(jraft::ReadIndexResponse {
+                index: signed(index),
+                success,
+                error_response: None,
+            })
+        }
         Body::Error { code, message } => refusal(code, message, asked),
-        request => refusal(ErrorCode::Internal, format!("not an answer: {request:?}").chars().take(200).collect(), asked),
+        request => refusal(
+            ErrorCode::Internal,
+            format!("not an answer: {request:?}")
+                .chars()
+                .take(200)
+                .collect(),
+            asked,
+        ),
     }
 }
 
 /// A request that was not carried out: JRaft's callers want the error inside the answer that they wait for.
 pub fn refusal(code: ErrorCode, message: String, asked: RequestKind) -> Message {
-    let error_response = Some(ErrorResponse { error_code: code.number(), error_message: Some(message) });
+    let error_response = Some(ErrorResponse {
+        error_code: code.number(),
+        error_message: Some(message),
+    });
     match asked {
-        RequestKind::Vote => {
-            Message::RequestVoteResponse(jraft::RequestVoteResponse { error_response, ..Default::default() })
-        }
-        RequestKind::Append => {
-            Message::AppendEntriesResponse(jraft::AppendEntriesResponse { error_response, ..Default::default() })
-        }
-        RequestKind::Install => {
-            Message::InstallSnapshotResponse(jraft::InstallSnapshotResponse { error_response, ..Default::default() })
-        }
-        RequestKind::TimeoutNow => {
-            Message::TimeoutNowResponse(jraft::TimeoutNowResponse { error_response, ..Default::default() })
-        }
-        RequestKind::ReadIndex => {
-            Message::ReadIndexResponse(jraft::ReadIndexResponse { error_response, ..Default::default() })
-        }
+        RequestKind::Vote => Message::RequestVoteResponse(jraft::RequestVoteResponse {
+            error_response,
+            ..Default::default()
+        }),
+        RequestKind::Append => Message::AppendEntriesResponse(jraft::AppendEntriesResponse {
+            error_response,
+            ..Default::default()
+        }),
+        RequestKind::Install => Message::InstallSnapshotResponse(jraft::InstallSnapshotResponse {
+            error_response,
+            ..Default::default()
+        }),
+        RequestKind::TimeoutNow => Message::TimeoutNowResponse(jraft::TimeoutNowResponse {
+            error_response,
+            ..Default::default()
+        }),
+        RequestKind::ReadIndex => Message::ReadIndexResponse(jraft::ReadIndexResponse {
+            error_response,
+            ..Default::default()
+        }),
     }
 }
 
