@@ -4,6 +4,7 @@
 
 mod group;
 mod outcome;
+pub mod store;
 pub mod wire;
 
 pub use group::{Apply, Group, GroupReady};

@@ -44,17 +44,18 @@ impl World {
         if self.in_calm() {
             return;
         }
-        let choice = self.random.below(20);
+        let choice = self.random.below(21);
         self.trace(&[4, choice]);
         let node = usize::try_from(self.random.below(self.nodes.len() as u64)).unwrap_or(0);
-        let victim = if self.random.chance(400) {
+        let victim = if self.random.permille(400) {
             self.leader().unwrap_or(node)
         } else {
             node
         };
         match choice {
             0..=3 => {
-                self.crash(victim);
+                let power = self.random.permille(600);
+                self.crash(victim, power);
                 let down = self.random.between(1_000, 8_000_000);
                 self.after(down, Event::Start { node: victim });
             }
@@ -62,7 +63,7 @@ impl World {
                 // The whole group loses power at once.
                 self.counts.add("power failures of all");
                 for node in 0..self.nodes.len() {
-                    self.crash(node);
+                    self.crash(node, true);
                     let down = self.random.between(1_000, 1_000_000);
                     self.after(down, Event::Start { node });
                 }
@@ -86,9 +87,14 @@ impl World {
             }
             14..=15 => self.transfer(),
             16..=18 => self.change_members(),
-            _ => self.take_snapshot(victim),
+            19 => self.take_snapshot(victim),
+            _ => {
+                self.counts.add("failing syncs");
+                self.nodes[victim].disk_may_fail = true;
+                self.nodes[victim].store.fail_next_sync();
+            }
         }
-        if self.random.chance(300) {
+        if self.random.permille(300) {
             self.heal();
         }
         let pause = self.random.between(100_000, 3_000_000);
@@ -116,7 +122,7 @@ impl World {
         match self.random.below(4) {
             0 => {
                 self.counts.add("partitions");
-                let side: Vec<bool> = (0..all).map(|_| self.random.chance(500)).collect();
+                let side: Vec<bool> = (0..all).map(|_| self.random.permille(500)).collect();
                 for a in 0..all {
                     for b in 0..all {
                         if side[a] != side[b] {
@@ -134,7 +140,7 @@ impl World {
             }
             2 => {
                 self.counts.add("one-way partitions");
-                let deaf = self.random.chance(500);
+                let deaf = self.random.permille(500);
                 for other in (0..all).filter(|other| *other != victim) {
                     self.network.cut.insert(if deaf {
                         (other, victim)
@@ -195,7 +201,7 @@ impl World {
         let learners = places.split_off(usize::try_from(voters).unwrap_or(1).min(places.len()));
         let learners = learners
             .into_iter()
-            .filter(|_| self.random.chance(400))
+            .filter(|_| self.random.permille(400))
             .collect();
         let target = Configuration {
             learners,

@@ -4,6 +4,7 @@
 
 mod check;
 mod client;
+mod disk;
 mod fault;
 mod linear;
 mod machine;
@@ -14,6 +15,7 @@ mod report;
 mod store;
 mod world;
 
+pub use disk::{DiskCounts, SimDisk, SimFile};
 pub use linear::{Action, Operation, is_linearizable};
 pub use random::Random;
 pub use report::{Counts, Report, Violation};

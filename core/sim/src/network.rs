@@ -29,14 +29,14 @@ impl Network {
 
     /// When the copies of a packet arrive, in microseconds from now: none, one or two.
     pub(crate) fn arrivals(&self, from: usize, to: usize, random: &mut Random) -> Vec<u64> {
-        if self.cut.contains(&(from, to)) || random.chance(self.loss_permille) {
+        if self.cut.contains(&(from, to)) || random.permille(self.loss_permille) {
             return Vec::new();
         }
-        let copies = 1 + u64::from(random.chance(self.duplicate_permille));
+        let copies = 1 + u64::from(random.permille(self.duplicate_permille));
         let mut delay = || {
             let (low, high) = self.delay_micros;
             let usual = random.between(low, high);
-            if random.chance(self.slow_permille) {
+            if random.permille(self.slow_permille) {
                 usual + random.below(3_000_000)
             } else {
                 usual

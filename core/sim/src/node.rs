@@ -22,6 +22,8 @@ pub(crate) struct Node {
     pub(crate) paused_until: u64,
     /// Its disk takes this many times longer.
     pub(crate) disk_factor: u64,
+    /// A fault was injected that its disk will report.
+    pub(crate) disk_may_fail: bool,
 }
 
 impl Node {

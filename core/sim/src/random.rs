@@ -1,31 +1,32 @@
-//! The only source of chance in a simulated world.
+//! The only source of chance in a simulation.
 
-/// SplitMix64: the same numbers for the same seed, on every machine and in every version.
+/// SplitMix64: small, and the same on every machine.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// Numbers that follow from `seed`.
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
+    /// A generator that always yields the same numbers for the same seed.
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
     }
 
-    /// Any number.
-    #[allow(
-        clippy::should_implement_trait,
-        reason = "not an iterator: it never ends"
-    )]
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+    /// The next 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
     }
 
-    /// Below `bound`, which is not 0.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+    /// A number below `end`, which is not 0.
+    pub fn below(&mut self, end: u64) -> u64 {
+        ((u128::from(self.bits()) * u128::from(end)) >> 64) as u64
+    }
+
+    /// True in `numerator` of `denominator` cases.
+    pub fn chance(&mut self, numerator: u64, denominator: u64) -> bool {
+        self.below(denominator) < numerator
     }
 
     /// From `low` to `high`, both included.
@@ -34,12 +35,12 @@ impl Random {
     }
 
     /// True in `permille` of 1000 cases.
-    pub fn chance(&mut self, permille: u64) -> bool {
-        self.below(1000) < permille
+    pub fn permille(&mut self, permille: u64) -> bool {
+        self.chance(permille, 1000)
     }
 
     /// One of `choices`, which is not empty.
     pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
-        &choices[usize::try_from(self.below(choices.len() as u64)).unwrap_or(0)]
+        &choices[self.below(choices.len() as u64) as usize]
     }
 }

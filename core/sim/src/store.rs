@@ -1,10 +1,11 @@
-//! What a simulated member keeps through a crash.
+//! What a simulated member keeps through a crash: a write-ahead log on a simulated disk, and its last snapshot.
 
-use std::collections::BTreeMap;
+use diwan_raft::{Entry, SnapshotMeta, Start, Write};
+use diwan_replica::store;
+use diwan_wal::{Batch, GroupId, Options, Reader, Wal};
 
-use diwan_raft::{Configuration, Entry, HardState, LogId, LogState, Payload, SnapshotMeta, Write};
-
-use crate::random::Random;
+use crate::disk::{SimDisk, SimFile};
+use crate::report::Counts;
 
 /// A snapshot of the key-value state.
 #[derive(Clone, Debug)]
@@ -13,106 +14,91 @@ pub(crate) struct Snapshot {
     pub(crate) state: crate::machine::Machine,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Durable {
-    hard_state: HardState,
-    compacted: LogId,
-    entries: BTreeMap<u64, Entry>,
-}
-
-impl Durable {
-    fn carry_out(&mut self, write: Write) {
-        if let Some(hard_state) = write.hard_state {
-            self.hard_state = hard_state;
-        }
-        if let Some(reset) = write.reset {
-            self.compacted = reset;
-            self.entries.clear();
-        }
-        if let Some(first) = write.append.first() {
-            self.entries.split_off(&first.id.index);
-        }
-        self.entries.extend(
-            write
-                .append
-                .into_iter()
-                .map(|entry| (entry.id.index, entry)),
-        );
-        if let Some(compact) = write.compact {
-            self.compacted = compact;
-            self.entries = self.entries.split_off(&(compact.index + 1));
-        }
-    }
-}
+const GROUP: GroupId = GroupId(1);
 
 /// The disk of one member.
-#[derive(Clone, Debug, Default)]
 pub(crate) struct Store {
-    durable: Durable,
-    unsynced: Vec<Write>,
+    disk: SimDisk,
+    open: Option<(Wal<SimDisk>, Reader<SimFile>)>,
     pub(crate) snapshot: Option<Snapshot>,
 }
 
 impl Store {
-    pub(crate) fn write(&mut self, writes: Vec<Write>) {
-        self.unsynced.extend(writes);
-    }
-
-    pub(crate) fn sync(&mut self) {
-        for write in self.unsynced.drain(..) {
-            self.durable.carry_out(write);
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            disk: SimDisk::new(seed),
+            open: None,
+            snapshot: None,
         }
     }
 
-    /// Power is lost: of what was not synced a random part of the front stays.
-    pub(crate) fn crash(&mut self, random: &mut Random) -> bool {
-        let kept = random.below(self.unsynced.len() as u64 + 1);
-        let torn = kept < self.unsynced.len() as u64;
-        self.unsynced.truncate(usize::try_from(kept).unwrap_or(0));
-        self.sync();
-        torn
-    }
-
-    pub(crate) fn recover(&self) -> (HardState, LogState) {
-        let durable = &self.durable;
-        let mut log = LogState {
-            compacted: durable.compacted,
-            last: durable
-                .entries
-                .keys()
-                .next_back()
-                .copied()
-                .unwrap_or(durable.compacted.index),
-            ..LogState::default()
+    /// Reads what is there, as a process that starts does.
+    pub(crate) fn open(&mut self, salt: u64, counts: &mut Counts) -> Result<Start, String> {
+        let options = Options {
+            segment_bytes: 64 << 10,
+            salt,
         };
-        if let Some(snapshot) = &self.snapshot {
-            log.configurations.push((
-                snapshot.meta.last.index,
-                Configuration::clone(&snapshot.meta.configuration),
-            ));
+        let (wal, recovery) =
+            Wal::open(self.disk.current(), options).map_err(|error| error.to_string())?;
+        if recovery.torn.is_some() {
+            counts.add("torn tails cut");
         }
-        for entry in durable.entries.values() {
-            if log
-                .terms
-                .last()
-                .is_none_or(|(_, term)| *term != entry.id.term)
-            {
-                log.terms.push((entry.id.index, entry.id.term));
-            }
-            if let Payload::Configuration(configuration) = &entry.payload {
-                log.configurations
-                    .push((entry.id.index, Configuration::clone(configuration)));
-            }
-        }
-        log.configurations.sort_by_key(|(index, _)| *index);
-        (durable.hard_state.clone(), log)
+        let reader = wal.reader();
+        let snapshot = self.snapshot.as_ref().map(|snapshot| snapshot.meta.clone());
+        let start = store::start(&reader, GROUP, recovery.groups.get(&GROUP), snapshot);
+        self.open = Some((wal, reader));
+        start.map_err(|error| error.to_string())
     }
 
-    pub(crate) fn read(&self, low: u64, high: u64) -> Vec<Entry> {
-        self.durable
-            .entries
-            .range(low..=high)
-            .map(|(_, entry)| entry.clone())
-            .collect()
+    pub(crate) fn write(&mut self, writes: &[Write]) -> Result<(), String> {
+        let Some((wal, _)) = &mut self.open else {
+            return Ok(());
+        };
+        let mut batch = Batch::new();
+        writes
+            .iter()
+            .for_each(|write| store::add_to_batch(&mut batch, GROUP, write));
+        wal.write(&mut batch)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
+    pub(crate) fn sync(&mut self) -> Result<(), String> {
+        let Some((wal, _)) = &mut self.open else {
+            return Ok(());
+        };
+        wal.sync().map_err(|error| error.to_string())?;
+        wal.maintain(32 << 10)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
+    /// The next fdatasync fails, and what it was to save may be lost.
+    pub(crate) fn fail_next_sync(&mut self) {
+        self.disk.fail_syncs(1);
+    }
+
+    /// Power is lost: of what was not synced a random part stays.
+    pub(crate) fn crash(&mut self) {
+        if let Some((wal, _)) = self.open.take() {
+            drop(wal);
+            self.disk = self.disk.crash();
+        }
+    }
+
+    /// The process dies; the machine keeps what was written.
+    pub(crate) fn kill(&mut self) {
+        if let Some((wal, _)) = self.open.take() {
+            drop(wal);
+            self.disk = self.disk.kill();
+        }
+    }
+
+    pub(crate) fn read(&self, low: u64, high: u64, bytes_max: usize) -> Result<Vec<Entry>, String> {
+        let Some((_, reader)) = &self.open else {
+            return Ok(Vec::new());
+        };
+        store::read_back(reader, GROUP, low, high, bytes_max as u64)
+            .map_err(|error| error.to_string())
     }
 }

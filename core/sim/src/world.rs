@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::{Bytes, BytesMut};
 use diwan_jraft::Message;
 use diwan_raft::{
-    Body, Config, Configuration, Event as RaftEvent, Payload, PeerId, Purpose, Raft, Role, Start,
-    Time, Token,
+    Body, Config, Configuration, Event as RaftEvent, Payload, PeerId, Purpose, Raft, Role, Time,
+    Token,
 };
 use diwan_replica::wire::{self, RequestKind};
 use diwan_replica::{Group, Outcome};
@@ -90,6 +90,7 @@ pub(crate) enum Event {
         purpose: Purpose,
         low: u64,
         high: u64,
+        bytes_max: usize,
     },
     Applied {
         node: usize,
@@ -145,15 +146,16 @@ pub(crate) struct World {
 impl World {
     fn new(options: &Options) -> Self {
         let mut random = Random::new(options.seed);
-        let members = if random.chance(500) { 3 } else { 5 }.min(options.nodes);
+        let members = if random.permille(500) { 3 } else { 5 }.min(options.nodes);
         let node = |place: usize, random: &mut Random| Node {
             id: PeerId::new("10.0.0.1", 7000 + u16::try_from(place).unwrap_or(0)),
-            store: Store::default(),
+            store: Store::new(options.seed ^ (place as u64 + 1) << 40),
             clock: Clock::new(random.below(1_000_000_000), 1_000_000),
             alive: None,
             life: 0,
             paused_until: 0,
             disk_factor: 1,
+            disk_may_fail: false,
         };
         let nodes: Vec<Node> = (0..options.nodes)
             .map(|place| node(place, &mut random))
@@ -284,10 +286,18 @@ impl World {
                 purpose,
                 low,
                 high,
+                bytes_max,
             } => {
                 if self.nodes[node].life == life {
                     self.counts.add("entries read back");
-                    let entries = self.nodes[node].store.read(low, high);
+                    let entries = match self.nodes[node].store.read(low, high, bytes_max) {
+                        Ok(entries) => entries,
+                        Err(error) => {
+                            return self.violated(format!(
+                                "node {node} cannot read {low}..={high} back: {error}"
+                            ));
+                        }
+                    };
                     if let Some(alive) = &mut self.nodes[node].alive {
                         alive.group.raft_mut().entries_read(&purpose, entries);
                         self.turn(node);
@@ -384,7 +394,13 @@ impl World {
         {
             config.bugs = self.options.bugs;
         }
-        let (hard_state, log) = it.store.recover();
+        let start = match it.store.open(it.life, &mut self.counts) {
+            Ok(start) => start,
+            Err(error) => {
+                it.life += 1;
+                return self.disk_failed(node, format!("it cannot start: {error}"));
+            }
+        };
         let snapshot = it.store.snapshot.clone();
         let machine = snapshot
             .as_ref()
@@ -394,15 +410,7 @@ impl World {
             .as_ref()
             .map_or(0, |snapshot| snapshot.meta.last.index);
         let now = it.clock.local(self.now);
-        let raft = Raft::new(
-            config,
-            Start {
-                hard_state,
-                log,
-                snapshot: snapshot.map(|snapshot| snapshot.meta),
-            },
-            now,
-        );
+        let raft = Raft::new(config, start, now);
         it.alive = Some(Alive {
             group: Group::new(raft),
             machine,
@@ -416,15 +424,20 @@ impl World {
         self.turn(node);
     }
 
-    /// The machine of a member loses power.
-    pub(crate) fn crash(&mut self, node: usize) {
+    /// A member's process dies, or its machine loses power.
+    pub(crate) fn crash(&mut self, node: usize, power: bool) {
         let it = &mut self.nodes[node];
         if it.alive.take().is_some() {
             it.life += 1;
-            self.counts.add("crashes");
-            if it.store.crash(&mut self.random) {
-                self.counts.add("crashes that lost unsynced writes");
+            match power {
+                true => it.store.crash(),
+                false => it.store.kill(),
             }
+            self.counts.add(if power {
+                "power failures"
+            } else {
+                "killed processes"
+            });
             let asked: Vec<u64> = self
                 .asks
                 .keys()
@@ -526,6 +539,7 @@ impl World {
                         purpose: read.purpose,
                         low: read.low,
                         high: read.high,
+                        bytes_max: read.bytes_max,
                     },
                 );
             }
@@ -670,14 +684,31 @@ impl World {
         }
         let writes = std::mem::take(&mut alive.queued);
         alive.syncing = writes.last().map(|write| write.sequence);
-        it.store.write(writes);
+        if let Err(error) = it.store.write(&writes) {
+            return self.disk_failed(node, error);
+        }
         let latency = self.random.between(100, 5_000) * factor;
         self.after(latency, Event::Synced { node, life });
     }
 
+    /// A member whose disk failed stops: it must not go on as if its writes were durable.
+    fn disk_failed(&mut self, node: usize, error: String) {
+        if !std::mem::take(&mut self.nodes[node].disk_may_fail) {
+            return self.violated(format!("the disk of node {node} fails: {error}"));
+        }
+        self.counts.add("members stopped by their disk");
+        self.crash(node, true);
+        self.nodes[node].store.crash();
+        let down = self.random.between(1_000, 3_000_000);
+        self.after(down, Event::Start { node });
+    }
+
     fn synced(&mut self, node: usize) {
         let it = &mut self.nodes[node];
-        it.store.sync();
+        if let Err(error) = it.store.sync() {
+            return self.disk_failed(node, error);
+        }
+        let it = &mut self.nodes[node];
         if let Some(alive) = &mut it.alive {
             if let Some(sequence) = alive.syncing.take() {
                 alive.group.raft_mut().persisted(sequence);
@@ -704,7 +735,7 @@ impl World {
             }
         }
         let life = self.nodes[node].life;
-        let slow = self.random.chance(100);
+        let slow = self.random.permille(100);
         if let Some(alive) = &mut self.nodes[node].alive {
             alive.applied = last;
             if !slow {
@@ -799,7 +830,7 @@ impl World {
         let ask = self.next_ask;
         self.next_ask += 1;
         let key = ask / OPERATIONS_PER_KEY;
-        let put = self.random.chance(600).then_some(ask);
+        let put = self.random.permille(600).then_some(ask);
         self.asks.insert(
             ask,
             Ask {
@@ -809,7 +840,7 @@ impl World {
                 called: self.now,
             },
         );
-        let node = match self.random.chance(700) {
+        let node = match self.random.permille(700) {
             true => self.faults.last_leader,
             false => usize::try_from(self.random.below(self.nodes.len() as u64)).unwrap_or(0),
         };
@@ -840,9 +871,10 @@ impl World {
                     .is_err()
                 {
                     let leader = alive.group.raft().leader().cloned();
-                    if let Some(leader) = leader {
-                        self.faults.last_leader = self.place_of(&leader);
-                    }
+                    self.faults.last_leader = match leader {
+                        Some(leader) => self.place_of(&leader),
+                        None => self.random.below(self.nodes.len() as u64) as usize,
+                    };
                     self.finish_failed(ask);
                 }
             }
