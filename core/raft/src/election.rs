@@ -26,6 +26,9 @@ impl Raft {
     /// Whether this member votes as far as is settled, or will. One that is leaving must still be able to stand until its
     /// leaving is committed: it may be the only one with the entry that says so, while the others need its vote.
     fn may_stand(&self) -> bool {
+        if bug!(self, LeaverMayNotStand) {
+            return self.configuration().votes(&self.config.id);
+        }
         self.log
             .configurations_since(self.commit)
             .any(|configuration| configuration.votes(&self.config.id))
@@ -84,6 +87,9 @@ impl Raft {
         let term = self.hard_state.term + 1;
         self.enter_term(term, Some(self.config.id.clone()));
         self.become_candidate(Role::Candidate);
+        if bug!(self, VoteRequestBeforePersist) {
+            self.count_own_vote();
+        }
         self.ask_for_votes(VoteRequest {
             term,
             last: self.last_id(),

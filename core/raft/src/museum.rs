@@ -25,6 +25,26 @@ pub enum Bug {
     NoStepDown,
     /// A follower believes the leader's committed index beyond what its log has in common with the leader's.
     CommitBeyondMatch,
+    /// Our own, found by the simulator: a leader that is leaving loses its leadership, cannot stand because the entry that
+    /// removes it is in its log, and the others need its vote because theirs lack it.
+    LeaverMayNotStand,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::VoteRequestBeforePersist,
+        Self::VoteAnswerBeforePersist,
+        Self::AcknowledgeUnsynced,
+        Self::ReadBeforeTermCommit,
+        Self::ReadWithoutQuorum,
+        Self::CommitOlderTerm,
+        Self::KeepTruncatedConfiguration,
+        Self::SkipJoint,
+        Self::NoStepDown,
+        Self::CommitBeyondMatch,
+        Self::LeaverMayNotStand,
+    ];
 }
 
 /// The bugs that are switched on.

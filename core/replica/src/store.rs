@@ -77,9 +77,9 @@ fn from_disk(entry: diwan_wal::Entry) -> Result<Entry, WireError> {
     )
 }
 
-/// Reads entries back, as many as `bytes_max` allows and at least one.
+/// Reads entries back, as many as `bytes_max` allows and at least one; none if the log has moved on meanwhile.
 /// # Errors
-/// They are not there, or damaged.
+/// They are damaged.
 pub fn read_back<F: File>(
     reader: &Reader<F>,
     group: GroupId,
@@ -87,11 +87,15 @@ pub fn read_back<F: File>(
     high: u64,
     bytes_max: u64,
 ) -> Result<Vec<Entry>, StoreError> {
-    let entries = reader.read(group, low..high + 1, bytes_max)?;
-    entries
-        .into_iter()
-        .map(|entry| Ok(from_disk(entry)?))
-        .collect()
+    match reader.read(group, low..high + 1, bytes_max) {
+        Ok(entries) => entries
+            .into_iter()
+            .map(|entry| Ok(from_disk(entry)?))
+            .collect(),
+        // The log moved on since the entries were asked for: the core asks again for what it still needs.
+        Err(diwan_wal::Error::Compacted { .. } | diwan_wal::Error::Gap { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What a group starts from: what the log recovered, and the snapshot that its state machine has loaded.

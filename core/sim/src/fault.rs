@@ -5,7 +5,58 @@ use std::collections::BTreeMap;
 use diwan_raft::{Configuration, PeerId, Role};
 
 use crate::network::Network;
+use crate::random::Random;
 use crate::world::{ELECTION_TIMEOUT_MICROS, Event, World};
+
+/// What kind of bad luck a world has. Worlds differ: one that suffers everything at once rarely gets far enough for the
+/// rare coincidences that a world with one kind of trouble meets every minute.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Luck {
+    /// How often each kind of fault comes, as weights.
+    weights: [u64; 10],
+    /// Longest time between faults.
+    pause_micros: u64,
+    /// Power failures right after a member said something that others count on, in so many of 1000 such messages.
+    pub(crate) crash_after_word_permille: u64,
+    /// Partitions right after a membership change has begun.
+    part_after_change_permille: u64,
+}
+
+impl Luck {
+    pub(crate) fn draw(random: &mut Random) -> Self {
+        // kill, blackout, pause, partition, heal, disturb, slow disk, clock, transfer, members / snapshot / sync
+        let mut weights = [4, 1, 2, 3, 1, 1, 1, 1, 2, 3];
+        for weight in &mut weights {
+            *weight = match random.below(4) {
+                0 => 0,
+                1 => *weight,
+                2 => *weight * 3,
+                _ => 1,
+            };
+        }
+        weights[4] = weights[4].max(1);
+        let pause_micros = *random.pick(&[300_000, 1_000_000, 3_000_000]);
+        let crash_after_word_permille = *random.pick(&[0, 0, 2, 20]);
+        let part_after_change_permille = *random.pick(&[0, 500, 900]);
+        Self {
+            weights,
+            pause_micros,
+            crash_after_word_permille,
+            part_after_change_permille,
+        }
+    }
+
+    fn choose(&self, random: &mut Random) -> usize {
+        let mut at = random.below(self.weights.iter().sum::<u64>().max(1));
+        for (choice, weight) in self.weights.iter().enumerate() {
+            if at < *weight {
+                return choice;
+            }
+            at -= weight;
+        }
+        0
+    }
+}
 
 /// What the faults need to remember.
 pub(crate) struct Faults {
@@ -14,14 +65,16 @@ pub(crate) struct Faults {
     pub(crate) last_leader: usize,
     /// Which node works on which question of a client.
     held: BTreeMap<u64, usize>,
+    pub(crate) luck: Luck,
 }
 
 impl Faults {
-    pub(crate) fn new(first_members: usize) -> Self {
+    pub(crate) fn new(first_members: usize, luck: Luck) -> Self {
         Self {
             first_members,
             last_leader: 0,
             held: BTreeMap::new(),
+            luck,
         }
     }
 
@@ -44,8 +97,9 @@ impl World {
         if self.in_calm() {
             return;
         }
-        let choice = self.random.below(21);
-        self.trace(&[4, choice]);
+        let luck = self.faults.luck;
+        let choice = luck.choose(&mut self.random);
+        self.trace(&[4, choice as u64]);
         let node = usize::try_from(self.random.below(self.nodes.len() as u64)).unwrap_or(0);
         let victim = if self.random.permille(400) {
             self.leader().unwrap_or(node)
@@ -53,13 +107,13 @@ impl World {
             node
         };
         match choice {
-            0..=3 => {
+            0 => {
                 let power = self.random.permille(600);
                 self.crash(victim, power);
                 let down = self.random.between(1_000, 8_000_000);
                 self.after(down, Event::Start { node: victim });
             }
-            4 => {
+            1 => {
                 // The whole group loses power at once.
                 self.counts.add("power failures of all");
                 for node in 0..self.nodes.len() {
@@ -68,36 +122,36 @@ impl World {
                     self.after(down, Event::Start { node });
                 }
             }
-            5..=6 => {
+            2 => {
                 self.counts.add("pauses");
                 let until = self.now + self.random.between(10_000, 4 * ELECTION_TIMEOUT_MICROS);
                 self.nodes[victim].paused_until = until;
                 self.after(until - self.now, Event::Resume { node: victim });
             }
-            7..=9 => self.partition(victim),
-            10 => self.heal(),
-            11 => self.disturb(),
-            12 => {
-                self.counts.add("slow disks");
-                self.nodes[victim].disk_factor = self.random.between(1, 300);
-            }
-            13 => {
-                self.counts.add("clock changes");
-                self.drift(victim);
-            }
-            14..=15 => self.transfer(),
-            16..=18 => self.change_members(),
-            19 => self.take_snapshot(victim),
-            _ => {
+            3 => self.partition(victim),
+            4 => self.heal(),
+            5 => self.disturb(),
+            6 if self.random.permille(500) => {
                 self.counts.add("failing syncs");
                 self.nodes[victim].disk_may_fail = true;
                 self.nodes[victim].store.fail_next_sync();
             }
+            6 => {
+                self.counts.add("slow disks");
+                self.nodes[victim].disk_factor = self.random.between(1, 300);
+            }
+            7 => {
+                self.counts.add("clock changes");
+                self.drift(victim);
+            }
+            8 => self.transfer(),
+            _ if self.random.permille(800) => self.change_members(),
+            _ => self.take_snapshot(victim),
         }
         if self.random.permille(300) {
             self.heal();
         }
-        let pause = self.random.between(100_000, 3_000_000);
+        let pause = self.random.between(100_000, luck.pause_micros);
         self.after(pause, Event::Fault);
     }
 
@@ -116,7 +170,7 @@ impl World {
         })
     }
 
-    fn partition(&mut self, victim: usize) {
+    pub(crate) fn partition(&mut self, victim: usize) {
         let all = self.nodes.len();
         self.network.cut.clear();
         match self.random.below(4) {
@@ -212,8 +266,35 @@ impl World {
         };
         if alive.group.raft_mut().change_members(target).is_ok() {
             self.counts.add("membership changes");
+            if self
+                .random
+                .permille(self.faults.luck.part_after_change_permille)
+            {
+                let delay = self.random.below(60_000);
+                self.after(delay, Event::Part { node: leader });
+            }
         }
         self.turn(leader);
+    }
+
+    /// Whoever leads hears nobody from now on, though all hear it: the others must find another leader.
+    pub(crate) fn deafen_leader(&mut self) {
+        let Some(leader) = self.leader() else { return };
+        let voters = self.nodes[leader]
+            .alive
+            .as_ref()
+            .map_or(0, |it| it.group.raft().configuration().peers.len());
+        if voters >= 3
+            && self.nodes[leader]
+                .alive
+                .as_ref()
+                .is_some_and(|it| !it.group.raft().configuration().is_joint())
+        {
+            self.counts.add("deaf leaders");
+            for other in (0..self.nodes.len()).filter(|other| *other != leader) {
+                self.network.cut.insert((other, leader));
+            }
+        }
     }
 
     /// All faults stop, and everybody is up.
@@ -222,6 +303,7 @@ impl World {
         for node in 0..self.nodes.len() {
             self.nodes[node].disk_factor = 1;
             self.nodes[node].paused_until = 0;
+            self.nodes[node].store.heal();
             self.after(0, Event::Start { node });
             self.after(0, Event::Resume { node });
         }

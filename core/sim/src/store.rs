@@ -1,6 +1,6 @@
 //! What a simulated member keeps through a crash: a write-ahead log on a simulated disk, and its last snapshot.
 
-use diwan_raft::{Entry, SnapshotMeta, Start, Write};
+use diwan_raft::{Configuration, Entry, SnapshotMeta, Start, Write};
 use diwan_replica::store;
 use diwan_wal::{Batch, GroupId, Options, Reader, Wal};
 
@@ -50,6 +50,17 @@ impl Store {
         start.map_err(|error| error.to_string())
     }
 
+    /// The configuration that the log on the disk has in force, if it or the snapshot holds one.
+    pub(crate) fn configuration(&mut self) -> Result<Option<Configuration>, String> {
+        self.kill();
+        let start = self.open(0, &mut Counts::default())?;
+        Ok(start
+            .log
+            .configurations
+            .last()
+            .map(|(_, configuration)| configuration.clone()))
+    }
+
     pub(crate) fn write(&mut self, writes: &[Write]) -> Result<(), String> {
         let Some((wal, _)) = &mut self.open else {
             return Ok(());
@@ -78,20 +89,21 @@ impl Store {
         self.disk.fail_syncs(1);
     }
 
+    /// All syncs succeed again.
+    pub(crate) fn heal(&mut self) {
+        self.disk.fail_syncs(0);
+    }
+
     /// Power is lost: of what was not synced a random part stays.
     pub(crate) fn crash(&mut self) {
-        if let Some((wal, _)) = self.open.take() {
-            drop(wal);
-            self.disk = self.disk.crash();
-        }
+        self.open = None;
+        self.disk = self.disk.crash();
     }
 
     /// The process dies; the machine keeps what was written.
     pub(crate) fn kill(&mut self) {
-        if let Some((wal, _)) = self.open.take() {
-            drop(wal);
-            self.disk = self.disk.kill();
-        }
+        self.open = None;
+        self.disk = self.disk.kill();
     }
 
     pub(crate) fn read(&self, low: u64, high: u64, bytes_max: usize) -> Result<Vec<Entry>, String> {

@@ -13,7 +13,7 @@ use diwan_replica::{Group, Outcome};
 
 use crate::check::Promises;
 use crate::client::{Ask, History, OPERATIONS_PER_KEY};
-use crate::fault::Faults;
+use crate::fault::{Faults, Luck};
 use crate::machine;
 use crate::network::Network;
 use crate::node::{Alive, Clock, Node};
@@ -63,6 +63,7 @@ pub fn run(options: &Options) -> Report {
 
 pub(crate) const ELECTION_TIMEOUT_MICROS: u64 = 1_000_000;
 const CLIENTS: usize = 6;
+const HALF_CALM_MICROS: u64 = 20_000_000;
 const SNAPSHOT_ENTRIES: u64 = 200;
 const GROUP: &str = "sim";
 
@@ -109,6 +110,13 @@ pub(crate) enum Event {
     Start {
         node: usize,
     },
+    Part {
+        node: usize,
+    },
+    Crash {
+        node: usize,
+        life: u64,
+    },
     Client {
         client: usize,
     },
@@ -121,6 +129,8 @@ pub(crate) enum Event {
     },
     Fault,
     Calm,
+    /// The end of the time in which one member alone is cut off.
+    HalfCalm,
 }
 
 pub(crate) struct World {
@@ -160,7 +170,7 @@ impl World {
         let nodes: Vec<Node> = (0..options.nodes)
             .map(|place| node(place, &mut random))
             .collect();
-        let faults = Faults::new(members);
+        let faults = Faults::new(members, Luck::draw(&mut random));
         let mut world = Self {
             options: options.clone(),
             now: 0,
@@ -218,7 +228,7 @@ impl World {
             if self.violation.is_some()
                 || self
                     .calm_since
-                    .is_some_and(|since| self.now > since + 30_000_000)
+                    .is_some_and(|since| self.now > since + 40_000_000)
             {
                 break;
             }
@@ -323,6 +333,19 @@ impl World {
             }
             Event::Resume { node } => self.turn(node),
             Event::Start { node } => self.start(node),
+            Event::Part { node } => {
+                if !self.in_calm() {
+                    self.partition(node);
+                }
+            }
+            Event::Crash { node, life } => {
+                if self.nodes[node].life == life {
+                    self.counts.add("power failures after a word");
+                    self.crash(node, true);
+                    let down = self.random.between(1_000, 2_000_000);
+                    self.after(down, Event::Start { node });
+                }
+            }
             Event::Client { client } => self.client_asks(client),
             Event::Arrive { ask, node } => self.ask_arrives(ask, node),
             Event::GiveUp { ask } => self.finish_unknown(ask),
@@ -330,6 +353,17 @@ impl World {
             Event::Calm => {
                 self.calm();
                 self.calm_since = Some(self.now);
+                if self.random.permille(500) {
+                    self.deafen_leader();
+                    self.after(HALF_CALM_MICROS, Event::HalfCalm);
+                }
+            }
+            Event::HalfCalm => {
+                if self.acknowledged_in_calm < 20 {
+                    let what = self.describe("with one deaf member");
+                    self.violated(what);
+                }
+                self.network = Network::calm();
             }
         }
     }
@@ -634,6 +668,21 @@ impl World {
 
     fn send(&mut self, node: usize, to: &PeerId, token: Token, body: Body) {
         let own = self.nodes[node].id.clone();
+        let word = match &body {
+            Body::VoteRequest(vote) => !vote.pre_vote,
+            Body::VoteResponse { granted, .. } => *granted,
+            Body::AppendResponse(append) => append.success && self.random.permille(20),
+            _ => false,
+        };
+        if word
+            && !self.in_calm()
+            && self
+                .random
+                .permille(self.faults.luck.crash_after_word_permille)
+        {
+            let (delay, life) = (self.random.below(4_000), self.nodes[node].life);
+            self.after(delay, Event::Crash { node, life });
+        }
         let request = RequestKind::of(&body).is_some();
         let message = if request {
             match wire::request(GROUP, &own, to, body) {
@@ -952,18 +1001,23 @@ impl World {
         }
         if self.violation.is_none() && self.calm_since.is_some() {
             self.check_alive();
+            self.check_configurations();
         }
+    }
+
+    fn describe(&self, when: &str) -> String {
+        let states: Vec<String> = self.nodes.iter().map(Node::describe).collect();
+        format!(
+            "only {} puts {when}: {}",
+            self.acknowledged_in_calm,
+            states.join("; ")
+        )
     }
 
     /// When faults have stopped the group must serve, and its members must become alike.
     fn check_alive(&mut self) {
         if self.acknowledged_in_calm < 50 {
-            let states: Vec<String> = self.nodes.iter().map(Node::describe).collect();
-            let what = format!(
-                "only {} puts in the calm: {}",
-                self.acknowledged_in_calm,
-                states.join("; ")
-            );
+            let what = self.describe("in the calm");
             return self.violated(what);
         }
         let last = self.promises.last_committed();
@@ -984,6 +1038,30 @@ impl World {
                 return self.violated(format!(
                     "{member} stands at {applied} after the calm, the group at {last}"
                 ));
+            }
+        }
+    }
+
+    /// The configuration that a member has in force is the one that its own log holds.
+    fn check_configurations(&mut self) {
+        for node in 0..self.nodes.len() {
+            let it = &mut self.nodes[node];
+            let Some(alive) = it
+                .alive
+                .as_ref()
+                .filter(|alive| alive.queued.is_empty() && alive.syncing.is_none())
+            else {
+                continue;
+            };
+            let in_force = alive.group.raft().configuration().clone();
+            match it.store.configuration() {
+                Ok(Some(logged)) if logged != in_force => {
+                    return self.violated(format!(
+                        "node {node} has [{in_force}] in force, its log says [{logged}]"
+                    ));
+                }
+                Ok(_) => {}
+                Err(error) => return self.violated(error),
             }
         }
     }
