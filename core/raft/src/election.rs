@@ -157,7 +157,10 @@ impl Raft {
         };
         let (term, last) = (self.hard_state.term, self.last_id());
         if request.pre_vote {
-            if !self.configuration().contains(from) {
+            // One that this member does not know may be known to entries that this member lacks: JRaft refuses it, and a
+            // group whose members each lack the other's newest configuration then never elects anybody (world 1075).
+            let knows_more = request.last > last && !bug!(self, StrangersGetNoPreVote);
+            if !self.configuration().contains(from) && !knows_more {
                 let _ = answer(self, false);
                 return Err(StepError::NotMember(from.clone()));
             }

@@ -28,11 +28,14 @@ pub enum Bug {
     /// Our own, found by the simulator: a leader that is leaving loses its leadership, cannot stand because the entry that
     /// removes it is in its log, and the others need its vote because theirs lack it.
     LeaverMayNotStand,
+    /// JRaft's and our own, found by the simulator: a pre-vote is refused to whom the voter's configuration lacks, although the
+    /// candidate has entries, and thereby a configuration, that the voter lacks.
+    StrangersGetNoPreVote,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::VoteRequestBeforePersist,
         Self::VoteAnswerBeforePersist,
         Self::AcknowledgeUnsynced,
@@ -44,6 +47,7 @@ impl Bug {
         Self::NoStepDown,
         Self::CommitBeyondMatch,
         Self::LeaverMayNotStand,
+        Self::StrangersGetNoPreVote,
     ];
 }
 
