@@ -280,16 +280,16 @@ impl World {
     /// Whoever leads hears nobody from now on, though all hear it: the others must find another leader.
     pub(crate) fn deafen_leader(&mut self) {
         let Some(leader) = self.leader() else { return };
-        let voters = self.nodes[leader]
-            .alive
-            .as_ref()
-            .map_or(0, |it| it.group.raft().configuration().peers.len());
-        if voters >= 3
-            && self.nodes[leader]
-                .alive
-                .as_ref()
-                .is_some_and(|it| !it.group.raft().configuration().is_joint())
-        {
+        let Some(alive) = &self.nodes[leader].alive else {
+            return;
+        };
+        let configuration = alive.group.raft().configuration();
+        // In the middle of a change the leader may be one of two whose votes are both needed.
+        let agreed = configuration.members().iter().all(|member| {
+            let other = self.nodes[self.place_of(member)].alive.as_ref();
+            other.is_some_and(|other| other.group.raft().configuration() == configuration)
+        });
+        if configuration.peers.len() >= 3 && agreed {
             self.counts.add("deaf leaders");
             for other in (0..self.nodes.len()).filter(|other| *other != leader) {
                 self.network.cut.insert((other, leader));

@@ -1,6 +1,6 @@
 //! Any of the messages, and the class that names it in a frame.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use prost::Message as _;
 
 use crate::{cli, rpc};
@@ -54,8 +54,8 @@ macro_rules! messages {
             }
 
             /// Appends the content of a frame.
-            pub fn encode(&self, out: &mut BytesMut) {
-                // A BytesMut grows: writing to it cannot fail.
+            pub fn encode(&self, out: &mut impl BufMut) {
+                // What is written to is growing: there is always room.
                 let written = match self {
                     $(Self::$name(message) => message.encode(out),)*
                 };

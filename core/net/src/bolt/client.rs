@@ -50,6 +50,26 @@ impl Client {
     pub fn connect(addr: SocketAddr, options: ClientOptions) -> io::Result<Self> {
         static NEXT_WORKER: AtomicUsize = AtomicUsize::new(0);
         let workers = Workers::shared()?;
+        let next = || NEXT_WORKER.fetch_add(1, Relaxed) % workers.len();
+        Ok(Self::connect_with(workers, next, addr, options))
+    }
+
+    /// The same, with all connections on one worker: for who calls from that worker and answers there.
+    pub fn connect_on(
+        workers: &Workers,
+        worker: usize,
+        addr: SocketAddr,
+        options: ClientOptions,
+    ) -> Self {
+        Self::connect_with(workers, || worker, addr, options)
+    }
+
+    fn connect_with(
+        workers: &Workers,
+        next_worker: impl Fn() -> usize,
+        addr: SocketAddr,
+        options: ClientOptions,
+    ) -> Self {
         let shared = Arc::new(Shared {
             in_flight_max: options.limits.in_flight_max,
             ..Shared::default()
@@ -65,8 +85,7 @@ impl Client {
                 };
                 let slot = (peer.shared.clone(), peer.commands.downgrade());
                 let (options, shared) = (options.clone(), shared.clone());
-                let worker = NEXT_WORKER.fetch_add(1, Relaxed) % workers.len();
-                workers.spawn(worker, move || async move {
+                workers.spawn(next_worker(), move || async move {
                     let handler = options.handler.as_ref().map(|make| make());
                     let slot = Slot {
                         peer: slot.0,
@@ -81,11 +100,11 @@ impl Client {
                 peer
             })
             .collect();
-        Ok(Self {
+        Self {
             peers,
             next: AtomicUsize::new(0),
             stats,
-        })
+        }
     }
 
     /// The connection for the next call: the next one round, connected ones before others.

@@ -1,0 +1,107 @@
+//! What a service sees of replication, and all it sees. A service is a [`StateMachine`]; whoever serves its clients
+//! proposes commands and waits for read barriers. Nothing here says Raft: another provider keeps the same promises.
+
+use std::io;
+
+use bytes::Bytes;
+
+/// A committed command, in the order that every replica sees.
+#[derive(Clone, Copy, Debug)]
+pub struct Command<'a> {
+    /// Its place in the log; grows, with gaps where the log keeps entries of its own.
+    pub index: u64,
+    /// The leadership in which it was proposed; grows.
+    pub epoch: u64,
+    /// What was proposed.
+    pub data: &'a Bytes,
+}
+
+/// Writes a frozen view of a state, on a thread of its own, while the state machine goes on.
+pub type SnapshotWriter = Box<dyn FnOnce(&mut dyn io::Write) -> io::Result<()> + Send>;
+
+/// The deterministic heart of a service: the same commands give the same state and the same answers everywhere. It reads no
+/// clock, draws nothing at random and depends on no hash order.
+pub trait StateMachine {
+    /// Carries a command out and returns the answer for its proposer. It never fails: what a command may not do is an answer.
+    fn apply(&mut self, command: Command<'_>) -> Bytes;
+
+    /// Freezes the state as it is, quickly: commands wait meanwhile.
+    fn snapshot(&mut self) -> SnapshotWriter;
+
+    /// Replaces the state by what a snapshot holds.
+    /// # Errors
+    /// The snapshot is not one, or cannot be read; the node stops.
+    fn restore(&mut self, snapshot: &mut dyn io::Read) -> io::Result<()>;
+
+    /// Something happened to this replica.
+    fn event(&mut self, event: &Event) {
+        let _ = event;
+    }
+}
+
+/// What happens to a replica beside commands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// This replica leads: everything proposed before `epoch` is applied, its answers are this replica's to give.
+    StartLeading {
+        /// The leadership.
+        epoch: u64,
+    },
+    /// This replica leads no more.
+    StopLeading {
+        /// The leadership that ended.
+        epoch: u64,
+    },
+    /// This replica follows another.
+    Following {
+        /// Its name.
+        leader: String,
+        /// Its leadership.
+        epoch: u64,
+    },
+    /// Nobody leads, as far as this replica knows.
+    NoLeader,
+    /// The members changed.
+    Members {
+        /// Those who vote.
+        voters: Vec<String>,
+        /// Those who only listen.
+        learners: Vec<String>,
+    },
+    /// A snapshot was loaded.
+    Restored {
+        /// The last entry in it.
+        index: u64,
+    },
+}
+
+/// Why a proposal brought no answer. Every proposal ends with an answer or with one of these.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposalError {
+    /// It was not carried out and never will be: it may be proposed again, to the leader if one is known.
+    #[error("not carried out: this replica does not lead (leader: {})", .leader.as_deref().unwrap_or("unknown"))]
+    NotLeader {
+        /// Who leads, as far as this replica knows.
+        leader: Option<String>,
+    },
+    /// It was not carried out and never will be: too much is waiting already.
+    #[error("not carried out: too much is waiting")]
+    Busy,
+    /// It may or may not have been carried out, or may be later. Find out before proposing it again.
+    #[error("unknown whether it was carried out: the leader changed")]
+    Unknown,
+}
+
+/// Why a read must not be served. Nothing was read: it may be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// Nobody leads.
+    #[error("no leader is known")]
+    NoLeader,
+    /// It cannot be said in time whether this replica is up to date.
+    #[error("the leader did not confirm")]
+    NotConfirmed,
+    /// Too many reads are waiting.
+    #[error("too many reads are waiting")]
+    Busy,
+}

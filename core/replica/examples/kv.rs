@@ -1,0 +1,110 @@
+//! A replicated key-value store: the state machine, the requests of its clients, and a node around them. It speaks the bytes of
+//! the JRaft example it is compared with (`interop/jraft/README.md`), so that both may be members of one group.
+//!
+//! ```text
+//! kv --group kv --self 127.0.0.1:8701 --peers 127.0.0.1:8701,127.0.0.1:8702,127.0.0.1:8703 --data /var/lib/kv [--http 8080]
+//! ```
+
+#[path = "kv/machine.rs"]
+mod machine;
+#[path = "kv/requests.rs"]
+mod requests;
+#[path = "kv/web.rs"]
+mod web;
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use diwan_net::ServerOptions;
+use diwan_raft::{Configuration, PeerId};
+use diwan_runtime::{GroupOptions, NodeOptions};
+
+/// A member of a replicated key-value store.
+#[derive(Parser)]
+struct Arguments {
+    /// The group's name.
+    #[arg(long, default_value = "kv")]
+    group: String,
+    /// This member: ip:port.
+    #[arg(long = "self")]
+    id: PeerId,
+    /// The members of a group that begins; empty to wait until somebody adds this member.
+    #[arg(long, default_value = "", value_delimiter = ',')]
+    peers: Vec<String>,
+    /// Where the log and the snapshots lie.
+    #[arg(long)]
+    data: PathBuf,
+    /// Serve GET /status and GET, PUT /kv/KEY on this port of loopback.
+    #[arg(long)]
+    http: Option<u16>,
+    /// Followers stand for election after one to two of these without a leader.
+    #[arg(long, default_value_t = 1000)]
+    election_timeout_ms: u64,
+    /// Take a snapshot this often.
+    #[arg(long, default_value_t = 3600)]
+    snapshot_interval_s: u64,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let level = std::env::var("LOG_LEVEL").unwrap_or_else(|_| "warn".to_owned());
+    tracing_subscriber::fmt()
+        .with_env_filter(level)
+        .with_writer(std::io::stderr)
+        .init();
+    let arguments = Arguments::parse();
+    let names = arguments.peers.iter().filter(|peer| !peer.is_empty());
+    let peers = names
+        .map(|peer| peer.parse())
+        .collect::<Result<Vec<PeerId>, _>>()?;
+
+    let shared = machine::Shared::default();
+    let own = shared.clone();
+    let mut group = GroupOptions::new(&arguments.group, Configuration::of(peers), move || {
+        Box::new(machine::Kv::new(own))
+    });
+    group.election_timeout = Duration::from_millis(arguments.election_timeout_ms);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let options = NodeOptions {
+        id: arguments.id.clone(),
+        data: arguments.data,
+        listen: None,
+        server: ServerOptions::default(),
+        wal: diwan_wal::Options {
+            salt: now.as_nanos() as u64,
+            ..diwan_wal::Options::default()
+        },
+        app: Some(requests::handler(arguments.group.clone(), shared.clone())),
+        seed: now.as_nanos() as u64 ^ u64::from(std::process::id()) << 32,
+    };
+    let node = diwan_runtime::start(options, vec![group])?;
+    println!("READY {}", arguments.id);
+
+    if let Some(port) = arguments.http {
+        web::serve(port, node.clone(), arguments.group.clone(), shared).await?;
+    }
+    let mut interval =
+        tokio::time::interval(Duration::from_secs(arguments.snapshot_interval_s.max(1)));
+    interval.tick().await;
+    let mut watch = tokio::time::interval(Duration::from_millis(100));
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = tokio::signal::ctrl_c() => break,
+            _ = interval.tick() => {
+                let group = arguments.group.clone();
+                node.run(move |node| node.snapshot(&group));
+            }
+            _ = watch.tick() => {
+                if let Some(why) = node.failure() {
+                    println!("ERROR {why}");
+                    std::process::exit(1);
+                }
+            }
+        }
+    }
+    node.stop().await;
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! The clock of timers and leases.
+
+use diwan_raft::Time;
+use rustix::time::{ClockId, clock_gettime};
+
+/// CLOCK_BOOTTIME: monotonic, and it goes on while the machine sleeps, so that no lease outlives a suspended machine.
+pub(crate) fn now() -> Time {
+    let time = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Time(seconds * 1_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000)
+}

@@ -1,0 +1,173 @@
+//! A node's data directory: one process at a time, one node, one version.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+/// The layout this version writes.
+const VERSION: &str = "1";
+
+/// Why a directory is refused. Nothing in it was touched.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// The system says no.
+    #[error("{path}: {error}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What it says.
+        error: io::Error,
+    },
+    /// Another process uses it.
+    #[error("{0} is used by another process: one data directory belongs to one node")]
+    Locked(PathBuf),
+    /// Another version wrote it.
+    #[error(
+        "{path} has layout {found}, this is layout {VERSION}: start it with the version that wrote it"
+    )]
+    Version {
+        /// The directory.
+        path: PathBuf,
+        /// Its version.
+        found: String,
+    },
+    /// It belongs to another node.
+    #[error(
+        "{path} belongs to node {found}, not to {wanted}: a node must never start with another one's data"
+    )]
+    OtherNode {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Who wants it.
+        wanted: String,
+    },
+    /// Half of it is gone.
+    #[error(
+        "{0} lacks its `node` file but is not empty: it is not a data directory, or half of one"
+    )]
+    Foreign(PathBuf),
+}
+
+/// A data directory that this process holds.
+#[derive(Debug)]
+pub(crate) struct DataDirectory {
+    path: PathBuf,
+    /// The lock lasts as long as the file is open.
+    _lock: File,
+}
+
+impl DataDirectory {
+    /// Takes the directory at `path` for `node`, and makes it if it is not there.
+    pub(crate) fn take(path: &Path, node: &str) -> Result<Self, DirectoryError> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |error| DirectoryError::Io { path, error }
+        };
+        fs::create_dir_all(path).map_err(at(path))?;
+        let lock_path = path.join("lock");
+        let identity_path = path.join("node");
+        let known = identity_path.exists();
+        let empty = fs::read_dir(path)
+            .map_err(at(path))?
+            .flatten()
+            .all(|entry| entry.file_name() == "lock");
+        if !known && !empty {
+            return Err(DirectoryError::Foreign(path.to_owned()));
+        }
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(at(&lock_path))?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
+            match error {
+                rustix::io::Errno::WOULDBLOCK => DirectoryError::Locked(path.to_owned()),
+                other => DirectoryError::Io {
+                    path: lock_path.clone(),
+                    error: other.into(),
+                },
+            }
+        })?;
+        if known {
+            let mut text = String::new();
+            File::open(&identity_path)
+                .and_then(|mut file| file.read_to_string(&mut text))
+                .map_err(at(&identity_path))?;
+            let mut lines = text.lines();
+            let (version, found) = (
+                lines.next().unwrap_or_default(),
+                lines.next().unwrap_or_default(),
+            );
+            if version != format!("diwan {VERSION}") {
+                return Err(DirectoryError::Version {
+                    path: path.to_owned(),
+                    found: version.to_owned(),
+                });
+            }
+            if found != node {
+                let (path, found, wanted) = (path.to_owned(), found.to_owned(), node.to_owned());
+                return Err(DirectoryError::OtherNode {
+                    path,
+                    found,
+                    wanted,
+                });
+            }
+        } else {
+            let temporary = path.join("node.tmp");
+            let write = || {
+                let mut file = File::create(&temporary)?;
+                write!(file, "diwan {VERSION}\n{node}\n")?;
+                file.sync_all()?;
+                fs::rename(&temporary, &identity_path)?;
+                File::open(path)?.sync_all()
+            };
+            write().map_err(at(&identity_path))?;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_belongs_to_one_process_one_node_and_one_version() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("data");
+        let held = DataDirectory::take(&path, "a:1").unwrap();
+        assert!(matches!(
+            DataDirectory::take(&path, "a:1"),
+            Err(DirectoryError::Locked(_))
+        ));
+        drop(held);
+        assert!(matches!(
+            DataDirectory::take(&path, "a:2"),
+            Err(DirectoryError::OtherNode { .. })
+        ));
+        drop(DataDirectory::take(&path, "a:1").unwrap());
+        fs::write(path.join("node"), "diwan 9\na:1\n").unwrap();
+        assert!(matches!(
+            DataDirectory::take(&path, "a:1"),
+            Err(DirectoryError::Version { .. })
+        ));
+        fs::remove_file(path.join("node")).unwrap();
+        fs::write(path.join("precious"), "").unwrap();
+        assert!(matches!(
+            DataDirectory::take(&path, "a:1"),
+            Err(DirectoryError::Foreign(_))
+        ));
+    }
+}

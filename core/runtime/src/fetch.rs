@@ -1,0 +1,236 @@
+//! Snapshots between members: a leader offers one, a follower pulls its files piece by piece, as JRaft does.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use diwan_jraft::{GetFileRequest, Message, SNAPSHOT_META_FILE, SnapshotFiles};
+use diwan_log::Event as LogEvent;
+use diwan_raft::{Fetch, PeerId, SnapshotMeta};
+use diwan_replica::wire;
+use tokio::sync::oneshot;
+
+use crate::group::Hosted;
+use crate::node::{Node, Pulled};
+use crate::snapshot::{self, DATA_FILE};
+
+/// JRaft's `maxByteCountPerRpc`.
+const PIECE_BYTES: i64 = 128 << 10;
+const PIECE_TIMEOUT: Duration = Duration::from_secs(10);
+const RETRIES: u32 = 3;
+
+impl Node {
+    /// A follower needs a snapshot: it may pull the newest one.
+    pub(crate) fn offer(self: &Rc<Self>, place: usize, hosted: &mut Hosted, peer: &PeerId) {
+        let Some(meta) = hosted.snapshots.newest.clone() else {
+            hosted.group.raft_mut().snapshot_refused(peer);
+            return self.take_snapshot(place, hosted);
+        };
+        let reader = self.next_reader.get();
+        self.next_reader.set(reader + 1);
+        let path = snapshot::path_of(&hosted.snapshots.directory, meta.last.index);
+        let pulled = Pulled {
+            group: place,
+            path,
+            index: meta.last.index,
+            used: Instant::now(),
+        };
+        self.readers.borrow_mut().insert(reader, pulled);
+        tracing::info!(group = hosted.name, %peer, index = meta.last.index, "snapshot offered");
+        let uri = format!("remote://{}:{}/{reader}", self.id.host(), self.id.port());
+        hosted.group.raft_mut().offer_snapshot(peer, meta, uri);
+    }
+
+    /// Pulls an offered snapshot and loads it.
+    pub(crate) async fn fetch(self: Rc<Self>, place: usize, fetch: Fetch) {
+        let token = fetch.token;
+        let began = Instant::now();
+        match self.pull(place, &fetch).await {
+            Ok((meta, bytes)) => {
+                if let Err(error) = self.install(place, &fetch, &meta) {
+                    // The old state may be half replaced.
+                    return self.fail(format!("a fetched snapshot cannot be loaded: {error}"));
+                }
+                tracing::info!(index = meta.last.index, bytes, took = ?began.elapsed(), "snapshot installed");
+            }
+            Err(error) => {
+                tracing::warn!(from = %fetch.from, %error, "snapshot not fetched");
+                self.with_group(place, |hosted| {
+                    hosted
+                        .group
+                        .raft_mut()
+                        .snapshot_failed(token, &error.to_string())
+                });
+            }
+        }
+    }
+
+    async fn pull(self: &Rc<Self>, place: usize, fetch: &Fetch) -> io::Result<(SnapshotMeta, u64)> {
+        let (from, reader) = parse_uri(&fetch.request.uri)?;
+        let mut list = Vec::new();
+        let mut offset = 0;
+        loop {
+            let (piece, eof) = self
+                .piece(
+                    &from,
+                    reader,
+                    SNAPSHOT_META_FILE,
+                    offset,
+                    i64::from(i32::MAX),
+                )
+                .await?;
+            offset += piece.len() as i64;
+            list.extend_from_slice(&piece);
+            if eof {
+                break;
+            }
+        }
+        let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidData, error);
+        let files = SnapshotFiles::read(list.into()).map_err(|error| invalid(error.to_string()))?;
+        let meta = wire::snapshot_meta_in(&files.meta.unwrap_or_default())
+            .map_err(|error| invalid(error.to_string()))?;
+        if meta.last != fetch.request.meta.last {
+            return Err(invalid(
+                "the snapshot is not the one that was offered".into(),
+            ));
+        }
+        let directory = self.with_group(place, |hosted| hosted.snapshots.directory.clone());
+        let index = meta.last.index;
+        let beside = directory.clone();
+        let temporary = self
+            .files(move || snapshot::begin(&beside, index))
+            .await??;
+        let names: Vec<String> = files.files.iter().map(|file| file.name.clone()).collect();
+        if names != [DATA_FILE] {
+            return Err(invalid(format!(
+                "a snapshot of other files than `{DATA_FILE}`: {names:?}"
+            )));
+        }
+        let bytes = self
+            .pull_file(&from, reader, DATA_FILE, temporary.join(DATA_FILE))
+            .await?;
+        let finished = meta.clone();
+        self.files(move || snapshot::finish(&directory, &finished, &names))
+            .await??;
+        Ok((meta, bytes))
+    }
+
+    async fn pull_file(
+        self: &Rc<Self>,
+        from: &PeerId,
+        reader: i64,
+        name: &str,
+        path: PathBuf,
+    ) -> io::Result<u64> {
+        let mut file = self.files(move || File::create(path)).await??;
+        let mut offset = 0;
+        loop {
+            let (piece, eof) = self.piece(from, reader, name, offset, PIECE_BYTES).await?;
+            offset += piece.len() as i64;
+            file = self
+                .files(move || {
+                    file.write_all(&piece)?;
+                    if eof {
+                        file.sync_all()?;
+                    }
+                    Ok::<_, io::Error>(file)
+                })
+                .await??;
+            if eof {
+                return Ok(offset.unsigned_abs());
+            }
+        }
+    }
+
+    async fn piece(
+        self: &Rc<Self>,
+        from: &PeerId,
+        reader: i64,
+        name: &str,
+        offset: i64,
+        count: i64,
+    ) -> io::Result<(Bytes, bool)> {
+        let request = Message::GetFileRequest(GetFileRequest {
+            reader_id: reader,
+            filename: name.to_owned(),
+            count,
+            offset,
+            read_partly: Some(true),
+        });
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let error = match self.ask_member(from, &request, PIECE_TIMEOUT).await {
+                Ok(Message::GetFileResponse(response)) => match response.error_response {
+                    None if response.data.is_empty() && !response.eof => {
+                        io::Error::other("an empty piece that is not the last")
+                    }
+                    None => return Ok((response.data, response.eof)),
+                    Some(error) => io::Error::other(format!(
+                        "{} {}",
+                        error.error_code,
+                        error.error_message.unwrap_or_default()
+                    )),
+                },
+                Ok(other) => {
+                    io::Error::other(format!("{} instead of a piece of a file", other.class()))
+                }
+                Err(error) => io::Error::other(error),
+            };
+            if attempt > RETRIES {
+                return Err(error);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Loads a snapshot that lies in its place.
+    fn install(&self, place: usize, fetch: &Fetch, meta: &SnapshotMeta) -> io::Result<()> {
+        self.with_group(place, |hosted| {
+            if !hosted.group.raft_mut().begin_install(fetch.token) {
+                return Ok(());
+            }
+            let mut reader = snapshot::open(&hosted.snapshots.directory, meta.last.index)?;
+            hosted.machine.restore(&mut reader)?;
+            hosted.snapshots.newest = Some(meta.clone());
+            hosted.snapshots.log_bytes = 0;
+            hosted.group.snapshot_installed(fetch.token, meta.clone());
+            hosted.machine.event(&LogEvent::Restored {
+                index: meta.last.index,
+            });
+            Ok(())
+        })
+    }
+
+    /// Runs `work` where files may block and waits for it.
+    async fn files<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let (tell, told) = oneshot::channel();
+        self.on_files(
+            move || {
+                let _ = tell.send(work());
+            },
+            |_, ()| {},
+        );
+        told.await
+            .map_err(|_| io::Error::other("the thread for files is gone"))
+    }
+}
+
+fn parse_uri(uri: &str) -> io::Result<(PeerId, i64)> {
+    let parse = || {
+        let (addr, reader) = uri.strip_prefix("remote://")?.split_once('/')?;
+        Some((addr.parse().ok()?, reader.parse().ok()?))
+    };
+    parse().ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("`{uri}` is not remote://ip:port/reader"),
+        )
+    })
+}

@@ -1,0 +1,82 @@
+//! One group as the runtime keeps it: the replica, the state machine, and who waits for them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use diwan_log::{ProposalError, ReadError, StateMachine};
+use diwan_raft::{ChangeError, Configuration, Time};
+use diwan_replica::Group;
+use diwan_wal::GroupId;
+
+use crate::snapshot::Snapshots;
+
+/// A group that a node is a member of, or will be.
+pub struct GroupOptions {
+    /// Its name, the same on all members.
+    pub name: String,
+    /// The members of a group that begins; empty for a member that waits to be added.
+    pub initial: Configuration,
+    /// Makes the state machine, on the node's thread.
+    pub machine: Box<dyn FnOnce() -> Box<dyn StateMachine> + Send>,
+    /// A follower stands for election after one to two of these without a leader.
+    pub election_timeout: Duration,
+    /// A snapshot is taken when so many bytes of commands were applied since the last one.
+    pub snapshot_log_bytes: u64,
+    /// Entries that stay in the log after a snapshot, for slow followers.
+    pub snapshot_keep_entries: u64,
+    /// Whether reads trust the leader's lease. Not with JRaft's nodes among the members.
+    pub lease_reads: bool,
+}
+
+impl GroupOptions {
+    /// The usual options.
+    pub fn new(
+        name: &str,
+        initial: Configuration,
+        machine: impl FnOnce() -> Box<dyn StateMachine> + Send + 'static,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            initial,
+            machine: Box::new(machine),
+            election_timeout: Duration::from_millis(1000),
+            snapshot_log_bytes: 64 << 20,
+            snapshot_keep_entries: 1000,
+            lease_reads: false,
+        }
+    }
+}
+
+/// Is told how a proposal ended.
+pub(crate) type Proposed = Box<dyn FnOnce(Result<Bytes, ProposalError>)>;
+/// Is told how a read ended.
+pub(crate) type Read = Box<dyn FnOnce(Result<(), ReadError>)>;
+/// Is told how a membership change ended.
+pub(crate) type Changed = Box<dyn FnOnce(Result<(), ChangeError>)>;
+
+pub(crate) struct Hosted {
+    pub(crate) name: String,
+    pub(crate) wal_id: GroupId,
+    pub(crate) group: Group,
+    pub(crate) machine: Box<dyn StateMachine>,
+    pub(crate) election_timeout: Duration,
+    pub(crate) dirty: bool,
+    pub(crate) deadline: Time,
+    pub(crate) next_ticket: u64,
+    pub(crate) proposals: HashMap<u64, Proposed>,
+    pub(crate) reads: HashMap<u64, Read>,
+    pub(crate) changes: Vec<Changed>,
+    /// A leadership that begins once this index is applied: epoch, index.
+    pub(crate) leading_at: Option<(u64, u64)>,
+    /// The leadership that the state machine was told of.
+    pub(crate) leading: Option<u64>,
+    pub(crate) snapshots: Snapshots,
+}
+
+impl Hosted {
+    pub(crate) fn ticket(&mut self) -> u64 {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+}

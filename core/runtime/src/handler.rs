@@ -1,0 +1,202 @@
+//! Requests that come in: those of members, those of JRaft's command-line service, pulls of snapshot files, and the
+//! application's own.
+
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use diwan_bolt::Status;
+use diwan_jraft::{
+    DecodeError, ErrorResponse, GetFileRequest, GetFileResponse, Message, SNAPSHOT_META_FILE,
+};
+use diwan_net::bolt::{Handler, Incoming, Responder};
+use diwan_raft::ErrorCode;
+use diwan_replica::wire::{self, RequestKind};
+
+use crate::node::{Node, respond};
+use crate::snapshot;
+
+/// Serves a request whose class is none of JRaft's. Called on the node's thread.
+pub type AppHandler = Arc<dyn Fn(&Rc<Node>, Incoming<'_>) + Send + Sync>;
+
+/// The most that is read from a snapshot file for one request.
+const PIECE_BYTES_MAX: i64 = 4 << 20;
+
+pub(crate) struct NodeHandler {
+    node: Option<Rc<Node>>,
+    app: Option<AppHandler>,
+}
+
+impl NodeHandler {
+    pub(crate) fn new(node: Rc<Node>, app: Option<AppHandler>) -> Self {
+        Self {
+            node: Some(node),
+            app,
+        }
+    }
+
+    /// Of a node that did not start.
+    pub(crate) fn none() -> Self {
+        Self {
+            node: None,
+            app: None,
+        }
+    }
+}
+
+impl Handler for NodeHandler {
+    fn request(&self, mut incoming: Incoming<'_>) {
+        let Some(node) = &self.node else { return };
+        let class = incoming.frame.class;
+        if !class.starts_with(b"com.alipay.sofa.jraft.rpc.") {
+            match &self.app {
+                Some(app) => app(node, incoming),
+                None => incoming.responder.send_status(Status::NoProcessor),
+            }
+            return;
+        }
+        match Message::decode(class, Bytes::copy_from_slice(incoming.frame.content)) {
+            Ok(message) => serve(node, message, incoming.responder),
+            Err(error) => {
+                node.malformed(&error.to_string());
+                match error {
+                    DecodeError::UnknownClass(_) => {
+                        incoming.responder.send_status(Status::NoProcessor)
+                    }
+                    DecodeError::Damaged { .. } => refuse(
+                        &mut incoming.responder,
+                        ErrorCode::Invalid,
+                        error.to_string(),
+                    ),
+                }
+            }
+        }
+    }
+}
+
+fn serve(node: &Rc<Node>, message: Message, mut responder: Responder) {
+    match message {
+        Message::PingRequest(_) => {
+            respond(
+                &mut responder,
+                &Message::ErrorResponse(ErrorResponse {
+                    error_code: 0,
+                    error_message: Some(String::new()),
+                }),
+            );
+        }
+        Message::GetFileRequest(request) => get_file(node, request, responder),
+        Message::RequestVoteRequest(_)
+        | Message::AppendEntriesRequest(_)
+        | Message::InstallSnapshotRequest(_)
+        | Message::TimeoutNowRequest(_)
+        | Message::ReadIndexRequest(_) => match wire::read_request(message) {
+            Ok(request) => match RequestKind::of(&request.body) {
+                Some(kind) => node.receive(request, responder, kind),
+                None => refuse(&mut responder, ErrorCode::Invalid, "no request".into()),
+            },
+            Err(error) => {
+                node.malformed(&error.to_string());
+                refuse(&mut responder, ErrorCode::Invalid, error.to_string());
+            }
+        },
+        other => crate::cli::serve(node, other, responder),
+    }
+}
+
+pub(crate) fn refuse(responder: &mut Responder, code: ErrorCode, why: String) {
+    let error = ErrorResponse {
+        error_code: code.number(),
+        error_message: Some(why),
+    };
+    respond(responder, &Message::ErrorResponse(error));
+}
+
+/// A follower pulls a piece of a snapshot. A pull keeps the snapshot alive for a while.
+fn get_file(node: &Rc<Node>, request: GetFileRequest, mut responder: Responder) {
+    let pulled = node
+        .readers
+        .borrow_mut()
+        .get_mut(&request.reader_id)
+        .map(|pulled| {
+            pulled.used = Instant::now();
+            pulled.path.clone()
+        });
+    let wrong = |code: i32, why: String| {
+        let error = ErrorResponse {
+            error_code: code,
+            error_message: Some(why),
+        };
+        Message::GetFileResponse(GetFileResponse {
+            error_response: Some(error),
+            ..GetFileResponse::default()
+        })
+    };
+    let Some(path) = pulled else {
+        return respond(
+            &mut responder,
+            &wrong(1012, format!("there is no reader {}", request.reader_id)),
+        );
+    };
+    if request.count <= 0 || request.offset < 0 {
+        return respond(
+            &mut responder,
+            &wrong(1000, "count and offset make no sense".into()),
+        );
+    }
+    // Responders do not leave their thread: the file's thread answers through the node.
+    let slot = node.park(responder);
+    let work = move || -> std::io::Result<GetFileResponse> {
+        let count = request.count.min(PIECE_BYTES_MAX);
+        if request.filename == SNAPSHOT_META_FILE {
+            let list = snapshot::list_bytes(&path)?;
+            let from = usize::try_from(request.offset)
+                .unwrap_or(usize::MAX)
+                .min(list.len());
+            let to = from
+                .saturating_add(usize::try_from(count).unwrap_or(0))
+                .min(list.len());
+            return Ok(piece(list.slice(from..to), to == list.len()));
+        }
+        let known = snapshot::list_names(&path)?;
+        if !known.contains(&request.filename) {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::NotFound,
+                "no such file in the snapshot",
+            ));
+        }
+        let mut file = std::fs::File::open(path.join(&request.filename))?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(request.offset.unsigned_abs()))?;
+        let mut data = Vec::new();
+        file.take(count.unsigned_abs()).read_to_end(&mut data)?;
+        let end = request.offset.unsigned_abs() + data.len() as u64 >= length;
+        Ok(piece(data.into(), end))
+    };
+    node.on_files(work, move |node, result| {
+        let Some(mut responder) = node.unpark(slot) else {
+            return;
+        };
+        let message = match result {
+            Ok(response) => Message::GetFileResponse(response),
+            Err(error) => wrong(1014, error.to_string()),
+        };
+        respond(&mut responder, &message);
+    });
+}
+
+fn piece(data: Bytes, eof: bool) -> GetFileResponse {
+    let read_size = if eof {
+        -1
+    } else {
+        i64::try_from(data.len()).unwrap_or(i64::MAX)
+    };
+    GetFileResponse {
+        eof,
+        data,
+        read_size: Some(read_size),
+        error_response: None,
+    }
+}

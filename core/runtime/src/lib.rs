@@ -1,0 +1,23 @@
+//! The real world of Raft groups. A [`Node`] keeps its groups, its connections and its timers on one worker thread, writes
+//! its log on a disk thread of its own that syncs once for everything that gathered meanwhile, and keeps snapshots in files.
+//! Members speak JRaft's protocol, so that a group may have JRaft's own nodes among them; JRaft's command-line service works
+//! against it. Handlers of other requests on the same port get the node and propose, or read behind a barrier.
+
+mod cli;
+mod clock;
+mod directory;
+mod disk;
+mod error;
+mod fetch;
+mod group;
+mod handler;
+mod members;
+mod node;
+mod peers;
+mod snapshot;
+
+pub use directory::DirectoryError;
+pub use error::StartError;
+pub use group::GroupOptions;
+pub use handler::AppHandler;
+pub use node::{Node, NodeHandle, NodeOptions, start};

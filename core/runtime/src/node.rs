@@ -1,0 +1,954 @@
+//! The node's thread: everything but the disk happens on it, one turn after the other.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use diwan_log::{Command, Event as LogEvent, ProposalError, ReadError};
+use diwan_net::bolt::{Bolt, Handler, HandlerFactory, Responder, SessionOptions};
+use diwan_net::{Server, ServerOptions, Workers};
+use diwan_raft::{
+    ChangeError, Config, Configuration, Event, Outgoing, Payload, PeerId, ProposeError, Raft, Role,
+    Start, Status, Time, Token,
+};
+use diwan_replica::wire::{self, RequestKind};
+use diwan_replica::{Group, GroupReady, Outcome, store};
+use diwan_wal::{GroupId, OsDirectory, OsFile, Reader, Wal};
+use tokio::sync::{Notify, mpsc};
+
+use crate::clock;
+use crate::directory::DataDirectory;
+use crate::disk::{Disk, DiskEvent};
+use crate::error::StartError;
+use crate::group::{Changed, GroupOptions, Hosted, Proposed, Read};
+use crate::handler::{AppHandler, NodeHandler};
+use crate::peers::{self, Peers};
+use crate::snapshot::{self, Snapshots};
+
+/// How a node runs.
+pub struct NodeOptions {
+    /// Its name among the members, and unless `listen` says otherwise the address it listens on.
+    pub id: PeerId,
+    /// Where its log and snapshots lie.
+    pub data: PathBuf,
+    /// The address to listen on.
+    pub listen: Option<SocketAddr>,
+    /// Limits of its connections. It always runs on one worker thread.
+    pub server: ServerOptions,
+    /// Layout of its write-ahead log.
+    pub wal: diwan_wal::Options,
+    /// Serves requests that are not between members.
+    pub app: Option<AppHandler>,
+    /// Another one for each start: spreads timers.
+    pub seed: u64,
+}
+
+/// Something to do on the node's thread.
+pub(crate) type Task = Box<dyn FnOnce(&Rc<Node>) + Send>;
+
+/// A node as other threads see it. The node stops when `stop` is called.
+#[derive(Clone)]
+pub struct NodeHandle {
+    tasks: mpsc::UnboundedSender<Task>,
+    server: Arc<Mutex<Option<Server>>>,
+    failed: Arc<Mutex<Option<String>>>,
+}
+
+/// A node, on its own thread.
+pub struct Node {
+    pub(crate) id: PeerId,
+    /// Keeps the directory for this process.
+    _directory: DataDirectory,
+    hosted: RefCell<Vec<Hosted>>,
+    names: HashMap<String, usize>,
+    disk: Disk,
+    reader: Reader<OsFile>,
+    io: std_mpsc::Sender<Box<dyn FnOnce() + Send>>,
+    peers: OnceCell<RefCell<Peers>>,
+    responders: RefCell<HashMap<Token, (Responder, RequestKind)>>,
+    parked: RefCell<HashMap<u64, Responder>>,
+    next_token: Cell<u64>,
+    wake: Notify,
+    tasks: mpsc::UnboundedSender<Task>,
+    /// Snapshots that others pull: reader, directory, index, last use.
+    pub(crate) readers: RefCell<HashMap<i64, Pulled>>,
+    pub(crate) next_reader: Cell<i64>,
+    failed: Arc<Mutex<Option<String>>>,
+    counts: Counts,
+}
+
+/// A snapshot that another member pulls.
+pub(crate) struct Pulled {
+    pub(crate) group: usize,
+    pub(crate) path: PathBuf,
+    pub(crate) index: u64,
+    pub(crate) used: Instant,
+}
+
+/// Counters of a node.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) malformed: Cell<u64>,
+    pub(crate) unknown_groups: Cell<u64>,
+    pub(crate) refused_steps: Cell<u64>,
+    pub(crate) syncs: Cell<u64>,
+    pub(crate) sync_micros: Cell<u64>,
+}
+
+/// Counts one.
+pub(crate) fn count(counter: &Cell<u64>) {
+    counter.set(counter.get() + 1);
+}
+
+struct Seed {
+    options: NodeOptions,
+    directory: DataDirectory,
+    wal: Wal<OsDirectory>,
+    groups: Vec<(GroupOptions, Start, PathBuf)>,
+    tasks: mpsc::UnboundedSender<Task>,
+    failed: Arc<Mutex<Option<String>>>,
+}
+
+/// Starts a node with its groups.
+/// # Errors
+/// Its data, its address or its threads are not to be had. Nothing runs then.
+pub fn start(options: NodeOptions, groups: Vec<GroupOptions>) -> Result<NodeHandle, StartError> {
+    let directory = DataDirectory::take(&options.data, &options.id.to_string())?;
+    let io = |what: &str| {
+        let what = what.to_owned();
+        move |error| StartError::Io { what, error }
+    };
+    let wal_directory =
+        OsDirectory::open(directory.path().join("wal")).map_err(io("the log's directory"))?;
+    let (wal, recovery) = Wal::open(wal_directory, options.wal)?;
+    if let Some(torn) = &recovery.torn {
+        tracing::info!(
+            file = torn.file,
+            bytes = torn.bytes,
+            "cut writes that were not synced when the node stopped"
+        );
+    }
+    let mut ready = Vec::new();
+    for group in groups {
+        let path = directory.path().join("groups").join(file_name(&group.name));
+        let newest = snapshot::find(&path)?;
+        let wal_id = group_id(&group.name);
+        let start = store::start(&wal.reader(), wal_id, recovery.groups.get(&wal_id), newest)
+            .map_err(|error| StartError::Store {
+                group: group.name.clone(),
+                error,
+            })?;
+        ready.push((group, start, path));
+    }
+    let addr = match options.listen {
+        Some(addr) => addr,
+        None => peers_addr(&options.id).map_err(io("the node's own address"))?,
+    };
+    let mut server_options = options.server.clone();
+    server_options.workers = Some(1);
+    let (tasks, todo) = mpsc::unbounded_channel();
+    let failed = Arc::new(Mutex::new(None));
+    let seed = Seed {
+        options,
+        directory,
+        wal,
+        groups: ready,
+        tasks: tasks.clone(),
+        failed: failed.clone(),
+    };
+    let (tell, told) = std_mpsc::channel();
+    let once = Mutex::new(Some((seed, todo, tell)));
+    let factory: HandlerFactory = Arc::new(move || {
+        let Some((seed, todo, tell)) = once.lock().unwrap_or_else(PoisonError::into_inner).take()
+        else {
+            // There is one worker, and it asks once.
+            return Rc::new(NodeHandler::none());
+        };
+        let app = seed.options.app.clone();
+        match Node::new(seed) {
+            Ok(node) => {
+                tokio::task::spawn_local(node.clone().run(todo));
+                let _ = tell.send(Ok(()));
+                Rc::new(NodeHandler::new(node, app)) as Rc<dyn Handler>
+            }
+            Err(error) => {
+                let _ = tell.send(Err(error));
+                Rc::new(NodeHandler::none())
+            }
+        }
+    });
+    let session = SessionOptions::default();
+    let server = Server::start(addr, vec![Bolt::new(factory, session)], server_options)
+        .map_err(io(&addr.to_string()))?;
+    told.recv()
+        .map_err(|_| io("the node's thread")(std::io::Error::other("it ended")))??;
+    let workers = server.workers().clone();
+    let handle = NodeHandle {
+        tasks,
+        server: Arc::new(Mutex::new(Some(server))),
+        failed,
+    };
+    handle.run(move |node| node.begin(workers));
+    Ok(handle)
+}
+
+fn peers_addr(peer: &PeerId) -> std::io::Result<SocketAddr> {
+    use std::net::ToSocketAddrs as _;
+    let host = peer.host().trim_matches(['[', ']']);
+    (host, peer.port())
+        .to_socket_addrs()?
+        .next()
+        .ok_or_else(|| std::io::Error::other("no address"))
+}
+
+/// A group's number in the write-ahead log follows from its name (FNV-1a), so that it needs no table.
+fn group_id(name: &str) -> GroupId {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    GroupId(hash)
+}
+
+/// A directory's name for a group's name, which may hold anything.
+fn file_name(group: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    group
+        .bytes()
+        .map(|byte| {
+            if plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02x}")
+            }
+        })
+        .collect()
+}
+
+impl NodeHandle {
+    /// Runs something on the node's thread, soon.
+    pub fn run(&self, task: impl FnOnce(&Rc<Node>) + Send + 'static) {
+        // The node's thread is gone only when the process ends.
+        let _ = self.tasks.send(Box::new(task));
+    }
+
+    /// Runs something on the node's thread and waits for what it returns. None if the node is gone.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        task: impl FnOnce(&Rc<Node>) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        self.run(move |node| {
+            let _ = tell.send(task(node));
+        });
+        told.await.ok()
+    }
+
+    /// Why the node had to stop, if it had to.
+    pub fn failure(&self) -> Option<String> {
+        self.failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Hands leadership on, then ends connections and stops.
+    pub async fn stop(&self) {
+        self.ask(|node| node.hand_over_all()).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let server = self
+            .server
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(server) = server {
+            server.stop(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+impl Node {
+    fn new(seed: Seed) -> Result<Rc<Self>, StartError> {
+        let Seed {
+            options,
+            directory,
+            wal,
+            groups,
+            tasks,
+            failed,
+        } = seed;
+        let now = clock::now();
+        let reader = wal.reader();
+        let mut hosted = Vec::new();
+        let mut names = HashMap::new();
+        for (group, start, path) in groups {
+            let mut config = Config::new(options.id.clone(), group.initial)
+                .with_election_timeout(group.election_timeout);
+            config.seed = options.seed ^ group_id(&group.name).0;
+            config.lease_reads = group.lease_reads;
+            let mut machine = (group.machine)();
+            let newest = start.snapshot.clone();
+            if let Some(meta) = &newest {
+                let damaged = |error: std::io::Error| StartError::Snapshot {
+                    path: snapshot::path_of(&path, meta.last.index),
+                    what: error.to_string(),
+                };
+                let mut reader = snapshot::open(&path, meta.last.index).map_err(damaged)?;
+                machine.restore(&mut reader).map_err(damaged)?;
+                machine.event(&LogEvent::Restored {
+                    index: meta.last.index,
+                });
+            }
+            names.insert(group.name.clone(), hosted.len());
+            hosted.push(Hosted {
+                wal_id: group_id(&group.name),
+                group: Group::new(Raft::new(config, start, now)),
+                machine,
+                election_timeout: group.election_timeout,
+                dirty: true,
+                deadline: now,
+                next_ticket: 0,
+                proposals: HashMap::new(),
+                reads: HashMap::new(),
+                changes: Vec::new(),
+                leading_at: None,
+                leading: None,
+                snapshots: Snapshots {
+                    directory: path,
+                    newest,
+                    busy: false,
+                    log_bytes: 0,
+                    log_bytes_max: group.snapshot_log_bytes,
+                    keep_entries: group.snapshot_keep_entries,
+                    waiting: Vec::new(),
+                },
+                name: group.name,
+            });
+        }
+        let thread = |what: &str| {
+            let what = what.to_owned();
+            move |error| StartError::Io { what, error }
+        };
+        let tell = tasks.clone();
+        let disk = Disk::start(wal, move |event| {
+            let _ = tell.send(Box::new(move |node: &Rc<Self>| node.disk_event(event)));
+        })
+        .map_err(thread("the disk thread"))?;
+        let (io, todo) = std_mpsc::channel::<Box<dyn FnOnce() + Send>>();
+        std::thread::Builder::new()
+            .name("diwan-files".into())
+            .spawn(move || todo.into_iter().for_each(|task| task()))
+            .map_err(thread("the thread for files"))?;
+        let first_reader = i64::try_from(options.seed >> 2).unwrap_or(1);
+        Ok(Rc::new(Self {
+            id: options.id,
+            _directory: directory,
+            hosted: RefCell::new(hosted),
+            names,
+            disk,
+            reader,
+            io,
+            peers: OnceCell::new(),
+            responders: RefCell::new(HashMap::new()),
+            parked: RefCell::new(HashMap::new()),
+            next_token: Cell::new(options.seed >> 1),
+            wake: Notify::new(),
+            tasks,
+            readers: RefCell::new(HashMap::new()),
+            next_reader: Cell::new(first_reader),
+            failed,
+            counts: Counts::default(),
+        }))
+    }
+
+    fn begin(self: &Rc<Self>, workers: Workers) {
+        let _ = self.peers.set(RefCell::new(Peers::new(workers)));
+        self.wake.notify_one();
+    }
+
+    async fn run(self: Rc<Self>, mut todo: mpsc::UnboundedReceiver<Task>) {
+        loop {
+            let deadline = if self.peers.get().is_some() {
+                self.turn()
+            } else {
+                Time::NEVER
+            };
+            let wait = deadline.since(clock::now()).min(Duration::from_secs(3600));
+            tokio::select! {
+                biased;
+                task = todo.recv() => {
+                    let Some(task) = task else { return };
+                    task(&self);
+                    while let Ok(task) = todo.try_recv() {
+                        task(&self);
+                    }
+                }
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Carries out what the groups want, until they want nothing. Returns when time itself makes them want something.
+    fn turn(self: &Rc<Self>) -> Time {
+        loop {
+            let now = clock::now();
+            let mut done: Vec<Box<dyn FnOnce()>> = Vec::new();
+            let mut job = Vec::new();
+            let mut next = Time::NEVER;
+            for (place, hosted) in self.hosted.borrow_mut().iter_mut().enumerate() {
+                if hosted.dirty || now >= hosted.deadline {
+                    hosted.dirty = false;
+                    hosted.group.advance(now);
+                    loop {
+                        let ready = hosted.group.ready(hosted.election_timeout * 2, now);
+                        if ready.is_empty() {
+                            break;
+                        }
+                        self.perform(place, hosted, ready, &mut job, &mut done);
+                    }
+                    hosted.deadline = hosted.group.next_deadline();
+                }
+                next = next.min(hosted.deadline);
+            }
+            if !job.is_empty() {
+                self.disk.write(job);
+            }
+            // Whoever waited may ask for more at once: no group is borrowed any more.
+            if done.is_empty() {
+                return next;
+            }
+            done.into_iter().for_each(|done| done());
+        }
+    }
+
+    fn perform(
+        self: &Rc<Self>,
+        place: usize,
+        hosted: &mut Hosted,
+        ready: GroupReady,
+        job: &mut Vec<(GroupId, diwan_raft::Write)>,
+        done: &mut Vec<Box<dyn FnOnce()>>,
+    ) {
+        if let Some(write) = ready.write {
+            job.push((hosted.wal_id, write));
+        }
+        for message in ready.messages {
+            self.send(place, hosted, message);
+        }
+        for event in ready.events {
+            self.event(hosted, event, done);
+        }
+        self.apply(place, hosted, ready.apply, done);
+        for (ticket, outcome) in ready.outcomes {
+            if let Some(proposed) = hosted.proposals.remove(&ticket) {
+                let error = match outcome {
+                    Outcome::NotCommitted => ProposalError::NotLeader {
+                        leader: leader_name(&hosted.group),
+                    },
+                    Outcome::Unknown | Outcome::Committed(_) => ProposalError::Unknown,
+                };
+                done.push(Box::new(move || proposed(Err(error))));
+            }
+        }
+        for (context, outcome) in ready.reads {
+            if let Some(read) = hosted.reads.remove(&context) {
+                let outcome = outcome.map_err(|error| match error {
+                    diwan_raft::ReadError::NoLeader => ReadError::NoLeader,
+                    diwan_raft::ReadError::NotConfirmed => ReadError::NotConfirmed,
+                    diwan_raft::ReadError::Busy => ReadError::Busy,
+                });
+                done.push(Box::new(move || read(outcome)));
+            }
+        }
+        for wanted in ready.read_back {
+            let (reader, wal_id) = (self.reader.clone(), hosted.wal_id);
+            self.on_files(
+                move || {
+                    store::read_back(
+                        &reader,
+                        wal_id,
+                        wanted.low,
+                        wanted.high,
+                        wanted.bytes_max as u64,
+                    )
+                    .map(|entries| (wanted.purpose, entries))
+                },
+                move |node, result| match result {
+                    Ok((purpose, entries)) => node.with_group(place, |hosted| {
+                        hosted.group.raft_mut().entries_read(&purpose, entries)
+                    }),
+                    Err(error) => node.fail(format!("entries cannot be read back: {error}")),
+                },
+            );
+        }
+        for peer in ready.offers {
+            self.offer(place, hosted, &peer);
+        }
+        if let Some(fetch) = ready.fetch {
+            tokio::task::spawn_local(self.clone().fetch(place, fetch));
+        }
+    }
+
+    fn apply(
+        self: &Rc<Self>,
+        place: usize,
+        hosted: &mut Hosted,
+        apply: Vec<diwan_replica::Apply>,
+        done: &mut Vec<Box<dyn FnOnce()>>,
+    ) {
+        let Some(last) = apply.last().map(|apply| apply.entry.id.index) else {
+            return;
+        };
+        for diwan_replica::Apply { entry, ticket } in apply {
+            let answer = match &entry.payload {
+                Payload::Data(data) => {
+                    hosted.snapshots.log_bytes += data.len() as u64;
+                    hosted.machine.apply(Command {
+                        index: entry.id.index,
+                        epoch: entry.id.term,
+                        data,
+                    })
+                }
+                Payload::NoOp | Payload::Configuration(_) => Bytes::new(),
+            };
+            if let Some(proposed) = ticket.and_then(|ticket| hosted.proposals.remove(&ticket)) {
+                done.push(Box::new(move || proposed(Ok(answer))));
+            }
+        }
+        hosted.group.applied(last);
+        if let Some((epoch, _)) = hosted.leading_at.take_if(|(_, index)| *index <= last) {
+            hosted.leading = Some(epoch);
+            hosted.machine.event(&LogEvent::StartLeading { epoch });
+        }
+        if hosted.snapshots.log_bytes >= hosted.snapshots.log_bytes_max {
+            self.take_snapshot(place, hosted);
+        }
+    }
+
+    fn event(&self, hosted: &mut Hosted, event: Event, done: &mut Vec<Box<dyn FnOnce()>>) {
+        match event {
+            Event::Role { role, term, leader } => {
+                let name = leader.as_ref().map(PeerId::to_string);
+                tracing::info!(group = hosted.name, node = %self.id, ?role, term, leader = name, "role");
+                if role != Role::Leader {
+                    hosted.leading_at = None;
+                    if let Some(epoch) = hosted.leading.take() {
+                        hosted.machine.event(&LogEvent::StopLeading { epoch });
+                    }
+                    hosted.machine.event(&match name {
+                        Some(leader) => LogEvent::Following {
+                            leader,
+                            epoch: term,
+                        },
+                        None => LogEvent::NoLeader,
+                    });
+                }
+            }
+            Event::Leading { term, index } => hosted.leading_at = Some((term, index)),
+            Event::Configuration {
+                configuration,
+                index,
+            } => {
+                tracing::info!(group = hosted.name, node = %self.id, index, %configuration, "configuration committed");
+                if !configuration.is_joint() {
+                    let names = |peers: &[PeerId]| peers.iter().map(PeerId::to_string).collect();
+                    let (voters, learners) =
+                        (names(&configuration.peers), names(&configuration.learners));
+                    hosted
+                        .machine
+                        .event(&LogEvent::Members { voters, learners });
+                }
+            }
+            Event::ChangeEnded(result) => {
+                tracing::info!(group = hosted.name, node = %self.id, ?result, "membership change ended");
+                for changed in hosted.changes.drain(..) {
+                    let result = result.clone();
+                    done.push(Box::new(move || changed(result)));
+                }
+            }
+            Event::TransferFailed(to) => {
+                tracing::warn!(group = hosted.name, node = %self.id, %to, "leadership was not taken over in time");
+            }
+        }
+    }
+
+    fn send(self: &Rc<Self>, place: usize, hosted: &Hosted, message: Outgoing) {
+        let Outgoing { to, token, body } = message;
+        let Some(kind) = RequestKind::of(&body) else {
+            if let Some((mut responder, kind)) = self.responders.borrow_mut().remove(&token) {
+                respond(&mut responder, &wire::answer(body, kind));
+            }
+            return;
+        };
+        let heartbeat =
+            matches!(&body, diwan_raft::Body::AppendRequest(append) if append.heartbeat);
+        let timeout = match kind {
+            RequestKind::Append if !heartbeat => Duration::from_secs(5),
+            RequestKind::Install => Duration::from_secs(300),
+            RequestKind::Append
+            | RequestKind::Vote
+            | RequestKind::TimeoutNow
+            | RequestKind::ReadIndex => hosted.election_timeout / 2,
+        };
+        let Ok(request) = wire::request(&hosted.name, &self.id, &to, body) else {
+            return;
+        };
+        let Some(peers) = self.peers.get() else {
+            return;
+        };
+        let call = peers.borrow_mut().call(&to, &request, timeout);
+        let node = self.clone();
+        tokio::task::spawn_local(async move {
+            let answer = match call {
+                Ok(call) => peers::answer(call).await,
+                Err(error) => Err(error),
+            };
+            let body = answer.and_then(|message| {
+                wire::read_answer(message)
+                    .map_err(|error| peers::PeerError::Answer(error.to_string()))
+            });
+            let now = clock::now();
+            node.with_group(place, |hosted| match body {
+                Ok(body) => {
+                    hosted.group.advance(now);
+                    if let Err(error) = hosted.group.raft_mut().step(&to, token, body) {
+                        tracing::debug!(group = hosted.name, %error, "answer not taken");
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(group = hosted.name, %to, %error, "no answer");
+                    hosted.group.raft_mut().unanswered(&to, token);
+                }
+            });
+        });
+    }
+
+    /// A request of another member.
+    pub(crate) fn receive(
+        &self,
+        request: wire::Request,
+        mut responder: Responder,
+        kind: RequestKind,
+    ) {
+        let place = self
+            .names
+            .get(&request.group)
+            .copied()
+            .filter(|_| request.to == self.id);
+        let Some(place) = place else {
+            count(&self.counts.unknown_groups);
+            let why = format!(
+                "there is no group {} of member {} here",
+                request.group, request.to
+            );
+            respond(
+                &mut responder,
+                &wire::refusal(diwan_raft::ErrorCode::Other(1012), why, kind),
+            );
+            return;
+        };
+        responder.defer();
+        let token = Token(self.next_token.get());
+        self.next_token.set(token.0 + 1);
+        self.responders
+            .borrow_mut()
+            .insert(token, (responder, kind));
+        let now = clock::now();
+        self.with_group(place, |hosted| {
+            hosted.group.advance(now);
+            if let Err(error) = hosted
+                .group
+                .raft_mut()
+                .step(&request.from, token, request.body)
+            {
+                count(&self.counts.refused_steps);
+                tracing::debug!(group = hosted.name, from = %request.from, %error, "refused");
+            }
+        });
+    }
+
+    /// Keeps a responder here while another thread works for it.
+    pub(crate) fn park(&self, mut responder: Responder) -> u64 {
+        responder.defer();
+        let slot = self.next_token.get();
+        self.next_token.set(slot + 1);
+        self.parked.borrow_mut().insert(slot, responder);
+        slot
+    }
+
+    /// Takes a responder back.
+    pub(crate) fn unpark(&self, slot: u64) -> Option<Responder> {
+        self.parked.borrow_mut().remove(&slot)
+    }
+
+    /// Asks a member something that is not the core's.
+    pub(crate) async fn ask_member(
+        &self,
+        to: &PeerId,
+        message: &diwan_jraft::Message,
+        timeout: Duration,
+    ) -> Result<diwan_jraft::Message, peers::PeerError> {
+        let Some(peers) = self.peers.get() else {
+            return Err(peers::PeerError::Answer("the node is starting".into()));
+        };
+        let call = peers.borrow_mut().call(to, message, timeout)?;
+        peers::answer(call).await
+    }
+
+    /// Counts a message that could not be read.
+    pub(crate) fn malformed(&self, what: &str) {
+        count(&self.counts.malformed);
+        tracing::debug!(node = %self.id, what, "malformed message refused");
+    }
+
+    pub(crate) fn with_group<T>(&self, place: usize, act: impl FnOnce(&mut Hosted) -> T) -> T {
+        let hosted = &mut self.hosted.borrow_mut()[place];
+        hosted.dirty = true;
+        self.wake.notify_one();
+        act(hosted)
+    }
+
+    /// Where a group stands on this node.
+    pub(crate) fn place_of(&self, group: &str) -> Option<usize> {
+        self.names.get(group).copied()
+    }
+
+    /// Runs `work` where files may block, and `then` here with what it returned.
+    pub(crate) fn on_files<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+        then: impl FnOnce(&Rc<Self>, T) + Send + 'static,
+    ) {
+        let tasks = self.tasks.clone();
+        let _ = self.io.send(Box::new(move || {
+            let result = work();
+            let _ = tasks.send(Box::new(move |node: &Rc<Self>| then(node, result)));
+        }));
+    }
+
+    fn disk_event(&self, event: DiskEvent) {
+        match event {
+            DiskEvent::Durable {
+                groups,
+                took_micros,
+            } => {
+                count(&self.counts.syncs);
+                self.counts
+                    .sync_micros
+                    .set(self.counts.sync_micros.get() + took_micros);
+                let mut hosted = self.hosted.borrow_mut();
+                for (wal_id, sequence) in groups {
+                    if let Some(hosted) = hosted.iter_mut().find(|hosted| hosted.wal_id == wal_id) {
+                        hosted.group.raft_mut().persisted(sequence);
+                        hosted.dirty = true;
+                    }
+                }
+            }
+            DiskEvent::Failed(error) => self.fail(error.to_string()),
+        }
+    }
+
+    /// What was promised can no longer be kept: nothing is answered any more.
+    pub(crate) fn fail(&self, why: String) {
+        tracing::error!(node = %self.id, why, "this node has failed");
+        self.responders.borrow_mut().clear();
+        self.failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(why);
+    }
+
+    fn hand_over_all(&self) {
+        for place in 0..self.names.len() {
+            self.with_group(place, |hosted| hosted.group.raft_mut().hand_over());
+        }
+    }
+
+    /// Proposes a command to a group; `done` is told its answer, or why there is none. Exactly once.
+    pub fn propose(
+        &self,
+        group: &str,
+        data: Bytes,
+        done: impl FnOnce(Result<Bytes, ProposalError>) + 'static,
+    ) {
+        let Some(place) = self.place_of(group) else {
+            return done(Err(ProposalError::NotLeader { leader: None }));
+        };
+        let refused = self.with_group(place, |hosted| {
+            let ticket = hosted.ticket();
+            match hosted.group.propose(data, ticket) {
+                Ok(_) => {
+                    hosted.proposals.insert(ticket, Box::new(done) as Proposed);
+                    None
+                }
+                Err(error) => Some((done, error)),
+            }
+        });
+        if let Some((done, error)) = refused {
+            done(Err(match error {
+                ProposeError::NotLeader(leader) => ProposalError::NotLeader {
+                    leader: leader.map(|leader| leader.to_string()),
+                },
+                ProposeError::Busy => ProposalError::Busy,
+                ProposeError::Transferring => ProposalError::Busy,
+            }));
+        }
+    }
+
+    /// Waits until a read of this node's state machine is linearizable; `done` is told, and reads at once.
+    pub fn read(&self, group: &str, done: impl FnOnce(Result<(), ReadError>) + 'static) {
+        let Some(place) = self.place_of(group) else {
+            return done(Err(ReadError::NoLeader));
+        };
+        self.with_group(place, |hosted| {
+            let context = hosted.ticket();
+            hosted.reads.insert(context, Box::new(done) as Read);
+            hosted.group.read(context);
+        });
+    }
+
+    /// Changes the members of a group that this node leads.
+    pub(crate) fn change(&self, place: usize, target: Configuration, done: Changed) {
+        let refused = self.with_group(place, |hosted| {
+            match hosted.group.raft_mut().change_members(target) {
+                Ok(()) => {
+                    hosted.changes.push(done);
+                    None
+                }
+                Err(error) => Some((done, error)),
+            }
+        });
+        if let Some((done, error)) = refused {
+            done(Err(error));
+        }
+    }
+
+    /// Where a group stands here; None if there is no such group.
+    pub fn status(&self, group: &str) -> Option<Status> {
+        let place = self.place_of(group)?;
+        Some(self.hosted.borrow()[place].group.raft().status())
+    }
+
+    /// This member's name.
+    pub fn id(&self) -> &PeerId {
+        &self.id
+    }
+
+    /// Takes a snapshot of a group now, if anything was applied since the last one.
+    pub fn snapshot(self: &Rc<Self>, group: &str) {
+        if let Some(place) = self.place_of(group) {
+            self.with_group(place, |hosted| self.take_snapshot(place, hosted));
+        }
+    }
+
+    /// The names of the groups here.
+    pub fn groups(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.names.keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// Hands leadership of a group to `to`.
+    /// # Errors
+    /// This node does not lead it, or `to` cannot.
+    pub fn transfer(&self, group: &str, to: &PeerId) -> Result<(), ChangeError> {
+        let place = self.place_of(group).ok_or(ChangeError::NotLeader)?;
+        self.with_group(place, |hosted| hosted.group.raft_mut().transfer_leader(to))
+    }
+
+    pub(crate) fn take_snapshot(self: &Rc<Self>, place: usize, hosted: &mut Hosted) {
+        let index = hosted.group.raft().applied_index();
+        let taken = hosted
+            .snapshots
+            .newest
+            .as_ref()
+            .map_or(0, |meta| meta.last.index);
+        let Some(meta) = hosted
+            .group
+            .raft()
+            .snapshot_meta(index)
+            .filter(|_| index > taken && !hosted.snapshots.busy)
+        else {
+            if !hosted.snapshots.busy {
+                hosted
+                    .snapshots
+                    .waiting
+                    .drain(..)
+                    .for_each(|waiting| waiting(Ok(())));
+            }
+            return;
+        };
+        hosted.snapshots.busy = true;
+        hosted.snapshots.log_bytes = 0;
+        let state = hosted.machine.snapshot();
+        let directory = hosted.snapshots.directory.clone();
+        let pinned = self.pinned(place);
+        self.on_files(
+            move || {
+                let result = snapshot::write(&directory, &meta, state);
+                let cleaned = result
+                    .and_then(|()| snapshot::remove_older(&directory, meta.last.index, &pinned));
+                cleaned.map(|()| meta)
+            },
+            move |node, result| node.snapshot_written(place, result),
+        );
+    }
+
+    fn pinned(&self, place: usize) -> Vec<u64> {
+        let mut readers = self.readers.borrow_mut();
+        readers.retain(|_, pulled| pulled.used.elapsed() < Duration::from_secs(300));
+        readers
+            .values()
+            .filter(|pulled| pulled.group == place)
+            .map(|pulled| pulled.index)
+            .collect()
+    }
+
+    fn snapshot_written(&self, place: usize, result: std::io::Result<diwan_raft::SnapshotMeta>) {
+        let waiting = self.with_group(place, |hosted| {
+            hosted.snapshots.busy = false;
+            if let Ok(meta) = &result {
+                tracing::info!(
+                    group = hosted.name,
+                    index = meta.last.index,
+                    "snapshot taken"
+                );
+                hosted.snapshots.newest = Some(meta.clone());
+                hosted
+                    .group
+                    .raft_mut()
+                    .compact(meta.last.index, hosted.snapshots.keep_entries);
+            }
+            std::mem::take(&mut hosted.snapshots.waiting)
+        });
+        if let Err(error) = &result {
+            tracing::error!(%error, "a snapshot could not be written");
+        }
+        for waiting in waiting {
+            waiting(result.as_ref().map(|_| ()).map_err(ToString::to_string));
+        }
+    }
+}
+
+fn leader_name(group: &Group) -> Option<String> {
+    group.raft().leader().map(PeerId::to_string)
+}
+
+/// Sends a message as the answer to a request.
+pub(crate) fn respond(responder: &mut Responder, message: &diwan_jraft::Message) {
+    let sent = responder.send(
+        diwan_bolt::Status::Success,
+        message.class().as_bytes(),
+        |writer| {
+            message.encode(writer.content());
+        },
+    );
+    if let Err(error) = sent {
+        tracing::warn!(%error, "an answer does not fit into a frame");
+    }
+}

@@ -1,0 +1,115 @@
+//! Requests to other members, on one connection each.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::time::Duration;
+
+use bytes::Bytes;
+use diwan_bolt::{FrameWriter, Head, Kind, Status};
+use diwan_jraft::{AppendEntriesRequestHeader, Message};
+use diwan_net::Workers;
+use diwan_net::bolt::{Call, CallError, Client, ClientOptions};
+use diwan_raft::PeerId;
+
+/// The serializer byte of JRaft's frames: the content is what the class's own serializer wrote.
+const CODEC: u8 = 1;
+
+/// Connections to other members.
+pub(crate) struct Peers {
+    workers: Workers,
+    clients: HashMap<(String, u16), Client>,
+}
+
+/// Why a request got no answer, in words for the log line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PeerError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("{0} is no address: {1}")]
+    Address(String, String),
+    #[error("status {0} instead of an answer")]
+    Status(u16),
+    #[error("{0}")]
+    Answer(String),
+}
+
+impl Peers {
+    pub(crate) fn new(workers: Workers) -> Self {
+        Self {
+            workers,
+            clients: HashMap::new(),
+        }
+    }
+
+    /// Sends `message` to a member.
+    pub(crate) fn call(
+        &mut self,
+        to: &PeerId,
+        message: &Message,
+        timeout: Duration,
+    ) -> Result<Call, PeerError> {
+        let key = (to.host().to_owned(), to.port());
+        let client = match self.clients.entry(key) {
+            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::hash_map::Entry::Vacant(new) => {
+                let addr = resolve(to)?;
+                let options = ClientOptions {
+                    reconnect: (Duration::from_millis(20), Duration::from_millis(500)),
+                    ..ClientOptions::default()
+                };
+                new.insert(Client::connect_on(&self.workers, 0, addr, options))
+            }
+        };
+        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        Ok(client.peer().call(timeout, |frame, id| {
+            let mut writer = FrameWriter::begin(
+                frame,
+                Head::request(id, CODEC, timeout_ms),
+                message.class().as_bytes(),
+            );
+            if let Message::AppendEntriesRequest(request) = message {
+                writer.header(|header| append_header(request, header));
+            }
+            message.encode(writer.content());
+            writer
+                .finish()
+                .map_err(|error| CallError::Unsendable(error.to_string()))
+        }))
+    }
+}
+
+/// JRaft's server takes group and members of an append request from the frame's header.
+fn append_header(request: &diwan_jraft::AppendEntriesRequest, out: &mut Vec<u8>) {
+    use prost::Message as _;
+    let header = AppendEntriesRequestHeader {
+        group_id: request.group_id.clone(),
+        server_id: request.server_id.clone(),
+        peer_id: request.peer_id.clone(),
+    };
+    // A Vec grows: there is always room.
+    let _ = header.encode(out);
+}
+
+fn resolve(peer: &PeerId) -> Result<SocketAddr, PeerError> {
+    let host = peer.host().trim_matches(['[', ']']);
+    let wrong = |why: String| PeerError::Address(peer.to_string(), why);
+    let mut found = (host, peer.port())
+        .to_socket_addrs()
+        .map_err(|error| wrong(error.to_string()))?;
+    found
+        .next()
+        .ok_or_else(|| wrong("no address has this name".into()))
+}
+
+/// Waits for the answer to a call.
+pub(crate) async fn answer(call: Call) -> Result<Message, PeerError> {
+    let owned = call.await?;
+    let frame = owned.frame();
+    match frame.head.kind {
+        Kind::Response { status } if status != Status::Success.code() => {
+            Err(PeerError::Status(status))
+        }
+        _ => Message::decode(frame.class, Bytes::copy_from_slice(frame.content))
+            .map_err(|error| PeerError::Answer(error.to_string())),
+    }
+}

@@ -1,0 +1,208 @@
+//! Snapshots in files: `snapshot-INDEX/` holds `data` and the list of files; it is written beside, synced and renamed, so that a
+//! crash leaves the old one or the new one. The list is JRaft's, behind a checksum of our own.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use diwan_jraft::{FileEntry, LocalFileMeta, SnapshotFiles};
+use diwan_log::SnapshotWriter;
+use diwan_raft::SnapshotMeta;
+use diwan_replica::wire;
+
+use crate::error::StartError;
+
+/// The one file of our snapshots.
+pub(crate) const DATA_FILE: &str = "data";
+const LIST_FILE: &str = "list";
+
+/// What a group knows of its snapshots.
+pub(crate) struct Snapshots {
+    pub(crate) directory: PathBuf,
+    /// The newest one.
+    pub(crate) newest: Option<SnapshotMeta>,
+    /// One is being written or fetched.
+    pub(crate) busy: bool,
+    /// Bytes of commands applied since the newest one.
+    pub(crate) log_bytes: u64,
+    pub(crate) log_bytes_max: u64,
+    pub(crate) keep_entries: u64,
+    /// Who wants to know of the next one.
+    pub(crate) waiting: Vec<Box<dyn FnOnce(Result<(), String>)>>,
+}
+
+pub(crate) fn path_of(directory: &Path, index: u64) -> PathBuf {
+    directory.join(format!("snapshot-{index:020}"))
+}
+
+/// Finds the newest snapshot in a group's directory and removes what a crash left of others.
+pub(crate) fn find(directory: &Path) -> Result<Option<SnapshotMeta>, StartError> {
+    let at = |error: io::Error| StartError::Snapshot {
+        path: directory.to_owned(),
+        what: error.to_string(),
+    };
+    fs::create_dir_all(directory).map_err(at)?;
+    let mut indexes = Vec::new();
+    for entry in fs::read_dir(directory).map_err(at)?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match name
+            .strip_prefix("snapshot-")
+            .and_then(|index| index.parse::<u64>().ok())
+        {
+            Some(index) => indexes.push(index),
+            None if name.ends_with(".tmp") => fs::remove_dir_all(entry.path()).map_err(at)?,
+            None => {}
+        }
+    }
+    indexes.sort_unstable();
+    let Some(newest) = indexes.pop() else {
+        return Ok(None);
+    };
+    let path = path_of(directory, newest);
+    let damaged = |what: String| StartError::Snapshot {
+        path: path.clone(),
+        what,
+    };
+    let files = read_list(&path).map_err(|error| damaged(error.to_string()))?;
+    let meta = wire::snapshot_meta_in(&files.meta.unwrap_or_default())
+        .map_err(|error| damaged(error.to_string()))?;
+    for file in &files.files {
+        let found = checksum(&path.join(&file.name)).map_err(|error| damaged(error.to_string()))?;
+        let wanted = file.meta.as_ref().and_then(|meta| meta.checksum.as_deref());
+        if wanted.is_some_and(|wanted| wanted != found) {
+            return Err(damaged(format!(
+                "{} has checksum {found}, not {}",
+                file.name,
+                wanted.unwrap_or_default()
+            )));
+        }
+    }
+    for old in indexes {
+        fs::remove_dir_all(path_of(directory, old)).map_err(at)?;
+    }
+    Ok(Some(meta))
+}
+
+/// Opens the state in a snapshot.
+pub(crate) fn open(directory: &Path, index: u64) -> io::Result<BufReader<File>> {
+    Ok(BufReader::with_capacity(
+        1 << 20,
+        File::open(path_of(directory, index).join(DATA_FILE))?,
+    ))
+}
+
+/// The list of files as another member pulls it.
+pub(crate) fn list_bytes(path: &Path) -> io::Result<Bytes> {
+    Ok(read_list(path)?.write())
+}
+
+/// The names of a snapshot's files.
+pub(crate) fn list_names(path: &Path) -> io::Result<Vec<String>> {
+    Ok(read_list(path)?
+        .files
+        .into_iter()
+        .map(|file| file.name)
+        .collect())
+}
+
+fn read_list(path: &Path) -> io::Result<SnapshotFiles> {
+    let bytes = Bytes::from(fs::read(path.join(LIST_FILE))?);
+    let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    let (sum, list) = bytes
+        .split_first_chunk::<4>()
+        .ok_or_else(|| wrong("the list is too short".into()))?;
+    if crc32c::crc32c(list) != u32::from_le_bytes(*sum) {
+        return Err(wrong("the list has a wrong checksum".into()));
+    }
+    SnapshotFiles::read(bytes.slice(4..)).map_err(|error| wrong(error.to_string()))
+}
+
+fn checksum(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 1 << 20];
+    let mut sum = 0;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(format!("{sum:08x}")),
+            bytes => sum = crc32c::crc32c_append(sum, &buffer[..bytes]),
+        }
+    }
+}
+
+/// Writes a frozen state, durably.
+pub(crate) fn write(
+    directory: &Path,
+    meta: &SnapshotMeta,
+    state: SnapshotWriter,
+) -> io::Result<()> {
+    let temporary = begin(directory, meta.last.index)?;
+    let file = File::create(temporary.join(DATA_FILE))?;
+    let mut writer = BufWriter::with_capacity(1 << 20, file);
+    state(&mut writer)?;
+    writer
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?
+        .sync_all()?;
+    finish(directory, meta, &[DATA_FILE.to_owned()])
+}
+
+/// An empty directory for a snapshot that is about to be written.
+pub(crate) fn begin(directory: &Path, index: u64) -> io::Result<PathBuf> {
+    let temporary = temporary(directory, index);
+    if temporary.exists() {
+        fs::remove_dir_all(&temporary)?;
+    }
+    fs::create_dir_all(&temporary)?;
+    Ok(temporary)
+}
+
+pub(crate) fn temporary(directory: &Path, index: u64) -> PathBuf {
+    directory.join(format!("snapshot-{index:020}.tmp"))
+}
+
+/// The files are written and synced: the snapshot gets its list and its name, and older ones go.
+pub(crate) fn finish(directory: &Path, meta: &SnapshotMeta, names: &[String]) -> io::Result<()> {
+    let index = meta.last.index;
+    let temporary = temporary(directory, index);
+    let mut files = SnapshotFiles {
+        meta: Some(wire::snapshot_meta_out(meta)),
+        files: Vec::new(),
+    };
+    for name in names {
+        let checksum = Some(checksum(&temporary.join(name))?);
+        files.files.push(FileEntry {
+            name: name.clone(),
+            meta: Some(LocalFileMeta {
+                checksum,
+                ..LocalFileMeta::default()
+            }),
+        });
+    }
+    let list = files.write();
+    let mut file = File::create(temporary.join(LIST_FILE))?;
+    file.write_all(&crc32c::crc32c(&list).to_le_bytes())?;
+    file.write_all(&list)?;
+    file.sync_all()?;
+    File::open(&temporary)?.sync_all()?;
+    let path = path_of(directory, index);
+    if path.exists() {
+        fs::remove_dir_all(&path)?;
+    }
+    fs::rename(&temporary, &path)?;
+    File::open(directory)?.sync_all()
+}
+
+/// Removes snapshots older than `index`, except those that are being pulled.
+pub(crate) fn remove_older(directory: &Path, index: u64, pinned: &[u64]) -> io::Result<()> {
+    for entry in fs::read_dir(directory)?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let old = name
+            .strip_prefix("snapshot-")
+            .and_then(|index| index.parse::<u64>().ok());
+        if old.is_some_and(|old| old < index && !pinned.contains(&old)) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
