@@ -144,3 +144,4 @@ pub fn number_request(service: &str, method: &str) -> Result<Vec<u8>, FrameTooLa
     writer.finish()?;
     Ok(out)
 }
+pub mod processes;
