@@ -96,6 +96,8 @@ pub struct Wal<D: Directory> {
     unsynced: Vec<Arc<D::File>>,
     failure: Option<String>,
     pub(crate) cursor: Cursor,
+    /// How much may be rewritten: twice what was written, less what was rewritten for it.
+    pub(crate) credit_bytes: u64,
     pub(crate) counts: Stats,
 }
 
@@ -175,6 +177,8 @@ impl<D: Directory> Wal<D> {
             unsynced: Vec::new(),
             failure: None,
             cursor: Cursor::default(),
+            // Two passes over the log.
+            credit_bytes: u64::MAX / 2,
             counts: Stats::default(),
         };
         if let Some(torn) = &found.recovery.torn {
@@ -210,8 +214,10 @@ impl<D: Directory> Wal<D> {
         } else {
             Room::Reserve
         };
-        self.make_room(batch.bytes(), room)?;
+        let bytes = batch.bytes();
+        self.make_room(bytes, room)?;
         self.put(batch)?;
+        self.credit_bytes += 2 * bytes;
         Ok(self.end())
     }
 

@@ -81,8 +81,12 @@ fn run(script: &[Step], seed: u64, operations: u64, end: End) -> Seen {
     };
     let mut random = Random::new(seed);
     for lives in 1.. {
-        // Each life is longer than the one before, so that the script ends.
-        disk.fail_power_after(operations + (lives - 1) * 3 + random.below(3));
+        // Long lives, so that the script ends, and short ones, so that remains of the last life meet few batches of this.
+        let power = match lives {
+            1 => operations,
+            _ => random.below(operations + 10 * lives),
+        };
+        disk.fail_power_after(power);
         match Wal::open(disk.clone(), OPTIONS) {
             Ok((mut wal, recovery)) => {
                 let state = observed(&wal, &recovery);
