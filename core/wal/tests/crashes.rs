@@ -105,14 +105,16 @@ fn run(script: &[Step], seed: u64, operations: u64, end: End) -> Seen {
                 seen.lives += 1;
                 seen.rewrites += wal.stats().rewrites;
                 seen.freed += wal.stats().segments_freed;
-                if lived.is_ok() {
-                    seen.garbled = disk.counts().blocks_garbled;
-                    return seen;
+                match lived {
+                    Ok(()) => {
+                        seen.garbled = disk.counts().blocks_garbled;
+                        return seen;
+                    }
+                    Err(error) => assert!(disk.has_failed(), "seed {seed}, {operations}: {error}"),
                 }
             }
             Err(error) => assert!(disk.has_failed(), "seed {seed}, {operations}: {error}"),
         }
-        assert!(disk.has_failed());
         disk = match end {
             End::PowerLoss => disk.crash(),
             End::Garbling => disk.crash_garbling(),

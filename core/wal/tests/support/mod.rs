@@ -139,7 +139,8 @@ impl Op {
 
 pub fn random_op(random: &mut Random, groups: u64) -> Op {
     let group = random.below(groups);
-    let bytes_max = if random.chance(1, 6) { 3000 } else { 200 };
+    // Four operations of four entries fit a segment.
+    let bytes_max = if random.chance(1, 6) { 1400 } else { 200 };
     match random.below(20) {
         0..4 => Op::HardState {
             group,
