@@ -264,6 +264,9 @@ impl<F> Index<F> {
                 if index == u64::MAX {
                     return Err("a compacted index without a next one");
                 }
+                if index == 0 && term != 0 {
+                    return Err("a term before the first entry");
+                }
                 if record.tag == Tag::Reset {
                     group.drop_entries(segments);
                     group.base = record.point();

@@ -480,3 +480,35 @@ fn look_beyond<F: File>(
     }
     Ok(beyond)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The chain may fit by chance or by repetition; the epoch tells the openings apart for certain.
+    #[test]
+    fn a_batch_of_an_earlier_opening_continues_nothing() {
+        let header = BatchHeader {
+            checksum: 0,
+            previous: 5,
+            digest: 0,
+            body_bytes: 0,
+            records: 0,
+            number: 8,
+            epoch: 3,
+            head: 1,
+            mark: Position::default(),
+        };
+        let chain = |number, checksum, epoch| Chain {
+            number,
+            checksum,
+            epoch,
+            ..Chain::default()
+        };
+        assert!(chain(7, 5, 3).goes_on_with(&header));
+        assert!(chain(7, 5, 2).goes_on_with(&header));
+        assert!(!chain(7, 5, 4).goes_on_with(&header));
+        assert!(!chain(6, 5, 3).goes_on_with(&header));
+        assert!(!chain(7, 6, 3).goes_on_with(&header));
+    }
+}

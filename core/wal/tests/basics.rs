@@ -101,7 +101,7 @@ fn mistakes_of_the_caller_are_refused_before_anything_is_written() {
     batch.compact(G, 1, 1);
     wal.write(&mut batch).unwrap();
     type Fill = fn(&mut Batch);
-    let cases: [(&str, Fill); 9] = [
+    let cases: [(&str, Fill); 10] = [
         ("Gap", |batch| batch.append(G, 5, &[entry(5, 1, "")])),
         ("Gap", |batch| batch.append(G, 5, &[])),
         ("Gap", |batch| batch.compact(G, 4, 1)),
@@ -111,6 +111,7 @@ fn mistakes_of_the_caller_are_refused_before_anything_is_written() {
         ("Compacted", |batch| batch.append(G, 1, &[entry(1, 1, "")])),
         ("Compacted", |batch| batch.append(GroupId(9), 0, &[])),
         ("Term", |batch| batch.compact(G, 2, 2)),
+        ("Term", |batch| batch.reset(G, 0, 1)),
         ("Misuse", |batch| batch.append(G, 4, &[entry(5, 1, "")])),
         ("Misuse", |batch| batch.hard_state(G, 1, &[0; 256])),
     ];
