@@ -240,6 +240,9 @@ impl<F> Index<F> {
                     return Err("a rewritten entry at or below the compacted index");
                 }
                 if index >= group.first && !group.entries.is_empty() {
+                    if group.term(index).is_some_and(|known| known != term) {
+                        return Err("a rewritten entry with another term");
+                    }
                     let nth = usize::try_from(index - group.first).unwrap_or(usize::MAX);
                     let Some(place) = group.entries.get_mut(nth) else {
                         return Err("a rewritten entry beyond the end");

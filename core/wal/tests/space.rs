@@ -7,7 +7,7 @@ use bytes::Bytes;
 use diwan_sim::{Random, SimDisk};
 use diwan_wal::{Batch, Entry, Error, GroupId, Options, Wal};
 
-use support::{Model, Op, assert_reads, observed, settle};
+use support::{Model, Op, assert_reads, copy, observed, settle};
 
 /// Large enough for the segments' headers to play no part.
 const LARGER: Options = Options {
@@ -169,8 +169,32 @@ fn a_full_disk_refuses_entries_and_nothing_else() {
         batch.clear();
         assert_reads(&wal, &model);
     }
+    // Until the reserve is used up, too; and even then the log opens.
+    let spare = disk.crash();
+    let (mut last, _) = Wal::open(copy(&spare), options).unwrap();
+    let full = copy(&spare);
+    full.set_capacity(Some(full.used_bytes()));
+    drop(last);
+    (last, _) = Wal::open(full.clone(), options).unwrap();
+    let mut written = 0;
+    loop {
+        batch.hard_state(GroupId(1), 9, b"");
+        match last.write(&mut batch) {
+            Ok(_) => written += 1,
+            Err(Error::Full) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    batch.clear();
+    assert!(written > 40, "{written}");
+    for _ in 0..8 {
+        let (wal, recovery) = Wal::open(full.kill(), options).unwrap();
+        let state = recovery.groups[&GroupId(1)].hard_state.clone().unwrap();
+        assert_eq!(state.term, 9);
+        assert_eq!(wal.stats().spares, 0);
+    }
     // So does opening.
-    let (reopened, recovery) = Wal::open(disk.crash(), options).unwrap();
+    let (reopened, recovery) = Wal::open(spare, options).unwrap();
     wal = reopened;
     assert_eq!(observed(&wal, &recovery), model);
     batch.append(GroupId(1), count + 1, &[entry(count + 1, DENSE_BYTES)]);
