@@ -45,8 +45,6 @@ pub(crate) struct Cursor {
     segment: u64,
     group: u64,
     index: u64,
-    /// What was rewritten of it.
-    moved_bytes: u64,
 }
 
 /// What is live in the oldest segment: something to say again, or an entry to copy.
@@ -115,36 +113,26 @@ impl<D: Directory> Wal<D> {
     fn excess_bytes(&self) -> u64 {
         let index = self.shared.read();
         let segments = &index.segments.0;
-        let (Some(oldest), Some(tail)) = (segments.front(), segments.back()) else {
+        let Some(tail) = segments.back().filter(|_| segments.len() > 1) else {
             return 0;
         };
-        if segments.len() < 2 {
-            return 0;
-        }
-        let moved = match oldest.sequence == self.cursor.segment {
-            true => self.cursor.moved_bytes,
-            false => 0,
-        };
-        // What is rewritten of the oldest segment counts as free already, the rest of the tail as not yet used: each is less
-        // than a segment, and those are the two segments of the bound.
-        let unused = u64::from(tail.bytes - (self.end().offset - BATCHES_BEGIN));
+        let unused = u64::from(tail.bytes - self.end().offset);
         let used: u64 = segments
             .iter()
             .map(|segment| u64::from(segment.bytes))
             .sum();
-        let used = used - unused - moved;
-        // How much longer the log gets on the way, at most.
+        // Rewriting a segment takes its live bytes twice, for as much is written meanwhile, before it gives back the whole.
         let (mut growth, mut growth_max) = (0, 0);
         for segment in segments.iter().take(segments.len() - 1) {
-            let dead = i128::from(segment.bytes) - i128::from(segment.live_bytes);
-            growth += i128::from(segment.live_bytes);
+            growth += 2 * i128::from(segment.live_bytes);
             growth_max = growth_max.max(growth);
-            growth -= dead;
-            if segment.sequence == oldest.sequence {
-                growth += i128::from(moved);
-            }
+            growth -= i128::from(segment.bytes);
         }
-        let excess = i128::from(used) + growth_max - 2 * i128::from(index.segments.live_bytes());
+        let live = index.segments.live_bytes();
+        // In whole segments, less what the end of a segment may lose because a batch does not fit.
+        let bound = (2 * live / self.segment_bytes() + 2) * self.segment_bytes();
+        let bound = bound - self.segment_bytes() / 8;
+        let excess = i128::from(used - unused) + growth_max - i128::from(bound);
         let excess = u64::try_from(excess).unwrap_or_default();
         // Where nothing is gained, as with entries that nearly fill a segment, it must end nevertheless.
         match self.credit_bytes < self.rewrite_bytes_min() {
@@ -283,9 +271,7 @@ impl<D: Directory> Wal<D> {
         self.counts.rewrites += u64::from(records);
         self.counts.rewritten_bytes += bytes;
         let moved = finds.iter().map(|find| u64::from(find.location.bytes));
-        let moved: u64 = moved.sum();
-        self.cursor.moved_bytes += moved;
-        self.credit_bytes = self.credit_bytes.saturating_sub(moved);
+        self.credit_bytes = self.credit_bytes.saturating_sub(moved.sum());
         if let Some(last) = finds.last() {
             self.cursor.group = last.group.0;
             self.cursor.index = match last.tag {
