@@ -89,6 +89,13 @@ fn measure(arguments: &Arguments, folder: &Path) -> Outcome<()> {
     Ok(())
 }
 
+/// What a batch took.
+struct Times {
+    gather: Duration,
+    write: Duration,
+    sync: Duration,
+}
+
 struct Log {
     wal: Wal<OsDirectory>,
     next: u64,
@@ -96,7 +103,7 @@ struct Log {
 
 impl Log {
     /// The time of each batch. One entry fills it; upkeep stands between batches, as with a driver, and is not in the time.
-    fn round(&mut self, bytes: usize, batches: usize) -> Outcome<Vec<Duration>> {
+    fn round(&mut self, bytes: usize, batches: usize) -> Outcome<Vec<Times>> {
         let group = GroupId(1);
         let mut times = Vec::new();
         let mut batch = Batch::new();
@@ -111,9 +118,15 @@ impl Log {
             entry.index = self.next;
             let began = Instant::now();
             batch.append(group, self.next, std::slice::from_ref(&entry));
+            let gathered = began.elapsed();
             self.wal.write(&mut batch)?;
+            let written = began.elapsed();
             self.wal.sync()?;
-            times.push(began.elapsed());
+            times.push(Times {
+                gather: gathered,
+                write: written - gathered,
+                sync: began.elapsed() - written,
+            });
             self.next += 1;
             if self.next.is_multiple_of(32) {
                 batch.compact(group, self.next - 16, 1);
@@ -152,7 +165,7 @@ impl Raw {
         })
     }
 
-    fn round(&mut self, bytes: usize, batches: usize) -> Outcome<Vec<Duration>> {
+    fn round(&mut self, bytes: usize, batches: usize) -> Outcome<Vec<Times>> {
         let buffer = vec![7; bytes];
         let mut times = Vec::new();
         for _ in 0..batches {
@@ -163,8 +176,13 @@ impl Raw {
             let file = &self.files[self.nth];
             let began = Instant::now();
             file.write_all_at(&buffer, self.offset)?;
+            let written = began.elapsed();
             file.sync_data()?;
-            times.push(began.elapsed());
+            times.push(Times {
+                gather: Duration::ZERO,
+                write: written,
+                sync: began.elapsed() - written,
+            });
             self.offset += bytes as u64;
         }
         Ok(times)
@@ -176,24 +194,31 @@ fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> T {
     values[values.len() / 2]
 }
 
-fn print_case(name: &str, bytes: usize, raw: &[Vec<Duration>], log: &[Vec<Duration>]) {
-    // MB/s of a round, then the median of the rounds; the same for the median time of a batch.
-    let rate = |rounds: &[Vec<Duration>]| {
+fn print_case(name: &str, bytes: usize, raw: &[Vec<Times>], log: &[Vec<Times>]) {
+    // MB/s of a round, then the median of the rounds; gathering is left out, for a driver gathers during the last sync.
+    let rate = |rounds: &[Vec<Times>]| {
         median(Vec::from_iter(rounds.iter().map(|times| {
-            let seconds = times.iter().sum::<Duration>().as_secs_f64();
-            (bytes * times.len()) as f64 / seconds / 1e6
+            let all: Duration = times.iter().map(|times| times.write + times.sync).sum();
+            (bytes * times.len()) as f64 / all.as_secs_f64() / 1e6
         })))
     };
-    let half = |rounds: &[Vec<Duration>]| {
-        let halves = rounds.iter().map(|times| median(times.clone()));
+    // Milliseconds, the median of each round and then of the rounds.
+    let half = |rounds: &[Vec<Times>], part: fn(&Times) -> Duration| {
+        let halves = rounds
+            .iter()
+            .map(|times| median(times.iter().map(part).collect()));
         median(Vec::from_iter(halves)).as_secs_f64() * 1e3
     };
-    let (raw_rate, log_rate) = (rate(raw), rate(log));
-    let (raw_half, log_half) = (half(raw), half(log));
-    println!(
-        "{name}: raw {raw_rate:.1} MB/s, log {log_rate:.1} MB/s, ratio {:.3}; p50 raw {raw_half:.3} ms, log {log_half:.3} ms, \
-         difference {:.3} ms",
-        log_rate / raw_rate,
-        log_half - raw_half
-    );
+    let ratio = rate(log) / rate(raw);
+    println!("{name}: ratio of rates {ratio:.3}");
+    for (who, rounds) in [("raw", raw), ("log", log)] {
+        println!(
+            "  {who}: {:.1} MB/s; p50 {:.3} ms: write {:.3}, sync {:.3}; gathering {:.3} beforehand",
+            rate(rounds),
+            half(rounds, |times| times.write + times.sync),
+            half(rounds, |times| times.write),
+            half(rounds, |times| times.sync),
+            half(rounds, |times| times.gather),
+        );
+    }
 }
