@@ -221,7 +221,7 @@ fn described(mut data: &[u8]) -> Vec<Vec<u8>> {
             0xf5 => {
                 description.header.mark = Position {
                     segment: number(),
-                    offset: number() as u32 * BLOCK,
+                    offset: (number() as u32).wrapping_mul(BLOCK),
                 };
             }
             _ => {

@@ -128,8 +128,11 @@ impl Group {
     /// The places of the entries from `index` on.
     pub(crate) fn locations(&self, index: u64) -> impl Iterator<Item = (u64, Location)> {
         let skip = usize::try_from(index.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        let rest = self.entries.range(skip.min(self.entries.len())..);
-        (self.first + skip as u64..).zip(rest.copied())
+        let skip = skip.min(self.entries.len());
+        // In this order, for the number after the last index may not exist.
+        let rest = self.entries.range(skip..).copied();
+        rest.zip(self.first + skip as u64..)
+            .map(|(location, index)| (index, location))
     }
 
     fn push<F>(&mut self, index: u64, term: u64, at: Location, segments: &mut Segments<F>) {
