@@ -15,6 +15,8 @@ enum End {
     PowerLoss,
     Garbling,
     Kill,
+    /// One or the other: what a killed process left in the page cache must not be lost after it was read back.
+    KillOrPowerLoss,
 }
 
 /// The states that a log may be in, each with the step that follows, and how many of them are certain.
@@ -118,7 +120,8 @@ fn run(script: &[Step], seed: u64, operations: u64, end: End) -> Seen {
         disk = match end {
             End::PowerLoss => disk.crash(),
             End::Garbling => disk.crash_garbling(),
-            End::Kill => disk.kill(),
+            End::KillOrPowerLoss if random.chance(1, 2) => disk.crash(),
+            End::Kill | End::KillOrPowerLoss => disk.kill(),
         };
     }
     unreachable!()
@@ -127,7 +130,12 @@ fn run(script: &[Step], seed: u64, operations: u64, end: End) -> Seen {
 #[test]
 fn power_fails_at_every_point() {
     let mut random = Random::new(11);
-    for end in [End::PowerLoss, End::Garbling, End::Kill] {
+    for end in [
+        End::PowerLoss,
+        End::Garbling,
+        End::Kill,
+        End::KillOrPowerLoss,
+    ] {
         let script = random_script(&mut random, 200, 3);
         let mut all = Seen::default();
         for operations in 0.. {
