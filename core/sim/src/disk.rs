@@ -31,7 +31,7 @@ pub struct DiskCounts {
     pub crashes: u64,
     /// Sectors whose newest version a crash lost.
     pub sectors_lost: u64,
-    /// Writes of which a crash kept some sectors and lost others are in there: sectors kept.
+    /// Unsynced sectors of which a crash kept a version.
     pub sectors_kept: u64,
     /// Blocks that a crash filled with garbage.
     pub blocks_garbled: u64,

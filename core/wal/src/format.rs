@@ -340,3 +340,54 @@ pub(crate) fn record_checksum(bytes: &[u8], seed: Seed, offset: u32) -> Option<u
 pub(crate) fn digest(digest: u32, checksum: u32) -> u32 {
     crc32c::crc32c_append(digest, &checksum.to_le_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn headers_are_read_as_written(
+            sequence in 0..SEQUENCE_MAX, salt: u64, number: u64, epoch: u64, head: u64, segment: u64, offset: u32,
+            previous: u32, digest: u32, blocks in 4u32..1000,
+        ) {
+            let header = SegmentHeader { segment_bytes: blocks * BLOCK, sequence, salt };
+            let [first, second] = HEADER_COPIES;
+            let bytes = header.encode(first);
+            prop_assert_eq!(SegmentHeader::decode(&bytes, first), Ok(header));
+            prop_assert_eq!(SegmentHeader::decode(&bytes, second), Err(SegmentHeaderError::Damaged));
+
+            let mark = Position { segment, offset };
+            let mut header = BatchHeader {
+                checksum: 0, previous, digest, body_bytes: blocks, records: 3, number, epoch, head, mark,
+            };
+            let seed = Seed::of_segment(salt, sequence);
+            let bytes = header.seal(seed, BATCHES_BEGIN);
+            prop_assert_eq!(BatchHeader::decode(&bytes, seed, BATCHES_BEGIN), Some(header));
+            // Neither at another place, nor in the segment's next life.
+            prop_assert_eq!(BatchHeader::decode(&bytes, seed, BATCHES_BEGIN + BLOCK), None);
+            let next = Seed::of_segment(salt, sequence + 1);
+            prop_assert_eq!(BatchHeader::decode(&bytes, next, BATCHES_BEGIN), None);
+        }
+
+        #[test]
+        fn records_are_read_as_written(
+            tag in 1u8..8, kind: u8, group: u64, index: u64, term: u64, data: Vec<u8>, bit: prop::sample::Index,
+        ) {
+            let tag = Tag::decode(tag).unwrap();
+            let record = Record { tag, kind, group: GroupId(group), index, term, data: &data };
+            let mut bytes = Vec::new();
+            record.encode(&mut bytes);
+            prop_assert_eq!(Record::decode(&bytes), Some((record, bytes.len())));
+            prop_assert_eq!(Record::decode(&bytes[..bytes.len() - 1]), None);
+            let seed = Seed::of_segment(1, 1);
+            let checksum = seal_record(&mut bytes, seed, 9000);
+            prop_assert_eq!(record_checksum(&bytes, seed, 9000), Some(checksum));
+            let bit = bit.index(bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_eq!(record_checksum(&bytes, seed, 9000), None);
+        }
+    }
+}

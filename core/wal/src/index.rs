@@ -128,8 +128,11 @@ impl Group {
     /// The places of the entries from `index` on.
     pub(crate) fn locations(&self, index: u64) -> impl Iterator<Item = (u64, Location)> {
         let skip = usize::try_from(index.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        let rest = self.entries.range(skip.min(self.entries.len())..);
-        (self.first + skip as u64..).zip(rest.copied())
+        let skip = skip.min(self.entries.len());
+        // In this order, for the number after the last index may not exist.
+        let rest = self.entries.range(skip..).copied();
+        rest.zip(self.first + skip as u64..)
+            .map(|(location, index)| (index, location))
     }
 
     fn push<F>(&mut self, index: u64, term: u64, at: Location, segments: &mut Segments<F>) {
@@ -240,6 +243,9 @@ impl<F> Index<F> {
                     return Err("a rewritten entry at or below the compacted index");
                 }
                 if index >= group.first && !group.entries.is_empty() {
+                    if group.term(index).is_some_and(|known| known != term) {
+                        return Err("a rewritten entry with another term");
+                    }
                     let nth = usize::try_from(index - group.first).unwrap_or(usize::MAX);
                     let Some(place) = group.entries.get_mut(nth) else {
                         return Err("a rewritten entry beyond the end");
@@ -263,6 +269,9 @@ impl<F> Index<F> {
             Tag::Compact | Tag::Reset => {
                 if index == u64::MAX {
                     return Err("a compacted index without a next one");
+                }
+                if index == 0 && term != 0 {
+                    return Err("a term before the first entry");
                 }
                 if record.tag == Tag::Reset {
                     group.drop_entries(segments);

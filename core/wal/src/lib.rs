@@ -11,6 +11,8 @@ mod entry;
 mod error;
 mod files;
 mod format;
+#[doc(hidden)]
+pub mod fuzz;
 mod index;
 mod maintain;
 mod os;

@@ -2,7 +2,11 @@
 //! the next segment is made ready ahead of use.
 //!
 //! Used segments stay within twice the live bytes and two segments more; with the next one and the reserve that makes four.
-//! Since at least half of what is used is then dead, rewriting never costs more than was written.
+//! Waiting until that bound is reached would be too late if the oldest segments are all live, for rewriting them frees nothing
+//! until the first dead bytes come. So [`Wal::excess_bytes`] looks ahead: if from now on as much is rewritten as is written,
+//! will the bound hold all the way? While the answer is yes nothing is rewritten, and what dies by itself in the order in
+//! which it was written never is. Otherwise rewriting keeps pace with writing; where segments are few
+//! it may take twice as much, never more.
 
 use std::sync::Arc;
 
@@ -19,6 +23,8 @@ use crate::wal::{Room, Wal};
 const READY: usize = 2;
 /// How much is rewritten in one batch.
 const REWRITE_BYTES: u64 = 1 << 20;
+/// Less than this is not worth a batch, unless a segment is small.
+const REWRITE_BYTES_MIN: u64 = 64 << 10;
 /// How many entries are looked at for one batch.
 const VISITS_MAX: u64 = 1 << 16;
 
@@ -27,10 +33,10 @@ const VISITS_MAX: u64 = 1 << 16;
 pub struct Maintenance {
     /// What it wrote: rewritten records and prepared space.
     pub written_bytes: u64,
-    /// Whether another call has something to do, perhaps after a sync.
+    /// Whether another call has something to do now.
     pub more: bool,
-    /// Whether there are batches that a [`Wal::sync`] would make durable.
-    pub unsynced: bool,
+    /// Whether another call has something to do after a [`Wal::sync`].
+    pub awaits_sync: bool,
 }
 
 /// How far the oldest segment is rewritten.
@@ -51,22 +57,24 @@ struct Find {
 
 impl<D: Directory> Wal<D> {
     /// Does what keeps the log within its bounds, writing about as much as the budget says, and at least one batch if any
-    /// is needed. To be called between batches, with some times the bytes of the last one, and when idle for as long as
-    /// `more` is set. It never syncs batches; what it has freed can be used after the next [`Wal::sync`].
+    /// is needed. To be called between batches, with at least twice the bytes of the last one, and when idle for as long as
+    /// it says that there is more. It never syncs batches; what it has freed can be used after the next [`Wal::sync`].
     pub fn maintain(&mut self, budget_bytes: u64) -> Result<Maintenance, Error> {
         self.check()?;
         let mut spent = 0;
-        let mut rewriting = true;
-        while rewriting {
+        self.credit_bytes = self.credit_bytes.min(2 * self.used_bytes());
+        loop {
             while self.free_head() {}
-            rewriting = spent < budget_bytes && self.is_too_long();
-            if rewriting {
-                match self.rewrite(budget_bytes - spent) {
-                    // Every step counts, so that the loop ends.
-                    Ok(bytes) => spent += bytes.max(1),
-                    Err(Error::Full) => rewriting = false,
-                    Err(error) => return Err(error),
-                }
+            let excess = self.excess_bytes();
+            if excess == 0 || spent >= budget_bytes {
+                break;
+            }
+            let least = self.rewrite_bytes_min();
+            let bytes = excess.min(budget_bytes - spent).max(least);
+            match self.rewrite(bytes) {
+                Ok(bytes) => spent += bytes,
+                Err(Error::Full) => break,
+                Err(error) => return Err(error),
             }
         }
         self.files.settle(self.durable_head);
@@ -76,7 +84,7 @@ impl<D: Directory> Wal<D> {
         Ok(Maintenance {
             written_bytes: spent,
             more: self.has_work(),
-            unsynced: self.is_unsynced(),
+            awaits_sync: self.awaits_sync(),
         })
     }
 
@@ -84,17 +92,53 @@ impl<D: Directory> Wal<D> {
         self.files.options.segment_bytes.into()
     }
 
-    /// Bytes of used segments beyond twice the live ones.
-    fn used_beyond_live(&self) -> u64 {
-        let index = self.shared.read();
-        let segments = index.segments.0.iter();
-        let used: u64 = segments.map(|segment| u64::from(segment.bytes)).sum();
-        used.saturating_sub(2 * index.segments.live_bytes())
+    fn rewrite_bytes_min(&self) -> u64 {
+        REWRITE_BYTES_MIN.min(self.segment_bytes() / 16)
     }
 
-    fn is_too_long(&self) -> bool {
-        let several = self.shared.read().segments.0.len() > 1;
-        several && self.used_beyond_live() > 2 * self.segment_bytes()
+    fn used_bytes(&self) -> u64 {
+        let index = self.shared.read();
+        let segments = index.segments.0.iter();
+        segments.map(|segment| u64::from(segment.bytes)).sum()
+    }
+
+    /// Bytes of used segments beyond twice the live ones.
+    fn used_beyond_live(&self) -> u64 {
+        let live = self.shared.read().segments.live_bytes();
+        self.used_bytes().saturating_sub(2 * live)
+    }
+
+    /// How much has to be rewritten now so that the bound holds in the worst case, in which nothing live dies and as much is
+    /// written as is rewritten.
+    fn excess_bytes(&self) -> u64 {
+        let index = self.shared.read();
+        let segments = &index.segments.0;
+        let Some(tail) = segments.back().filter(|_| segments.len() > 1) else {
+            return 0;
+        };
+        let unused = u64::from(tail.bytes - self.end().offset);
+        let used: u64 = segments
+            .iter()
+            .map(|segment| u64::from(segment.bytes))
+            .sum();
+        // Rewriting a segment takes its live bytes twice, for as much is written meanwhile, before it gives back the whole.
+        let (mut growth, mut growth_max) = (0, 0);
+        for segment in segments.iter().take(segments.len() - 1) {
+            growth += 2 * i128::from(segment.live_bytes);
+            growth_max = growth_max.max(growth);
+            growth -= i128::from(segment.bytes);
+        }
+        let live = index.segments.live_bytes();
+        // In whole segments, less what the end of a segment may lose because a batch does not fit.
+        let bound = (2 * live / self.segment_bytes() + 2) * self.segment_bytes();
+        let bound = bound - self.segment_bytes() / 8;
+        let excess = i128::from(used - unused) + growth_max - i128::from(bound);
+        let excess = u64::try_from(excess).unwrap_or_default();
+        // Where nothing is gained, as with entries that nearly fill a segment, it must end nevertheless.
+        match self.credit_bytes < self.rewrite_bytes_min() {
+            true => 0,
+            false => excess.min(self.credit_bytes),
+        }
     }
 
     /// Whether one more file keeps the bound.
@@ -110,10 +154,15 @@ impl<D: Directory> Wal<D> {
 
     fn has_work(&self) -> bool {
         let short = self.files.ready() < READY;
-        self.is_too_long()
-            || (self.is_over_bound() && !self.files.leaving.is_empty())
-            || (short && (!self.files.leaving.is_empty() || (self.may_grow() && !self.files.full)))
+        let grows = self.files.leaving.is_empty() && self.may_grow() && !self.files.full;
+        self.excess_bytes() > 0
+            || (short && grows)
             || (self.files.next.is_empty() && !self.files.spares.is_empty())
+    }
+
+    fn awaits_sync(&self) -> bool {
+        let wanted = self.files.ready() < READY || self.is_over_bound();
+        wanted && !self.files.leaving.is_empty() && self.is_unsynced()
     }
 
     /// Writes a batch that carries the new head, if what left the log is needed and nothing else has said so.
@@ -216,11 +265,13 @@ impl<D: Directory> Wal<D> {
         if batch.is_empty() {
             return Ok(VISITS_MAX / 16);
         }
-        self.make_room(batch.bytes(), Room::Reserve)?;
+        self.make_room(batch.bytes(), self.room_for_rewriting())?;
         let (records, bytes) = (batch.records, batch.bytes());
         self.put(&mut batch)?;
         self.counts.rewrites += u64::from(records);
         self.counts.rewritten_bytes += bytes;
+        let moved = finds.iter().map(|find| u64::from(find.location.bytes));
+        self.credit_bytes = self.credit_bytes.saturating_sub(moved.sum());
         if let Some(last) = finds.last() {
             self.cursor.group = last.group.0;
             self.cursor.index = match last.tag {
@@ -229,6 +280,18 @@ impl<D: Directory> Wal<D> {
             };
         }
         Ok(bytes)
+    }
+
+    /// On a full disk a segment that is mostly dead may be rewritten into the reserve, which it becomes when that is done;
+    /// the rest of the old reserve serves batches without entries meanwhile.
+    fn room_for_rewriting(&self) -> Room {
+        let index = self.shared.read();
+        let oldest = index.segments.0.front();
+        let holds = (self.segment_bytes() - u64::from(BATCHES_BEGIN)) / 2;
+        match self.files.full && oldest.is_some_and(|oldest| oldest.live_bytes <= holds) {
+            true => Room::Reserve,
+            false => Room::Entries,
+        }
     }
 
     /// What is live in the oldest segment from the cursor on, as much as makes a batch of `limit` bytes; at least one.
@@ -284,6 +347,7 @@ impl<D: Directory> Wal<D> {
         let (file, name, seed) = (oldest.file.clone(), oldest.name.clone(), oldest.seed);
         drop(index);
         if finds.is_empty() {
+            // Too many entries of other segments; or the end, after which it begins anew.
             (self.cursor.group, self.cursor.index) = cursor;
         }
         (finds, file, name, seed)

@@ -290,7 +290,9 @@ pub(crate) fn replay<D: Directory>(
                 "no whole batch, though the log had been synced up to {}",
                 beyond.mark
             );
-            return Err(corrupt(&at.0, end.segment, end.offset.into(), what));
+            let place = damaged_at(&index, chain, end)?;
+            let (file, _) = end_segment(&index, place);
+            return Err(corrupt(&file, place.segment, place.offset.into(), what));
         }
         let Some(known) = chain else {
             // Nothing was ever synced in a log that has only its first segments; any other begins with a batch.
@@ -302,10 +304,10 @@ pub(crate) fn replay<D: Directory>(
         };
         if known.head < first || known.head > end.segment {
             let what = format!(
-                "the log begins with segment {}, which is missing",
+                "either segment {}, with which the log begins, is missing, or the last batch is damaged here",
                 known.head
             );
-            return Err(corrupt("the directory", known.head, 0, what));
+            return Err(corrupt(&at.0, end.segment, end.offset.into(), what));
         }
         if let Err((group, what)) = index.finish() {
             let what = format!("group {group} has {what}");
@@ -367,6 +369,32 @@ fn found<F>(
     }
 }
 
+/// Where the batch is that should continue the log: right at its end, or at the start of the next segment, if that one does
+/// not begin with a batch that has another predecessor.
+fn damaged_at<F: File>(
+    index: &Index<F>,
+    chain: Option<Chain>,
+    end: Position,
+) -> Result<Position, Error> {
+    let mut later = index.segments.0.iter();
+    let at_end = later.find(|segment| segment.sequence == end.segment);
+    let (Some(at_end), Some(next)) = (at_end, later.next()) else {
+        return Ok(end);
+    };
+    let behind = Scan::new(at_end).next_header(end.offset.into());
+    if behind.map_err(reading(&at_end.name))?.is_some() {
+        return Ok(end);
+    }
+    let first = Scan::new(next).header(BATCHES_BEGIN.into());
+    match first.map_err(reading(&next.name))? {
+        Some(first) if !chain.is_some_and(|chain| chain.goes_on_with(&first)) => Ok(end),
+        _ => Ok(Position {
+            segment: next.sequence,
+            offset: BATCHES_BEGIN,
+        }),
+    }
+}
+
 /// Applies batch after batch for as long as they continue each other. Returns the last one and where it ends.
 fn read_log<F: File>(
     index: &mut Index<F>,
@@ -407,16 +435,18 @@ fn read_log<F: File>(
             chain = Some(Chain::of(&header));
             batches += 1;
         }
-        // A segment without a batch that continues the log is one that was only prepared.
-        if batches == 0 && nth > 0 {
+        if batches > 0 || nth == 0 {
+            end = Position {
+                segment: sequence,
+                offset: offset as u32,
+            };
+        }
+        // A segment without a batch that continues the log is one that was only prepared, or its first batch is damaged.
+        if batches == 0 {
             break;
         }
         recovery.batches += batches;
         recovery.segments += 1;
-        end = Position {
-            segment: sequence,
-            offset: offset as u32,
-        };
     }
     Ok((chain, end))
 }
@@ -449,4 +479,36 @@ fn look_beyond<F: File>(
         }
     }
     Ok(beyond)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The chain may fit by chance or by repetition; the epoch tells the openings apart for certain.
+    #[test]
+    fn a_batch_of_an_earlier_opening_continues_nothing() {
+        let header = BatchHeader {
+            checksum: 0,
+            previous: 5,
+            digest: 0,
+            body_bytes: 0,
+            records: 0,
+            number: 8,
+            epoch: 3,
+            head: 1,
+            mark: Position::default(),
+        };
+        let chain = |number, checksum, epoch| Chain {
+            number,
+            checksum,
+            epoch,
+            ..Chain::default()
+        };
+        assert!(chain(7, 5, 3).goes_on_with(&header));
+        assert!(chain(7, 5, 2).goes_on_with(&header));
+        assert!(!chain(7, 5, 4).goes_on_with(&header));
+        assert!(!chain(6, 5, 3).goes_on_with(&header));
+        assert!(!chain(7, 6, 3).goes_on_with(&header));
+    }
 }

@@ -83,6 +83,14 @@ pub(crate) fn validate<F>(index: &Index<F>, batch: &Batch) -> Result<(), Error> 
                 if record.index == u64::MAX {
                     return Err(gap);
                 }
+                if record.index == 0 && record.term != 0 {
+                    return Err(Error::Term {
+                        group,
+                        index: 0,
+                        expected: 0,
+                        found: record.term,
+                    });
+                }
                 shape.base = record.point();
                 shape.last = record.index;
                 shape.changed_from = 0;

@@ -9,7 +9,7 @@ use crate::entry::Position;
 use crate::error::{Error, is_full};
 use crate::files::{Files, Spare};
 use crate::format::{
-    BATCH_HEADER_BYTES, BATCHES_BEGIN, BatchHeader, COUNT_MAX, Seed, digest, seal_record,
+    BATCH_HEADER_BYTES, BATCHES_BEGIN, BLOCK, BatchHeader, COUNT_MAX, Seed, digest, seal_record,
     segment_bytes_valid,
 };
 use crate::index::{Index, Location, Segment};
@@ -79,9 +79,14 @@ impl<F> Tail<F> {
 pub(crate) enum Room {
     /// Leaves the reserve untouched.
     Entries,
-    /// May use the reserve.
+    /// May use the reserve, but for what openings need.
     Reserve,
+    /// May use everything: a log on a full disk must open, or nobody could compact it.
+    Opening,
 }
+
+/// How many openings a log survives after its reserve is used up.
+const OPENINGS: u32 = 16;
 
 /// The log that all groups of a node share. One thread drives it; [`Reader`]s read from others.
 pub struct Wal<D: Directory> {
@@ -96,6 +101,8 @@ pub struct Wal<D: Directory> {
     unsynced: Vec<Arc<D::File>>,
     failure: Option<String>,
     pub(crate) cursor: Cursor,
+    /// How much may be rewritten: twice what was written, less what was rewritten for it.
+    pub(crate) credit_bytes: u64,
     pub(crate) counts: Stats,
 }
 
@@ -175,6 +182,8 @@ impl<D: Directory> Wal<D> {
             unsynced: Vec::new(),
             failure: None,
             cursor: Cursor::default(),
+            // Two passes over the log.
+            credit_bytes: u64::MAX / 2,
             counts: Stats::default(),
         };
         if let Some(torn) = &found.recovery.torn {
@@ -183,7 +192,7 @@ impl<D: Directory> Wal<D> {
         }
         found.recovery.epoch = wal.chain.epoch;
         let mut opening = Batch::new();
-        wal.make_room(opening.bytes(), Room::Reserve)?;
+        wal.make_room(opening.bytes(), Room::Opening)?;
         wal.put(&mut opening)?;
         wal.sync()?;
         // The reserve is there from the start, or the log knows that the disk is full.
@@ -210,8 +219,10 @@ impl<D: Directory> Wal<D> {
         } else {
             Room::Reserve
         };
-        self.make_room(batch.bytes(), room)?;
+        let bytes = batch.bytes();
+        self.make_room(bytes, room)?;
         self.put(batch)?;
+        self.credit_bytes += 2 * bytes;
         Ok(self.end())
     }
 
@@ -303,7 +314,8 @@ impl<D: Directory> Wal<D> {
         let fits = u64::from(self.tail.offset) + bytes <= u64::from(self.tail.bytes);
         let wanted = match room {
             Room::Entries => 1,
-            Room::Reserve => 0,
+            Room::Reserve if self.files.ready() == 0 && !self.leaves_openings(bytes) => 1,
+            Room::Reserve | Room::Opening => 0,
         } + usize::from(!fits);
         if self.files.ready() < wanted && !self.files.full {
             self.counts.stalls += 1;
@@ -316,6 +328,11 @@ impl<D: Directory> Wal<D> {
             return Err(Error::Full);
         }
         if fits { Ok(()) } else { self.go_on(bytes) }
+    }
+
+    fn leaves_openings(&self, bytes: u64) -> bool {
+        let kept = (OPENINGS * BLOCK).min(self.tail.bytes / 8);
+        u64::from(self.tail.offset) + bytes + u64::from(kept) <= u64::from(self.tail.bytes)
     }
 
     /// Goes on to a segment with room. One that is too small, made under other options, gets an empty batch, so that the

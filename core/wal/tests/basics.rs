@@ -101,7 +101,7 @@ fn mistakes_of_the_caller_are_refused_before_anything_is_written() {
     batch.compact(G, 1, 1);
     wal.write(&mut batch).unwrap();
     type Fill = fn(&mut Batch);
-    let cases: [(&str, Fill); 9] = [
+    let cases: [(&str, Fill); 10] = [
         ("Gap", |batch| batch.append(G, 5, &[entry(5, 1, "")])),
         ("Gap", |batch| batch.append(G, 5, &[])),
         ("Gap", |batch| batch.compact(G, 4, 1)),
@@ -111,6 +111,7 @@ fn mistakes_of_the_caller_are_refused_before_anything_is_written() {
         ("Compacted", |batch| batch.append(G, 1, &[entry(1, 1, "")])),
         ("Compacted", |batch| batch.append(GroupId(9), 0, &[])),
         ("Term", |batch| batch.compact(G, 2, 2)),
+        ("Term", |batch| batch.reset(G, 0, 1)),
         ("Misuse", |batch| batch.append(G, 4, &[entry(5, 1, "")])),
         ("Misuse", |batch| batch.hard_state(G, 1, &[0; 256])),
     ];
@@ -177,4 +178,55 @@ fn a_batch_costs_one_write_and_one_sync() {
     expected.writes += 8;
     expected.syncs += 8;
     assert_eq!(disk.counts(), expected);
+}
+
+/// Readers on other threads, while segments are written, compacted, rewritten and recycled under them.
+#[test]
+fn readers_see_entries_whole_or_compacted() {
+    const SILENT: GroupId = GroupId(6);
+    let folder = tempfile::tempdir().unwrap();
+    let directory = OsDirectory::open(folder.path()).unwrap();
+    let (mut wal, _) = Wal::open(directory, OPTIONS).unwrap();
+    let text = |index: u64| format!("{index}-").repeat(100);
+    let mut batch = Batch::new();
+    batch.append(SILENT, 1, &[entry(1, 1, &text(1))]);
+    batch.append(G, 1, &[entry(1, 1, &text(1))]);
+    wal.write(&mut batch).unwrap();
+    let (reader, done) = (wal.reader(), std::sync::atomic::AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let reading = || {
+            let mut read = 0;
+            while !done.load(std::sync::atomic::Ordering::Acquire) {
+                let silent = reader.read(SILENT, 1..2, 1).unwrap();
+                assert_eq!(silent, [entry(1, 1, &text(1))]);
+                let (compacted, last) = reader.bounds(G);
+                match reader.read(G, compacted.index + 1..last.index + 1, 1 << 20) {
+                    Ok(entries) => {
+                        assert!(entries.iter().all(|e| e.data == text(e.index).as_bytes()));
+                        read += entries.len();
+                    }
+                    Err(Error::Compacted { .. }) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            read
+        };
+        let threads = [scope.spawn(reading), scope.spawn(reading)];
+        for index in 2..3000 {
+            batch.append(G, index, &[entry(index, 1, &text(index))]);
+            if index % 20 == 0 {
+                batch.compact(G, index - 10, 1);
+            }
+            wal.write(&mut batch).unwrap();
+            if index % 20 == 0 {
+                wal.sync().unwrap();
+            }
+            wal.maintain(8192).unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Release);
+        for thread in threads {
+            assert!(thread.join().unwrap() > 0);
+        }
+    });
+    assert!(wal.stats().rewrites > 10 && wal.stats().segments_freed > 50);
 }

@@ -15,6 +15,8 @@ enum End {
     PowerLoss,
     Garbling,
     Kill,
+    /// One or the other: what a killed process left in the page cache must not be lost after it was read back.
+    KillOrPowerLoss,
 }
 
 /// The states that a log may be in, each with the step that follows, and how many of them are certain.
@@ -81,8 +83,12 @@ fn run(script: &[Step], seed: u64, operations: u64, end: End) -> Seen {
     };
     let mut random = Random::new(seed);
     for lives in 1.. {
-        // Each life is longer than the one before, so that the script ends.
-        disk.fail_power_after(operations + (lives - 1) * 3 + random.below(3));
+        // Long lives, so that the script ends, and short ones, so that remains of the last life meet few batches of this.
+        let power = match lives {
+            1 => operations,
+            _ => random.below(operations + 10 * lives),
+        };
+        disk.fail_power_after(power);
         match Wal::open(disk.clone(), OPTIONS) {
             Ok((mut wal, recovery)) => {
                 let state = observed(&wal, &recovery);
@@ -101,18 +107,21 @@ fn run(script: &[Step], seed: u64, operations: u64, end: End) -> Seen {
                 seen.lives += 1;
                 seen.rewrites += wal.stats().rewrites;
                 seen.freed += wal.stats().segments_freed;
-                if lived.is_ok() {
-                    seen.garbled = disk.counts().blocks_garbled;
-                    return seen;
+                match lived {
+                    Ok(()) => {
+                        seen.garbled = disk.counts().blocks_garbled;
+                        return seen;
+                    }
+                    Err(error) => assert!(disk.has_failed(), "seed {seed}, {operations}: {error}"),
                 }
             }
             Err(error) => assert!(disk.has_failed(), "seed {seed}, {operations}: {error}"),
         }
-        assert!(disk.has_failed());
         disk = match end {
             End::PowerLoss => disk.crash(),
             End::Garbling => disk.crash_garbling(),
-            End::Kill => disk.kill(),
+            End::KillOrPowerLoss if random.chance(1, 2) => disk.crash(),
+            End::Kill | End::KillOrPowerLoss => disk.kill(),
         };
     }
     unreachable!()
@@ -121,7 +130,12 @@ fn run(script: &[Step], seed: u64, operations: u64, end: End) -> Seen {
 #[test]
 fn power_fails_at_every_point() {
     let mut random = Random::new(11);
-    for end in [End::PowerLoss, End::Garbling, End::Kill] {
+    for end in [
+        End::PowerLoss,
+        End::Garbling,
+        End::Kill,
+        End::KillOrPowerLoss,
+    ] {
         let script = random_script(&mut random, 200, 3);
         let mut all = Seen::default();
         for operations in 0.. {

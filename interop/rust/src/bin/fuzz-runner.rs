@@ -1,4 +1,4 @@
-//! Runs the fuzz targets of the codecs without a fuzzer: damaged golden frames from a seed, on stable Rust.
+//! Runs the fuzz targets without a fuzzer: damaged golden frames from a seed, on stable Rust.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -21,9 +21,11 @@ struct Target {
 enum Feed {
     Frames,
     Contents,
+    /// Files of the write-ahead log, and descriptions of some.
+    Segments,
 }
 
-const TARGETS: [Target; 4] = [
+const TARGETS: [Target; 5] = [
     Target {
         name: "frames",
         run: diwan_bolt::fuzz::fuzz_frames,
@@ -43,6 +45,11 @@ const TARGETS: [Target; 4] = [
         name: "final",
         run: diwan_hessian::testing::fuzz_final,
         feed: Feed::Contents,
+    },
+    Target {
+        name: "segments",
+        run: diwan_wal::fuzz::fuzz_segments,
+        feed: Feed::Segments,
     },
 ];
 
@@ -156,8 +163,10 @@ fn input(corpus: &[Vec<u8>], seed: u64, number: u64) -> Vec<u8> {
 }
 
 fn corpus(feed: Feed, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    if feed == Feed::Frames {
-        return frames.to_vec();
+    match feed {
+        Feed::Frames => return frames.to_vec(),
+        Feed::Segments => return diwan_wal::fuzz::seeds(),
+        Feed::Contents => {}
     }
     let content = |frame: &Vec<u8>| match decode(frame, FRAME_BYTES_MAX) {
         Ok(Decoded::Frame { frame, .. }) => Some(frame.content.to_vec()),
