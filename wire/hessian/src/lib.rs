@@ -39,7 +39,7 @@ pub mod derive_support;
 #[doc(hidden)]
 pub mod testing;
 
-pub use class::Class;
+pub use class::{Class, Typed};
 pub use decode::{Decode, Decoder, DenyList, ListHead, MapHead, ObjectHead};
 pub use dialect::Dialect;
 pub use diwan_hessian_derive::Hessian;

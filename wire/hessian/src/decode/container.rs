@@ -45,6 +45,18 @@ impl<'de> ListHead<'de> {
     pub(crate) fn number(&self) -> u32 {
         self.open.number
     }
+
+    /// Items that may still come.
+    pub(super) fn left_max(&self) -> u32 {
+        self.left.unwrap_or(u32::MAX)
+    }
+
+    /// Notes that `count` items were read, at most as many as were to come.
+    pub(super) fn passed(&mut self, count: u32) {
+        if let Some(left) = &mut self.left {
+            *left -= count;
+        }
+    }
 }
 
 impl<'de> MapHead<'de> {

@@ -82,8 +82,8 @@ impl<'de> Decoder<'de> {
     }
 
     /// [`object_begin`](Self::object_begin) for a class known at compile time: `true` if the object's class was
-    /// defined by exactly its bytes, so that the fields are the declared ones in the declared order.
-    #[doc(hidden)]
+    /// defined by exactly its bytes, so that the fields are the declared ones in the declared order. Another class is
+    /// an error.
     #[inline]
     pub fn object_of(&mut self, typed: &'static Typed) -> Result<Option<(ObjectHead, bool)>> {
         self.known_definition(typed);
@@ -110,19 +110,19 @@ impl<'de> Decoder<'de> {
     /// Takes the definition that is next if it is the one of `typed`, byte by byte.
     #[inline]
     fn known_definition(&mut self, typed: &'static Typed) {
-        let bytes = match self.dialect {
-            Some(Dialect::Draft) => typed.draft,
-            Some(Dialect::Final) => typed.last,
-            None => return,
+        let Some(left) = self.input.get(self.position..) else {
+            return;
+        };
+        let bytes = match (self.dialect, left.first()) {
+            (Some(Dialect::Draft), _) | (None, Some(&draft::CLASS)) => typed.draft,
+            (Some(Dialect::Final), _) | (None, Some(&last::CLASS)) => typed.last,
+            (None, _) => return,
         };
         let plain = self.replays == 0 && self.denied.is_none();
-        if plain
-            && self
-                .input
-                .get(self.position..)
-                .is_some_and(|left| left.starts_with(bytes))
-        {
-            self.position += bytes.len();
+        if plain && left.starts_with(bytes) {
+            self.position += 1;
+            self.settle(bytes[0]);
+            self.position += bytes.len() - 1;
             self.classes.push(ClassSlot::known(typed));
         }
     }
@@ -436,7 +436,7 @@ impl<'de> Decoder<'de> {
         name_text(self.field_bytes(head, index))
     }
 
-    #[doc(hidden)]
+    /// Name of field `index` of an object, as it stands in the input.
     #[inline]
     pub fn field_bytes(&self, head: ObjectHead, index: usize) -> &'de [u8] {
         let slot = &self.classes[head.class as usize];
