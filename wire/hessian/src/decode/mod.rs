@@ -9,6 +9,7 @@ mod skip;
 mod text;
 mod walk;
 
+use ascii::AsciiChar;
 use smallvec::SmallVec;
 
 pub use container::{ListHead, MapHead};
@@ -51,7 +52,7 @@ pub struct Decoder<'de> {
     /// Id of the arenas of the `Value`s read, zero as long as there are none.
     body_id: u64,
     /// A run of ASCII found in the input, and where it starts.
-    ascii: &'de str,
+    ascii: &'de [AsciiChar],
     ascii_start: usize,
 }
 
@@ -93,7 +94,7 @@ impl<'de> Decoder<'de> {
             denied: None,
             surrogate_names: false,
             body_id: 0,
-            ascii: "",
+            ascii: &[],
             ascii_start: 0,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use ascii::{AsAsciiStr, AsciiStr};
+
 use super::Decoder;
 use crate::dialect::{Dialect, draft, last, tag};
 use crate::error::{Error, Result};
@@ -56,7 +58,8 @@ impl<'de> Decoder<'de> {
     #[inline]
     fn ascii_at(&self, start: usize, len: usize) -> Option<&'de str> {
         let start = start.checked_sub(self.ascii_start)?;
-        self.ascii.get(start..start + len)
+        let text = self.ascii.get(start..start + len)?;
+        Some(<&AsciiStr>::from(text).as_str())
     }
 
     /// Finds the run of ASCII at `start` and `len` bytes of it as text, if it is that long.
@@ -67,10 +70,12 @@ impl<'de> Decoder<'de> {
     fn find_ascii(&mut self, start: usize, len: usize) -> Option<&'de str> {
         let left = self.input.get(start..)?;
         let left = &left[..left.len().min(ASCII_RUN_MAX)];
-        let text = std::str::from_utf8(&left[..ascii_len(left)]).ok()?;
-        let found = text.get(..len)?;
-        (self.ascii, self.ascii_start) = (text, start);
-        Some(found)
+        let run = left[..ascii_len(left)].as_ascii_str().ok()?;
+        if run.len() < len {
+            return None;
+        }
+        (self.ascii, self.ascii_start) = (run.as_slice(), start);
+        self.ascii_at(start, len)
     }
 
     fn str_other(&mut self) -> Result<Option<Cow<'de, str>>> {
@@ -91,6 +96,10 @@ impl<'de> Decoder<'de> {
         let Some((units, more)) = self.string_head(byte)? else {
             return Ok(None);
         };
+        if !more && let Some(text) = self.plain_text(units) {
+            self.charge_replayed(text.len())?;
+            return Ok(Some(Text::Utf8(Cow::Borrowed(text))));
+        }
         let first = self.run(units)?;
         let text = if more {
             self.string_chunks(first)?
@@ -98,6 +107,19 @@ impl<'de> Decoder<'de> {
             self.run_text(first)?
         };
         Ok(Some(text))
+    }
+
+    /// `units` UTF-16 units as text, if they are plain UTF-8 without characters beyond the BMP, as nearly all text is.
+    /// `None` leaves the position where it was, for [`run`](Self::run) to find out what else it is.
+    fn plain_text(&mut self, units: usize) -> Option<&'de str> {
+        let left = self.input.get(self.position..)?;
+        let ascii = left.get(..units)?;
+        let text = match is_ascii(ascii) {
+            true => ascii.as_ascii_str().ok()?.as_str(),
+            false => std::str::from_utf8(&left[..plain_len(left, units)?]).ok()?,
+        };
+        self.position += text.len();
+        Some(text)
     }
 
     /// Units of the chunk that `byte` starts and whether more chunks follow.
@@ -346,6 +368,19 @@ const ASCII_RUN_MAX: usize = 256;
 /// ASCII bytes at the start.
 fn ascii_len(bytes: &[u8]) -> usize {
     let mut at = 0;
+    while let Some(block) = bytes[at..].first_chunk::<32>() {
+        let (first, second) = block.split_at(16);
+        let either = match (first.first_chunk(), second.first_chunk()) {
+            (Some(first), Some(second)) => {
+                u128::from_le_bytes(*first) | u128::from_le_bytes(*second)
+            }
+            _ => HIGH,
+        };
+        if either & HIGH != 0 {
+            break;
+        }
+        at += 32;
+    }
     while let Some(block) = bytes[at..].first_chunk::<16>() {
         let other = u128::from_le_bytes(*block) & HIGH;
         if other != 0 {
@@ -393,6 +428,45 @@ fn utf8_len(bytes: &[u8], units: usize, start: usize, surrogates: &mut bool) -> 
         left -= cost;
     }
     Ok(at)
+}
+
+/// Bytes that `units` characters take, if the bytes are UTF-8 and none of them is beyond the BMP; otherwise anything or
+/// `None`.
+fn plain_len(bytes: &[u8], units: usize) -> Option<usize> {
+    let (mut at, mut left) = (0, units);
+    while left >= 16
+        && let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>())
+    {
+        // Sums of at most 16 fit a byte, and counting in bytes is what a vector unit does in a few steps.
+        let starts: u8 = block.iter().map(|&b| u8::from(b as i8 >= -0x40)).sum();
+        let beyond: u8 = block.iter().map(|&b| u8::from(b >= 0xf0)).sum();
+        if beyond > 0 {
+            return None;
+        }
+        at += 16;
+        left -= usize::from(starts);
+    }
+    // Back to the start of the character that the last block may have ended in.
+    if at > 0 && bytes.get(at).is_some_and(|&b| (b as i8) < -0x40) {
+        let behind = bytes[..at].iter().rposition(|&b| b as i8 >= -0x40)?;
+        at = behind;
+        left += 1;
+    }
+    while left > 0 {
+        let lead = *bytes.get(at)?;
+        if lead < 0x80 {
+            let ascii = ascii_len(bytes.get(at..at + left)?);
+            at += ascii;
+            left -= ascii;
+        } else {
+            match sequence_len(lead) {
+                len @ 2..=3 => at += len,
+                _ => return None,
+            }
+            left -= 1;
+        }
+    }
+    (at <= bytes.len()).then_some(at)
 }
 
 /// Bytes of the sequence a lead byte starts, zero if it starts none.

@@ -24,7 +24,11 @@ impl Encoder<'_> {
     }
 
     fn str_long(&mut self, mut value: &str) {
-        let mut units = utf16_len(value);
+        let (mut units, pairs) = utf16_units(value);
+        if pairs == 0 && units <= STRING_CHUNK_UNITS {
+            self.string_head(units);
+            return self.out.extend_from_slice(value.as_bytes());
+        }
         while units > STRING_CHUNK_UNITS {
             let (at, chunk_units) = chunk_end(value);
             let (chunk, rest) = value.split_at(at);
@@ -136,14 +140,29 @@ impl Encoder<'_> {
     }
 }
 
-/// UTF-16 units of a string: every byte that is no continuation starts one, a four-byte lead starts two.
+/// UTF-16 units of a string.
 pub(crate) fn utf16_len(text: &str) -> usize {
+    utf16_units(text).0
+}
+
+/// UTF-16 units of a string, and how many of its characters take two: every byte that is no continuation starts one,
+/// a four-byte lead starts two.
+fn utf16_units(text: &str) -> (usize, usize) {
     if text.is_ascii() {
-        return text.len();
+        return (text.len(), 0);
     }
-    text.bytes()
-        .map(|b| usize::from(b & 0xc0 != 0x80) + usize::from(b >= 0xf0))
-        .sum()
+    // Sums of at most 16 fit a byte, and counting in bytes is what a vector unit does in a few steps.
+    let (blocks, rest) = text.as_bytes().as_chunks::<16>();
+    let (mut starts, mut pairs) = (0, 0);
+    for block in blocks {
+        starts += usize::from(block.iter().map(|&b| u8::from(b as i8 >= -0x40)).sum::<u8>());
+        pairs += usize::from(block.iter().map(|&b| u8::from(b >= 0xf0)).sum::<u8>());
+    }
+    for &b in rest {
+        starts += usize::from(b as i8 >= -0x40);
+        pairs += usize::from(b >= 0xf0);
+    }
+    (starts + pairs, pairs)
 }
 
 /// Byte position and units of the first chunk; a pair is never split, so it may be a unit short.
