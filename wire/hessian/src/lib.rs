@@ -33,6 +33,7 @@ mod java_type;
 mod limits;
 mod types;
 mod value;
+mod words;
 
 #[doc(hidden)]
 pub mod derive_support;

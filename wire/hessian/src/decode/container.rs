@@ -81,6 +81,21 @@ impl<'de> Decoder<'de> {
         if byte == tag::NULL {
             return Ok(None);
         }
+        // What a Java client writes of an `ArrayList`.
+        if byte == tag::LIST
+            && self.dialect == Some(Dialect::Draft)
+            && let Some(&[draft::LENGTH_BYTE, length, ..]) = self.input.get(self.position..)
+        {
+            let offset = self.position - 1;
+            self.position += 2;
+            let left = self.checked_length(i64::from(length))?;
+            return Ok(Some(ListHead {
+                open: self.open(offset, None)?,
+                class: &[],
+                left: Some(left),
+                end: Some(draft::END),
+            }));
+        }
         self.head(byte, Self::list_after, "a list").map(Some)
     }
 

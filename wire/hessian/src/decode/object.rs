@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use super::Decoder;
 use super::reference::Open;
-use super::text::is_ascii;
 use crate::class::Typed;
 use crate::dialect::{Dialect, draft, last, tag};
 use crate::error::{Error, Result};
+use crate::words::is_ascii;
 
 /// UTF-16 units a name may have: what one chunk holds.
 const NAME_UNITS_MAX: usize = 0x8000;

@@ -2,10 +2,10 @@
 
 use smallvec::SmallVec;
 
-use super::text::is_ascii;
 use super::{Decoder, Walk};
 use crate::dialect::tag;
 use crate::error::Result;
+use crate::words::is_ascii;
 
 impl<'de> Decoder<'de> {
     /// Walks over one value. Its class definitions, type names and containers are noted, so that what follows can

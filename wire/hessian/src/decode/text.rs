@@ -7,6 +7,7 @@ use ascii::{AsAsciiStr, AsciiStr};
 use super::Decoder;
 use crate::dialect::{Dialect, draft, last, tag};
 use crate::error::{Error, Result};
+use crate::words::{ascii_len, beyond_bmp, continuations, is_ascii};
 
 /// A string as the wire can carry it.
 #[derive(Clone, Debug)]
@@ -343,57 +344,8 @@ impl<'de> Run<'de> {
     }
 }
 
-/// Whether all bytes are ASCII. Short slices, which names and most strings are, take two overlapping loads.
-#[inline]
-pub(super) fn is_ascii(bytes: &[u8]) -> bool {
-    fn ends<const N: usize>(bytes: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
-        Some((bytes.first_chunk()?, bytes.last_chunk()?))
-    }
-    if bytes.len() > 32 {
-        bytes.is_ascii()
-    } else if let Some((first, last)) = ends::<16>(bytes) {
-        (u128::from_ne_bytes(*first) | u128::from_ne_bytes(*last)) & HIGH == 0
-    } else if let Some((first, last)) = ends::<8>(bytes) {
-        (u64::from_ne_bytes(*first) | u64::from_ne_bytes(*last)) & HIGH as u64 == 0
-    } else if let Some((first, last)) = ends::<4>(bytes) {
-        (u32::from_ne_bytes(*first) | u32::from_ne_bytes(*last)) & HIGH as u32 == 0
-    } else {
-        bytes.iter().fold(0, |all, byte| all | byte) < 0x80
-    }
-}
-
 /// Bytes to look ahead for a run of ASCII.
 const ASCII_RUN_MAX: usize = 256;
-
-/// ASCII bytes at the start.
-fn ascii_len(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(block) = bytes[at..].first_chunk::<32>() {
-        let (first, second) = block.split_at(16);
-        let either = match (first.first_chunk(), second.first_chunk()) {
-            (Some(first), Some(second)) => {
-                u128::from_le_bytes(*first) | u128::from_le_bytes(*second)
-            }
-            _ => HIGH,
-        };
-        if either & HIGH != 0 {
-            break;
-        }
-        at += 32;
-    }
-    while let Some(block) = bytes[at..].first_chunk::<16>() {
-        let other = u128::from_le_bytes(*block) & HIGH;
-        if other != 0 {
-            return at + other.trailing_zeros() as usize / 8;
-        }
-        at += 16;
-    }
-    let rest = bytes[at..].iter();
-    at + rest.take_while(|byte| byte.is_ascii()).count()
-}
-
-/// The bit that no ASCII byte has.
-const HIGH: u128 = u128::from_ne_bytes([0x80; 16]);
 
 /// Bytes that `units` UTF-16 units take. Characters beyond the BMP come as two three-byte surrogates (CESU-8, what
 /// Java writes) or as the four bytes of UTF-8, which count as two units.
@@ -434,17 +386,15 @@ fn utf8_len(bytes: &[u8], units: usize, start: usize, surrogates: &mut bool) -> 
 /// `None`.
 fn plain_len(bytes: &[u8], units: usize) -> Option<usize> {
     let (mut at, mut left) = (0, units);
-    while left >= 16
-        && let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>())
+    while left >= 8
+        && let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>())
     {
-        // Sums of at most 16 fit a byte, and counting in bytes is what a vector unit does in a few steps.
-        let starts: u8 = block.iter().map(|&b| u8::from(b as i8 >= -0x40)).sum();
-        let beyond: u8 = block.iter().map(|&b| u8::from(b >= 0xf0)).sum();
-        if beyond > 0 {
+        let word = u64::from_le_bytes(*block);
+        if beyond_bmp(word) > 0 {
             return None;
         }
-        at += 16;
-        left -= usize::from(starts);
+        at += 8;
+        left -= 8 - continuations(word);
     }
     // Back to the start of the character that the last block may have ended in.
     if at > 0 && bytes.get(at).is_some_and(|&b| (b as i8) < -0x40) {
@@ -454,17 +404,11 @@ fn plain_len(bytes: &[u8], units: usize) -> Option<usize> {
     }
     while left > 0 {
         let lead = *bytes.get(at)?;
-        if lead < 0x80 {
-            let ascii = ascii_len(bytes.get(at..at + left)?);
-            at += ascii;
-            left -= ascii;
-        } else {
-            match sequence_len(lead) {
-                len @ 2..=3 => at += len,
-                _ => return None,
-            }
-            left -= 1;
+        match sequence_len(lead) {
+            len @ 1..=3 => at += len,
+            _ => return None,
         }
+        left -= 1;
     }
     (at <= bytes.len()).then_some(at)
 }

@@ -2,6 +2,7 @@
 
 use super::Encoder;
 use crate::dialect::{draft, last, tag};
+use crate::words::{beyond_bmp, continuations, is_ascii};
 
 /// UTF-16 units in a chunk, both dialects (`Hessian2Output.writeString`).
 const STRING_CHUNK_UNITS: usize = 0x8000;
@@ -15,7 +16,7 @@ impl Encoder<'_> {
     /// Writes a string. Lengths count UTF-16 units, characters beyond the BMP become two three-byte surrogates.
     #[inline]
     pub fn str(&mut self, value: &str) {
-        if value.len() <= 0x1f && value.is_ascii() {
+        if value.len() <= 0x1f && is_ascii(value.as_bytes()) {
             self.out.push(value.len() as u8);
             self.out.extend_from_slice(value.as_bytes());
         } else {
@@ -151,18 +152,16 @@ fn utf16_units(text: &str) -> (usize, usize) {
     if text.is_ascii() {
         return (text.len(), 0);
     }
-    // Sums of at most 16 fit a byte, and counting in bytes is what a vector unit does in a few steps.
-    let (blocks, rest) = text.as_bytes().as_chunks::<16>();
-    let (mut starts, mut pairs) = (0, 0);
-    for block in blocks {
-        starts += usize::from(block.iter().map(|&b| u8::from(b as i8 >= -0x40)).sum::<u8>());
-        pairs += usize::from(block.iter().map(|&b| u8::from(b >= 0xf0)).sum::<u8>());
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    let mut pairs = rest.iter().filter(|&&b| b >= 0xf0).count();
+    let mut units = rest.iter().filter(|&&b| b & 0xc0 != 0x80).count() + pairs;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let beyond = beyond_bmp(word);
+        pairs += beyond;
+        units += 8 - continuations(word) + beyond;
     }
-    for &b in rest {
-        starts += usize::from(b as i8 >= -0x40);
-        pairs += usize::from(b >= 0xf0);
-    }
-    (starts + pairs, pairs)
+    (units, pairs)
 }
 
 /// Byte position and units of the first chunk; a pair is never split, so it may be a unit short.
