@@ -46,7 +46,7 @@ pub use dialect::Dialect;
 pub use diwan_hessian_derive::Hessian;
 pub use encode::{Encode, Encoder};
 pub use error::{Error, Result};
-pub use java_type::{JavaType, array_of};
+pub use java_type::{JavaType, array_class, array_of, element_of};
 pub use limits::Limits;
 pub use types::{
     BigDecimal, BigInteger, Bytes, Date, Duration, Instant, JavaArray, JavaClass, JavaMap,

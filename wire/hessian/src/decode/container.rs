@@ -221,13 +221,21 @@ impl<'de> Decoder<'de> {
             return Ok(None);
         }
         let (class, end) = match (self.settle(byte), byte) {
-            (Dialect::Draft, tag::MAP) => (self.draft_type()?, draft::END),
-            (Dialect::Final, tag::MAP) => (self.final_type()?, last::END),
+            (Dialect::Draft, tag::MAP) => (self.map_class()?, draft::END),
+            (Dialect::Final, tag::MAP) => (self.map_class()?, last::END),
             (Dialect::Final, last::MAP_UNTYPED) => (&[][..], last::END),
             _ => return Ok(None),
         };
         let open = self.open(offset, resume)?;
         Ok(Some(MapHead { open, class, end }))
+    }
+
+    /// The class of a map whose tag was read.
+    pub(super) fn map_class(&mut self) -> Result<&'de [u8]> {
+        match self.settle(tag::MAP) {
+            Dialect::Draft => self.draft_type(),
+            Dialect::Final => self.final_type(),
+        }
     }
 
     /// Whether another key and value follow; `false` has consumed the end.

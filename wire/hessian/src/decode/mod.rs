@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 pub use container::{ListHead, MapHead};
 pub use deny::DenyList;
-pub use object::ObjectHead;
+pub use object::{Found, ObjectHead};
 pub(crate) use object::{Names, name_text};
 pub(crate) use scalar::Number;
 pub(crate) use text::Text;

@@ -92,6 +92,20 @@ impl<'de> Decoder<'de> {
         }
     }
 
+    /// Reads a string, or walks over another value and gives `None`; also for a string that is no text.
+    pub(crate) fn text_or_skip(&mut self) -> Result<Option<Cow<'de, str>>> {
+        let byte = self.byte()?;
+        match self.text_after(byte)? {
+            Some(Text::Utf8(text)) => Ok(Some(text)),
+            Some(Text::Lone(_)) => Ok(None),
+            None => {
+                self.position -= 1;
+                self.skip()?;
+                Ok(None)
+            }
+        }
+    }
+
     /// The string that `byte` starts, if it does.
     pub(crate) fn text_after(&mut self, byte: u8) -> Result<Option<Text<'de>>> {
         let Some((units, more)) = self.string_head(byte)? else {
