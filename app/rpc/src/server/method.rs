@@ -346,25 +346,23 @@ impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
                 tracing::error!(%remote, id, "a method panicked");
                 finish.error("the method panicked");
             }
-            Ok(Ok(value)) => {
-                match (&self.codecs.hessian, self.codecs.content(codec)) {
-                    (Some(hessian), _) if codec == code::HESSIAN2 => {
-                        finish.answer(Outcome::Value, |writer| {
-                            write_value(writer, (hessian.encode_value)(value), &entries);
-                            Ok(())
-                        })
-                    }
-                    (_, Some(content)) => match (content.encode_value)(value) {
-                        Ok(bytes) => finish.answer(Outcome::Value, |writer| {
-                            write_entries(writer, &entries);
-                            writer.content().extend_from_slice(&bytes);
-                            Ok(())
-                        }),
-                        Err(problem) => finish.fail(Status::ServerSerialException, &problem),
-                    },
-                    _ => finish.fail(Status::ServerSerialException, &unsupported(codec)),
+            Ok(Ok(value)) => match (&self.codecs.hessian, self.codecs.content(codec)) {
+                (Some(hessian), _) if codec == code::HESSIAN2 => {
+                    finish.answer(Outcome::Value, |writer| {
+                        write_value(writer, (hessian.encode_value)(value), &entries);
+                        Ok(())
+                    })
                 }
-            }
+                (_, Some(content)) => match (content.encode_value)(value) {
+                    Ok(bytes) => finish.answer(Outcome::Value, |writer| {
+                        write_entries(writer, &entries);
+                        writer.content().extend_from_slice(&bytes);
+                        Ok(())
+                    }),
+                    Err(problem) => finish.fail(Status::ServerSerialException, &problem),
+                },
+                _ => finish.fail(Status::ServerSerialException, &unsupported(codec)),
+            },
             Ok(Err(exception)) => match &self.codecs.hessian {
                 Some(hessian) if codec == code::HESSIAN2 => {
                     finish.answer(Outcome::Exception, |writer| {
