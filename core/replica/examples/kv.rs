@@ -72,8 +72,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         listen: None,
         server: ServerOptions::default(),
         wal: diwan_wal::Options {
+            segment_bytes: 16 << 20,
             salt: now.as_nanos() as u64,
-            ..diwan_wal::Options::default()
         },
         app: Some(requests::handler(arguments.group.clone(), shared.clone())),
         seed: now.as_nanos() as u64 ^ u64::from(std::process::id()) << 32,

@@ -28,7 +28,9 @@ pub(crate) struct Disk {
     jobs: mpsc::Sender<Job>,
 }
 
-/// Bytes of rewriting between two batches.
+/// What is gathered before it goes to the file. With the largest entry on top it has to fit into a segment.
+const PIECE_BYTES: usize = 4 << 20;
+/// Least bytes of rewriting between two batches; twice what was written if that is more.
 const MAINTENANCE_BYTES: u64 = 1 << 20;
 
 impl Disk {
@@ -63,21 +65,44 @@ fn run(
     let mut batch = Batch::new();
     while let Ok(first) = todo.recv() {
         let began = Instant::now();
+        let mut written = 0;
         let mut groups: Vec<(GroupId, u64)> = Vec::new();
         for job in std::iter::once(first).chain(todo.try_iter()) {
-            for (group, write) in job {
+            for (group, mut write) in job {
+                // A batch has to fit into a segment. Entries may go in pieces: nobody counts on them before the sync.
+                let mut entries = std::mem::take(&mut write.append).into_iter().peekable();
+                let mut piece = 0;
+                while let Some(entry) = entries.next() {
+                    piece += entry.weight();
+                    write.append.push(entry);
+                    if piece >= PIECE_BYTES && entries.peek().is_some() {
+                        let rest = Write {
+                            hard_state: None,
+                            reset: None,
+                            append: Vec::new(),
+                            compact: write.compact.take(),
+                            ..write
+                        };
+                        store::add_to_batch(&mut batch, group, &write);
+                        written += batch.bytes();
+                        wal.write(&mut batch)?;
+                        write = rest;
+                        piece = 0;
+                    }
+                }
                 store::add_to_batch(&mut batch, group, &write);
                 match groups.iter_mut().find(|(known, _)| *known == group) {
                     Some((_, sequence)) => *sequence = write.sequence,
                     None => groups.push((group, write.sequence)),
                 }
             }
-            // A batch has to fit into a segment.
-            if batch.bytes() > 8 << 20 {
+            if batch.bytes() > PIECE_BYTES as u64 {
+                written += batch.bytes();
                 wal.write(&mut batch)?;
             }
         }
         if !batch.is_empty() {
+            written += batch.bytes();
             wal.write(&mut batch)?;
         }
         wal.sync()?;
@@ -86,7 +111,7 @@ fn run(
             groups,
             took_micros,
         });
-        wal.maintain(MAINTENANCE_BYTES)?;
+        wal.maintain(MAINTENANCE_BYTES.max(2 * written))?;
     }
     Ok(())
 }

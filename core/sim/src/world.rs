@@ -49,7 +49,7 @@ impl Options {
             minutes: 2,
             nodes: 6,
             lease_reads: seed % 3 == 0,
-            hostile_elections: seed % 8 == 1,
+            hostile_elections: seed % 4 == 1,
             drift_ppm: 10_000,
             #[cfg(feature = "museum")]
             bugs: diwan_raft::museum::Bugs::default(),
