@@ -44,8 +44,13 @@ pub enum CliError {
         group: String,
         /// What each member said.
         answers: String,
+        /// Whether asking again may help: not where every member says that it has no such group.
+        may_pass: bool,
     },
 }
+
+/// ENOENT.
+const NO_GROUP: ErrorCode = ErrorCode::Other(1012);
 
 impl CliClient {
     /// A client that waits so long for each answer.
@@ -85,6 +90,7 @@ impl CliClient {
     /// None does.
     pub async fn leader(&mut self, group: &str, members: &[PeerId]) -> Result<PeerId, CliError> {
         let mut answers = Vec::new();
+        let mut may_pass = false;
         for member in members {
             let request = Message::GetLeaderRequest(GetLeaderRequest {
                 group_id: group.to_owned(),
@@ -93,15 +99,22 @@ impl CliClient {
             match self.ask(member, &request).await {
                 Ok(Message::GetLeaderResponse(response)) => match response.leader_id.parse() {
                     Ok(leader) => return Ok(leader),
-                    Err(_) => answers.push(format!("{member} knows of none")),
+                    Err(_) => {
+                        may_pass = true;
+                        answers.push(format!("{member} knows of none"));
+                    }
                 },
                 Ok(other) => answers.push(format!("{member} answers {}", other.class())),
-                Err(error) => answers.push(error.to_string()),
+                Err(error) => {
+                    may_pass |= !matches!(error, CliError::Refused { code: NO_GROUP, .. });
+                    answers.push(error.to_string());
+                }
             }
         }
         Err(CliError::NoLeader {
             group: group.to_owned(),
             answers: answers.join("; "),
+            may_pass,
         })
     }
 }

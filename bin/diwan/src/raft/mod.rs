@@ -172,7 +172,7 @@ async fn carry_out(arguments: RaftArguments) -> Result<String, String> {
         } => Err(format!("{RESET_WARNING} Say --accept-loss.")),
         RaftCommand::ResetPeers { voters, at, .. } => {
             let names = join(&voters);
-            operator.at(&at, &Operation::ResetPeers(voters)).await?;
+            operator.told(&at, &Operation::ResetPeers(voters)).await?;
             Ok(format!(
                 "{at} takes for the peers of {}: {names}\n",
                 operator.target.group
@@ -184,7 +184,7 @@ async fn carry_out(arguments: RaftArguments) -> Result<String, String> {
                 Some(at) => at,
                 None => operator.leader().await?,
             };
-            operator.at(&at, &Operation::Snapshot).await?;
+            operator.told(&at, &Operation::Snapshot).await?;
             Ok(format!(
                 "{at} has a snapshot of {}\n",
                 operator.target.group
@@ -272,7 +272,9 @@ impl Operator {
             match self.client.leader(&self.target.group, &members).await {
                 Ok(leader) => return Ok(leader),
                 // An election takes a moment.
-                Err(_) if began.elapsed() < LEADER_PATIENCE => {
+                Err(CliError::NoLeader { may_pass: true, .. })
+                    if began.elapsed() < LEADER_PATIENCE =>
+                {
                     tokio::time::sleep(RETRY_INTERVAL).await
                 }
                 Err(error) => return Err(error.to_string()),
@@ -280,20 +282,43 @@ impl Operator {
         }
     }
 
-    async fn at(&mut self, member: &PeerId, operation: &Operation) -> Result<Answer, String> {
+    async fn at(&mut self, member: &PeerId, operation: &Operation) -> Result<Answer, CliError> {
         let message = operation.message(&self.target.group, member);
-        let answer = self
-            .client
-            .ask(member, &message)
-            .await
-            .map_err(|error| explain(&error))?;
+        let answer = self.client.ask(member, &message).await?;
         let class = answer.class();
-        Answer::of(answer).ok_or_else(|| format!("{member} answers {class}"))
+        Answer::of(answer).ok_or_else(|| CliError::NoAnswer {
+            peer: member.clone(),
+            what: format!("it answers {class}"),
+        })
+    }
+
+    async fn told(&mut self, member: &PeerId, operation: &Operation) -> Result<(), String> {
+        match self.at(member, operation).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(explain(&error)),
+        }
+    }
+
+    /// Asks the leader, and says which one it was. A member may name one that leads no more.
+    async fn at_leader(&mut self, operation: &Operation) -> Result<(PeerId, Answer), String> {
+        let began = Instant::now();
+        loop {
+            let leader = self.leader().await?;
+            match self.at(&leader, operation).await {
+                Ok(answer) => return Ok((leader, answer)),
+                Err(CliError::Refused {
+                    code: ErrorCode::NotPermitted,
+                    ..
+                }) if began.elapsed() < LEADER_PATIENCE => {
+                    tokio::time::sleep(RETRY_INTERVAL).await;
+                }
+                Err(error) => return Err(explain(&error)),
+            }
+        }
     }
 
     async fn change(&mut self, operation: Operation) -> Result<String, String> {
-        let leader = self.leader().await?;
-        Ok(match self.at(&leader, &operation).await? {
+        Ok(match self.at_leader(&operation).await?.1 {
             Answer::Changed {
                 what,
                 before,
@@ -304,10 +329,9 @@ impl Operator {
     }
 
     async fn list(&mut self, alive: bool) -> Result<(PeerId, Vec<String>, Vec<String>), String> {
-        let leader = self.leader().await?;
-        match self.at(&leader, &Operation::Peers { alive }).await? {
-            Answer::Members { peers, learners } => Ok((leader, peers, learners)),
-            _ => Err(format!("{leader} does not name its members")),
+        match self.at_leader(&Operation::Peers { alive }).await? {
+            (leader, Answer::Members { peers, learners }) => Ok((leader, peers, learners)),
+            (leader, _) => Err(format!("{leader} does not name its members")),
         }
     }
 
@@ -355,7 +379,7 @@ impl Operator {
 
     /// As JRaft's `learner2Follower`: JRaft adds no voter that is still a learner.
     async fn promote(&mut self, peer: PeerId) -> Result<String, String> {
-        let (leader, _, learners) = self.list(false).await?;
+        let (_, _, learners) = self.list(false).await?;
         let name = peer.to_string();
         if !learners.contains(&name) {
             return Err(format!(
@@ -364,7 +388,7 @@ impl Operator {
                 join(&learners)
             ));
         }
-        self.at(&leader, &Operation::RemoveLearners(vec![peer.clone()]))
+        self.at_leader(&Operation::RemoveLearners(vec![peer.clone()]))
             .await?;
         self.change(Operation::AddPeer(peer)).await.map_err(|why| {
             format!("{why}\n{name} is neither voter nor learner now: `diwan raft add-peer {name}` or `learners add {name}`")
@@ -372,11 +396,12 @@ impl Operator {
     }
 
     async fn transfer(&mut self, to: Option<PeerId>) -> Result<String, String> {
-        let before = self.leader().await?;
-        if to.as_ref() == Some(&before) {
-            return Ok(format!("{before} leads already\n"));
+        let leader = self.leader().await?;
+        if to.as_ref() == Some(&leader) {
+            return Ok(format!("{leader} leads already\n"));
         }
-        self.at(&before, &Operation::TransferLeader(to.clone()))
+        let (before, _) = self
+            .at_leader(&Operation::TransferLeader(to.clone()))
             .await?;
         let began = Instant::now();
         while began.elapsed() < LEADER_PATIENCE {
