@@ -299,7 +299,8 @@ impl Operator {
         }
     }
 
-    /// Asks the leader, and says which one it was. A member may name one that leads no more.
+    /// Asks the leader, and says which one it was. A member may name one that leads no more, and a new one is busy until
+    /// its first entry is committed; neither has begun anything.
     async fn at_leader(&mut self, operation: &Operation) -> Result<(PeerId, Answer), String> {
         let began = Instant::now();
         loop {
@@ -307,7 +308,7 @@ impl Operator {
             match self.at(&leader, operation).await {
                 Ok(answer) => return Ok((leader, answer)),
                 Err(CliError::Refused {
-                    code: ErrorCode::NotPermitted,
+                    code: ErrorCode::NotPermitted | ErrorCode::Busy,
                     ..
                 }) if began.elapsed() < LEADER_PATIENCE => {
                     tokio::time::sleep(RETRY_INTERVAL).await;
