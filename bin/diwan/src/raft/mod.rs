@@ -299,18 +299,16 @@ impl Operator {
         }
     }
 
-    /// Asks the leader, and says which one it was. A member may name one that leads no more, and a new one is busy until
-    /// its first entry is committed; neither has begun anything.
+    /// Asks the leader, and says which one it was.
     async fn at_leader(&mut self, operation: &Operation) -> Result<(PeerId, Answer), String> {
         let began = Instant::now();
         loop {
             let leader = self.leader().await?;
             match self.at(&leader, operation).await {
                 Ok(answer) => return Ok((leader, answer)),
-                Err(CliError::Refused {
-                    code: ErrorCode::NotPermitted | ErrorCode::Busy,
-                    ..
-                }) if began.elapsed() < LEADER_PATIENCE => {
+                Err(CliError::Refused { code, .. })
+                    if began.elapsed() < LEADER_PATIENCE && may_ask_again(operation, code) =>
+                {
                     tokio::time::sleep(RETRY_INTERVAL).await;
                 }
                 Err(error) => return Err(explain(&error)),
@@ -417,6 +415,13 @@ impl Operator {
         }
         Err(format!("{before} leads still: the other did not take over"))
     }
+}
+
+/// A member may name one that leads no more, and a new leader is busy until its first entry is committed; neither has begun
+/// anything. A question may be repeated in any case: a JRaft node that was just removed answers it with -1.
+fn may_ask_again(operation: &Operation, code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::NotPermitted | ErrorCode::Busy)
+        || matches!(operation, Operation::Peers { .. }) && code != ErrorCode::Other(1012)
 }
 
 fn explain(error: &CliError) -> String {
