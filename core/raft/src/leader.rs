@@ -259,7 +259,10 @@ impl Raft {
         }
         progress.answered(inflight, self.now);
         match (response.success, response.last_index) {
-            (true, _) if is_heartbeat => {}
+            (true, last_index) if is_heartbeat => {
+                let interval = self.config.heartbeat_interval;
+                progress.suspect_loss(inflight, last_index, self.now, interval);
+            }
             (true, _) => progress.succeeded(inflight),
             // A follower that compacted beyond the heartbeat's entry cannot compare it: nothing is wrong.
             (false, Some(hint)) if is_heartbeat && hint >= inflight.prev => {}

@@ -8,7 +8,7 @@ fn main() {
         .and_then(|argument| argument.parse::<u64>().ok())
         .unwrap_or(50);
     for bug in Bug::ALL {
-        let mut caught = Vec::new();
+        let mut caught = 0;
         for seed in 0..seeds {
             let options = diwan_sim::Options {
                 bugs: Bugs::of(bug),
@@ -16,15 +16,15 @@ fn main() {
                 ..diwan_sim::Options::new(seed)
             };
             if let Some(violation) = diwan_sim::run(&options).violation {
-                caught.push(seed);
-                if caught.len() == 1 {
-                    println!(
-                        "{bug:?}: seed {seed}: {}",
-                        violation.to_string().chars().take(300).collect::<String>()
-                    );
+                caught += 1;
+                println!(
+                    "{bug:?}: seed {seed}: {}",
+                    violation.to_string().chars().take(160).collect::<String>()
+                );
+                if caught == 3 {
+                    break;
                 }
             }
         }
-        println!("{bug:?}: {} of {seeds}: {caught:?}", caught.len());
     }
 }

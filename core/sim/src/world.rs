@@ -32,6 +32,8 @@ pub struct Options {
     pub nodes: usize,
     /// Whether leaders answer reads from their leases.
     pub lease_reads: bool,
+    /// Whether elections go wrong all the time, and entries travel one by one.
+    pub hostile_elections: bool,
     /// Largest clock error in parts per million.
     pub drift_ppm: u64,
     /// Old bugs that are to be present.
@@ -47,6 +49,7 @@ impl Options {
             minutes: 2,
             nodes: 6,
             lease_reads: seed % 3 == 0,
+            hostile_elections: seed % 8 == 1,
             drift_ppm: 10_000,
             #[cfg(feature = "museum")]
             bugs: diwan_raft::museum::Bugs::default(),
@@ -170,7 +173,14 @@ impl World {
         let nodes: Vec<Node> = (0..options.nodes)
             .map(|place| node(place, &mut random))
             .collect();
-        let faults = Faults::new(members, Luck::draw(&mut random));
+        let faults = Faults::new(
+            members,
+            if options.hostile_elections {
+                Luck::of_elections()
+            } else {
+                Luck::draw(&mut random)
+            },
+        );
         let mut world = Self {
             options: options.clone(),
             now: 0,
@@ -421,7 +431,11 @@ impl World {
         config.append_timeout = std::time::Duration::from_millis(700);
         config.install_timeout = std::time::Duration::from_secs(5);
         config.cache_bytes_max = 4_000;
-        config.message_entries_max = 16;
+        config.message_entries_max = if self.options.hostile_elections {
+            1
+        } else {
+            16
+        };
         config.inflight_messages_max = 8;
         config.catch_up_margin = 50;
         #[cfg(feature = "museum")]
@@ -746,8 +760,13 @@ impl World {
             return self.violated(format!("the disk of node {node} fails: {error}"));
         }
         self.counts.add("members stopped by their disk");
-        self.crash(node, true);
-        self.nodes[node].store.crash();
+        // Whoever restarts it may or may not have restarted the machine.
+        let power = self.random.permille(500);
+        self.crash(node, power);
+        match power {
+            true => self.nodes[node].store.crash(),
+            false => self.nodes[node].store.kill(),
+        }
         let down = self.random.between(1_000, 3_000_000);
         self.after(down, Event::Start { node });
     }
