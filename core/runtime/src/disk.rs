@@ -74,7 +74,7 @@ fn run(
     let mut batch = Batch::new();
     let mut stats_at = Instant::now();
     while let Ok(first) = todo.recv() {
-        let (mut writes, mut bytes) = (0, 0);
+        let (mut writes, mut written) = (0, 0);
         let mut groups: Vec<(GroupId, u64)> = Vec::new();
         for job in std::iter::once(first).chain(todo.try_iter()) {
             for (group, write) in job {
@@ -87,12 +87,12 @@ fn run(
             }
             // A batch has to fit into a segment.
             if batch.bytes() > 8 << 20 {
-                bytes += batch.bytes();
+                written += batch.bytes();
                 wal.write(&mut batch)?;
             }
         }
         if !batch.is_empty() {
-            bytes += batch.bytes();
+            written += batch.bytes();
             wal.write(&mut batch)?;
         }
         let began = Instant::now();
@@ -106,7 +106,7 @@ fn run(
         let synced = Synced {
             sync_micros,
             writes,
-            bytes,
+            bytes: written,
             wal: report.then(|| wal.stats()),
         };
         tell(DiskEvent::Durable { groups, synced });

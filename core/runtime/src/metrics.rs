@@ -35,7 +35,7 @@ pub struct GroupMetrics {
     pub leading: bool,
     /// Proposals that have no outcome yet.
     pub proposals_open: u64,
-    /// Proposals that were refused because this member does not lead, and because too much was waiting.
+    /// Proposals that were refused because this member does not lead, and for what is too much.
     pub proposals_refused: (u64, u64),
     /// Last index in the newest snapshot; 0 without one.
     pub snapshot_index: u64,

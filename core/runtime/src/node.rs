@@ -821,7 +821,7 @@ impl Node {
                 Err(error) => {
                     match error {
                         ProposeError::NotLeader(_) => hosted.refused.0 += 1,
-                        ProposeError::Busy | ProposeError::Transferring => hosted.refused.1 += 1,
+                        _ => hosted.refused.1 += 1,
                     }
                     Some((done, error))
                 }

@@ -45,7 +45,10 @@ const HAPPENS: [&str; 36] = [
 fn live_through(seeds: impl Iterator<Item = u64>) -> Counts {
     let mut total = Counts::default();
     for seed in seeds {
-        let report = run(&Options { minutes: 1, ..Options::new(seed) });
+        let report = run(&Options {
+            minutes: 1,
+            ..Options::new(seed)
+        });
         assert!(report.violation.is_none(), "{report}");
         total.merge(&report.counts);
     }
@@ -63,7 +66,9 @@ fn fixed_worlds_hold_and_everything_happens_in_them() {
 #[test]
 fn fresh_worlds_hold() {
     // The only thing in these tests that is not the same every time; a failure prints its seed.
-    let now = std::time::UNIX_EPOCH.elapsed().map_or(1, |elapsed| elapsed.as_nanos() as u64);
+    let now = std::time::UNIX_EPOCH
+        .elapsed()
+        .map_or(1, |elapsed| elapsed.as_nanos() as u64);
     let first = now % 1_000_000_000;
     println!("fresh worlds from seed {first}");
     live_through(first..first + 24);
@@ -71,6 +76,9 @@ fn fresh_worlds_hold() {
 
 #[test]
 fn the_same_seed_lives_the_same_life() {
-    let options = Options { minutes: 1, ..Options::new(7) };
+    let options = Options {
+        minutes: 1,
+        ..Options::new(7)
+    };
     assert_eq!(run(&options).digest, run(&options).digest);
 }
