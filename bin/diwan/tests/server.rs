@@ -377,3 +377,56 @@ fn a_wrong_configuration_is_refused() {
         assert!(!root.path().join("d").exists(), "{text}");
     }
 }
+
+#[test]
+fn damaged_data_are_refused_and_the_place_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let id = free_address();
+    let data = root.path().join(&id);
+    let config = root.path().join("diwan.toml");
+    fs::write(&config, "[raft]\nsnapshot_keep_entries = 0\n").unwrap();
+    let node = Node::start(root.path(), &id, &["--config", config.to_str().unwrap()]);
+    node.until_ready();
+    for number in 0..3 {
+        assert_eq!(node.http(&format!("PUT /meta/{number}"), "x").0, 200);
+    }
+    assert_eq!(node.http("POST /raft/system/snapshot", "").0, 200);
+    assert_eq!(node.http("PUT /meta/last", "x").0, 200);
+    assert_eq!(node.end("-TERM").0, Some(0));
+
+    let flip = |path: &Path, at: usize| {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[at] ^= 1;
+        fs::write(path, bytes).unwrap();
+    };
+    let expect = |says: &str| {
+        let output = diwan()
+            .args(["server", "--node", &id, "--admin", "127.0.0.1:0", "--data"])
+            .arg(&data)
+            .output();
+        let (code, _, why) = said(output.unwrap());
+        assert!(code == 7 && why.contains(says), "{says}: {code} {why}");
+    };
+    let only = |directory: &Path| {
+        let mut entries = fs::read_dir(directory).unwrap();
+        entries.next().unwrap().unwrap().path()
+    };
+    let snapshots = data.join("groups/system");
+    let snapshot = only(&snapshots).join("data");
+    flip(&snapshot, 3);
+    expect("data has checksum");
+    flip(&snapshot, 3);
+    // The log begins after the snapshot: without it there is nothing to begin with.
+    let set_aside = root.path().join("set aside");
+    fs::rename(&snapshots, &set_aside).unwrap();
+    expect("group system");
+    fs::remove_dir_all(&snapshots).unwrap();
+    fs::rename(&set_aside, &snapshots).unwrap();
+    let segment = data.join("wal/00000001.segment");
+    flip(&segment, 8200);
+    expect("00000001.segment");
+    flip(&segment, 8200);
+    let node = Node::start(root.path(), &id, &[]);
+    node.until_ready();
+    assert_eq!(node.http("GET /meta/last", ""), (200, "x".into()));
+}
