@@ -65,6 +65,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     group.election_timeout = Duration::from_millis(arguments.election_timeout_ms);
     let mut options = NodeOptions::new(arguments.id.clone(), arguments.data);
+    options.wal.segment_bytes = 16 << 20;
     options.app = Some(requests::handler(arguments.group.clone(), shared.clone()));
     let node = diwan_runtime::start(options, vec![group])?;
     println!("READY {}", arguments.id);

@@ -37,7 +37,9 @@ pub(crate) struct Disk {
     jobs: mpsc::Sender<Job>,
 }
 
-/// Bytes of rewriting between two batches.
+/// What is gathered before it goes to the file. With the largest entry on top it has to fit into a segment.
+const PIECE_BYTES: usize = 4 << 20;
+/// Least bytes of rewriting between two batches; twice what was written if that is more.
 const MAINTENANCE_BYTES: u64 = 1 << 20;
 /// Between two reports of the log's own counts.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
@@ -77,7 +79,28 @@ fn run(
         let (mut writes, mut written) = (0, 0);
         let mut groups: Vec<(GroupId, u64)> = Vec::new();
         for job in std::iter::once(first).chain(todo.try_iter()) {
-            for (group, write) in job {
+            for (group, mut write) in job {
+                // A batch has to fit into a segment. Entries may go in pieces: nobody counts on them before the sync.
+                let mut entries = std::mem::take(&mut write.append).into_iter().peekable();
+                let mut piece = 0;
+                while let Some(entry) = entries.next() {
+                    piece += entry.weight();
+                    write.append.push(entry);
+                    if piece >= PIECE_BYTES && entries.peek().is_some() {
+                        let rest = Write {
+                            hard_state: None,
+                            reset: None,
+                            append: Vec::new(),
+                            compact: write.compact.take(),
+                            ..write
+                        };
+                        store::add_to_batch(&mut batch, group, &write);
+                        written += batch.bytes();
+                        wal.write(&mut batch)?;
+                        write = rest;
+                        piece = 0;
+                    }
+                }
                 store::add_to_batch(&mut batch, group, &write);
                 writes += 1;
                 match groups.iter_mut().find(|(known, _)| *known == group) {
@@ -85,8 +108,7 @@ fn run(
                     None => groups.push((group, write.sequence)),
                 }
             }
-            // A batch has to fit into a segment.
-            if batch.bytes() > 8 << 20 {
+            if batch.bytes() > PIECE_BYTES as u64 {
                 written += batch.bytes();
                 wal.write(&mut batch)?;
             }
@@ -110,7 +132,7 @@ fn run(
             wal: report.then(|| wal.stats()),
         };
         tell(DiskEvent::Durable { groups, synced });
-        wal.maintain(MAINTENANCE_BYTES)?;
+        wal.maintain(MAINTENANCE_BYTES.max(2 * written))?;
     }
     Ok(())
 }
