@@ -5,6 +5,7 @@ mod json;
 mod logs;
 mod raft;
 mod server;
+mod sim;
 mod table;
 
 use std::process::ExitCode;
@@ -47,6 +48,9 @@ enum Command {
     /// Look after a Raft group, Diwan's or JRaft's: members, leader, snapshots
     #[command(after_help = raft::HELP)]
     Raft(raft::RaftArguments),
+    /// Put the production code to the test in simulated worlds
+    #[command(subcommand)]
+    Sim(sim::Sim),
     /// Move money between Rust services over real sockets, kill one, and count the money
     #[command(after_help = DEMO_HELP)]
     Demo(demo::DemoOptions),
@@ -106,6 +110,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Command::Call(arguments) => return call::run(&arguments),
         Command::Server(arguments) => return Ok(server::run(&arguments)),
+        Command::Sim(command) => return Ok(sim::sim(&command)),
         Command::Raft(arguments) => return raft::run(arguments),
         Command::Completions { shell } => {
             clap_complete::generate(
