@@ -44,6 +44,12 @@ struct Arguments {
     /// Take a snapshot this often.
     #[arg(long, default_value_t = 3600)]
     snapshot_interval_s: u64,
+    /// Entries that stay in the log after a snapshot, for slow followers.
+    #[arg(long, default_value_t = 1000)]
+    snapshot_keep_entries: u64,
+    /// Size of the log's segments: a multiple of 4096.
+    #[arg(long, default_value_t = diwan_wal::Options::default().segment_bytes)]
+    segment_bytes: u32,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -65,6 +71,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Box::new(machine::Kv::new(own))
     });
     group.election_timeout = Duration::from_millis(arguments.election_timeout_ms);
+    group.snapshot_keep_entries = arguments.snapshot_keep_entries;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let options = NodeOptions {
         id: arguments.id.clone(),
@@ -72,8 +79,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         listen: None,
         server: ServerOptions::default(),
         wal: diwan_wal::Options {
+            segment_bytes: arguments.segment_bytes,
             salt: now.as_nanos() as u64,
-            ..diwan_wal::Options::default()
         },
         app: Some(requests::handler(arguments.group.clone(), shared.clone())),
         seed: now.as_nanos() as u64 ^ u64::from(std::process::id()) << 32,

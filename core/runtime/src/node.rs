@@ -334,7 +334,7 @@ impl Node {
             move |error| StartError::Io { what, error }
         };
         let tell = tasks.clone();
-        let disk = Disk::start(wal, move |event| {
+        let disk = Disk::start(wal, options.wal.segment_bytes, move |event| {
             let _ = tell.send(Box::new(move |node: &Rc<Self>| node.disk_event(event)));
         })
         .map_err(thread("the disk thread"))?;
