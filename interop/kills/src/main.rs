@@ -24,7 +24,7 @@ use diwan_sim::{Action, Random};
 use crate::client::{Answer, Client};
 use crate::history::{History, bytes_of, value_of};
 use crate::member::{Member, Program};
-use crate::rewind::Losses;
+use crate::rewind::{Losses, Share};
 
 /// Kills members of a group and checks what clients were promised. Exit code 1 if a promise was broken, 2 if that could not
 /// be found out.
@@ -51,9 +51,18 @@ struct Arguments {
     /// Where chance begins; random without it.
     #[arg(long)]
     seed: Option<u64>,
-    /// fdatasync and fsync do nothing: a promise has to break.
+    /// Once the group is at work, fdatasync does nothing: a promise has to break.
     #[arg(long)]
     lies: bool,
+    /// All that is not durable is lost, not any part of it.
+    #[arg(long)]
+    lose_all: bool,
+    /// Nothing but the power fails, of all members at once.
+    #[arg(long)]
+    power_only: bool,
+    /// The size of the log's segments.
+    #[arg(long, default_value_t = 1 << 20)]
+    segment_bytes: u32,
 }
 
 const CLIENTS: u64 = 8;
@@ -89,13 +98,18 @@ fn main() -> ExitCode {
             thread::spawn(move || work(&shared, random))
         })
         .collect();
-    let outcome = group.live_through(arguments.kills);
+    let outcome = group.live_through(arguments.kills, arguments.lies);
     group.shared.stop.store(true, Ordering::Relaxed);
     for client in clients {
         // A client that panicked has said why.
         let _ = client.join();
     }
-    let outcome = outcome.and_then(|()| group.check());
+    // Whatever else went wrong: a broken promise is worse.
+    let outcome = match (outcome, group.shared.history.violation()) {
+        (_, Some(broken)) => Err(broken),
+        (Ok(()), None) => group.check(),
+        (Err(why), None) => Err(why),
+    };
     let (history, losses, faults) = (group.shared.history.counts(), group.losses, group.faults);
     println!("{faults:?}\n{losses:?}\n{history:?}");
     match outcome {
@@ -207,6 +221,8 @@ struct Group {
     program: Program,
     shared: Arc<Shared>,
     random: Random,
+    lose_all: bool,
+    power_only: bool,
     losses: Losses,
     faults: Faults,
 }
@@ -234,7 +250,8 @@ impl Group {
             program: Program {
                 path: absolute(&arguments.store)?,
                 disk: absolute(&arguments.disk)?,
-                lies: arguments.lies,
+                lies: place.join("lies"),
+                segment_bytes: arguments.segment_bytes,
                 peers: peers.join(","),
             },
             shared: Arc::new(Shared {
@@ -244,6 +261,8 @@ impl Group {
                 stop: AtomicBool::new(false),
             }),
             random: Random::new(seed),
+            lose_all: arguments.lose_all,
+            power_only: arguments.power_only,
             losses: Losses::default(),
             faults: Faults::default(),
         };
@@ -253,11 +272,17 @@ impl Group {
         Ok(group)
     }
 
-    fn live_through(&mut self, kills: u32) -> Result<(), String> {
+    fn live_through(&mut self, kills: u32, lies: bool) -> Result<(), String> {
         self.await_put()?;
+        if lies {
+            // First the log has its spare segments: of those without a head the node says that they are damaged.
+            thread::sleep(Duration::from_secs(4));
+            std::fs::write(&self.program.lies, "").map_err(|error| error.to_string())?;
+        }
         while self.faults.kills < kills {
             self.rest(50, 800);
             match self.random.below(10) {
+                _ if self.power_only => self.power_fails()?,
                 0..=2 => {
                     let victim = self.anyone();
                     self.kill_and_restart(&[victim])?;
@@ -315,9 +340,18 @@ impl Group {
         }
         for victim in victims {
             self.faults.kills += 1;
-            self.losses
-                .add(self.members[*victim].lose(&mut self.random)?);
+            self.lose(*victim)?;
         }
+        Ok(())
+    }
+
+    fn lose(&mut self, victim: usize) -> Result<(), String> {
+        let share = match self.lose_all {
+            true => Share::Everything,
+            false => Share::any(&mut self.random),
+        };
+        let lost = self.members[victim].lose(share, &mut self.random)?;
+        self.losses.add(lost);
         Ok(())
     }
 
@@ -360,7 +394,7 @@ impl Group {
         self.faults.rolling_restarts += 1;
         for place in 0..self.members.len() {
             self.members[place].stop()?;
-            self.losses.add(self.members[place].lose(&mut self.random)?);
+            self.lose(place)?;
             self.members[place].start(&self.program)?;
             self.rest(0, 400);
         }

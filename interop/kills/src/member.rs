@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use diwan_sim::Random;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::rewind::{Losses, rewind};
+use crate::rewind::{Losses, Share, rewind};
 
 /// How members are started.
 pub struct Program {
@@ -17,8 +17,10 @@ pub struct Program {
     pub path: PathBuf,
     /// The preloaded library that `disk.c` is built to.
     pub disk: PathBuf,
-    /// Its fdatasync does nothing.
-    pub lies: bool,
+    /// While this file is there, its fdatasync does nothing.
+    pub lies: PathBuf,
+    /// The size of the log's segments.
+    pub segment_bytes: u32,
     /// All members, as `--peers` wants them.
     pub peers: String,
 }
@@ -68,17 +70,19 @@ impl Member {
                 "--snapshot-keep-entries",
                 "100",
             ])
-            .args(["--segment-bytes", &(1 << 20).to_string(), "--data"])
+            .args([
+                "--segment-bytes",
+                &program.segment_bytes.to_string(),
+                "--data",
+            ])
             .arg(&self.root)
             .env("LD_PRELOAD", &program.disk)
             .env("DISK_ROOT", &self.root)
             .env("DISK_JOURNAL", &self.beside)
+            .env("DISK_LIES", &program.lies)
             .env("LOG_LEVEL", "info")
             .stdout(log.try_clone().map_err(io)?)
             .stderr(log);
-        if program.lies {
-            command.env("DISK_LIES", "1");
-        }
         self.process = Some(command.spawn().map_err(io)?);
         let until = Instant::now() + Duration::from_secs(20);
         while Instant::now() < until {
@@ -157,11 +161,11 @@ impl Member {
     }
 
     /// After its end: the power failed, too.
-    pub fn lose(&mut self, random: &mut Random) -> Result<Losses, String> {
+    pub fn lose(&mut self, share: Share, random: &mut Random) -> Result<Losses, String> {
         if let Some(mut process) = self.process.take() {
             process.wait().map_err(|error| error.to_string())?;
         }
-        rewind(&self.root, &self.beside, random)
+        rewind(&self.root, &self.beside, share, random)
             .map_err(|error| format!("{}: {error}", self.root.display()))
     }
 }

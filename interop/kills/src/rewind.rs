@@ -40,9 +40,12 @@ impl Losses {
 
 /// How much of what is not durable is lost.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Share {
+pub enum Share {
+    /// As if nothing but the process had failed.
     Nothing,
+    /// All of it.
     Everything,
+    /// Any part of it.
     Some,
 }
 
@@ -82,14 +85,20 @@ impl Journal {
     }
 }
 
+impl Share {
+    /// Usually some.
+    pub fn any(random: &mut Random) -> Share {
+        match random.below(10) {
+            0 => Share::Nothing,
+            1 | 2 => Share::Everything,
+            _ => Share::Some,
+        }
+    }
+}
+
 /// Rewinds what lies in `root`, whose process is dead, and empties `beside`, where its journal is.
-pub fn rewind(root: &Path, beside: &Path, random: &mut Random) -> io::Result<Losses> {
+pub fn rewind(root: &Path, beside: &Path, share: Share, random: &mut Random) -> io::Result<Losses> {
     let journal = read(&fs::read(beside.join("journal"))?)?;
-    let share = match random.below(10) {
-        0 => Share::Nothing,
-        1 | 2 => Share::Everything,
-        _ => Share::Some,
-    };
     let mut losses = Losses::default();
     let places = places(&[root, beside])?;
     for (inode, changes) in &journal.changes {
