@@ -142,7 +142,6 @@ DIFFERENCES = {
     "no-signatures": "the counter's value",
     "unknown-object-class": "a class that nobody knows is data: it goes back as it came",
     "blacklisted-class": "a class is never made from its name, so it is data like any other",
-    "map-for-object": "a typed map stands for a class, but not for an interface",
     "command-response": "an answer, status 6 (no processor), instead of silence",
     "command-unknown": "an answer, status 6 (no processor), and the connection lives on",
 }

@@ -1,7 +1,7 @@
 //! The service that every server under measurement offers, `com.diwan.bench.Echo:1.0`, as the Java one in
 //! `interop/java` has it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use diwan::Hessian;
 use diwan::hessian::{BigDecimal, Date, Decode, Decoder, Dialect, Encoder};
@@ -35,7 +35,7 @@ pub struct Order {
     pub deliver_by: Option<Date>,
     pub amount: BigDecimal,
     pub skus: Vec<String>,
-    pub labels: HashMap<String, String>,
+    pub labels: BTreeMap<String, String>,
     pub address: Option<Address>,
 }
 

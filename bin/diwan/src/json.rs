@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
-use diwan::hessian::{Kind, Value, ValueRef};
+use diwan::hessian::{Kind, Value, ValueRef, array_class, element_of};
 use serde_json::{Map, Number, Value as Json};
 
 /// A value from JSON with the Java signature it suggests. `declared` is the signature of the method, where one was
@@ -18,11 +18,12 @@ pub(crate) fn to_value(
         Json::Number(number) => return number_value(number, declared),
         Json::String(text) => return text_value(text, declared),
         Json::Array(items) => {
-            let class = declared.and_then(array_class);
-            let element = declared.and_then(element_signature);
-            let items = items
-                .iter()
-                .map(|item| Ok(to_value(item, element.as_deref())?.0));
+            // Of `byte` it would be bytes, of `char` a string.
+            let element = declared
+                .and_then(element_of)
+                .filter(|element| !matches!(*element, "byte" | "char"));
+            let class = element.map(array_class);
+            let items = items.iter().map(|item| Ok(to_value(item, element)?.0));
             let items = items.collect::<Result<Vec<_>, String>>()?;
             (Value::list(class.as_deref(), items), "java.util.List")
         }
@@ -139,31 +140,6 @@ fn enum_value(json: &Json) -> Result<(Value<'static>, String), String> {
         Value::object(class, [("name", Value::str(name.to_owned()))]),
         class.to_owned(),
     ))
-}
-
-/// The class that a Java array of this signature has in Hessian: `[string` for `[Ljava.lang.String;`.
-fn array_class(signature: &str) -> Option<String> {
-    let element = signature.strip_prefix('[')?;
-    Some(match element {
-        "Z" => "[boolean".into(),
-        "I" => "[int".into(),
-        "J" => "[long".into(),
-        "S" => "[short".into(),
-        "D" => "[double".into(),
-        "F" => "[float".into(),
-        "Ljava.lang.String;" => "[string".into(),
-        "Ljava.lang.Object;" => "[object".into(),
-        _ => format!("[{}", element.strip_prefix('L')?.strip_suffix(';')?),
-    })
-}
-
-fn element_signature(signature: &str) -> Option<String> {
-    Some(match signature.strip_prefix('[')? {
-        "J" => "long".into(),
-        "D" | "F" => "double".into(),
-        "I" | "S" => "int".into(),
-        element => element.strip_prefix('L')?.strip_suffix(';')?.to_owned(),
-    })
 }
 
 /// JSON of a value. Objects carry `$class`; what JSON cannot say is written as in arguments; a value that contains
@@ -294,6 +270,11 @@ mod tests {
         assert_eq!(value, Value::long(1));
         let (value, _) = to_value(&json(r#"["a"]"#), Some("[Ljava.lang.String;")).unwrap();
         assert_eq!(value.class_name(), Some("[string"));
+        let (value, _) = to_value(&json("[[1]]"), Some("[[J")).unwrap();
+        assert_eq!(value.class_name(), Some("[[long"));
+        let inner = value.items().next().unwrap();
+        assert_eq!(inner.class_name(), Some("[long"));
+        assert_eq!(inner.items().next().unwrap().kind(), Kind::Long(1));
     }
 
     #[test]

@@ -87,6 +87,14 @@ pub enum ProposalError {
     /// It was not carried out and never will be: too much is waiting already.
     #[error("not carried out: too much is waiting")]
     Busy,
+    /// It was not carried out and never will be: the command is too large for the log.
+    #[error("not carried out: a command of {bytes} bytes, {limit} are the most")]
+    TooLarge {
+        /// Its bytes.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// It may or may not have been carried out, or may be later. Find out before proposing it again.
     #[error("unknown whether it was carried out: the leader changed")]
     Unknown,

@@ -104,7 +104,10 @@ impl Room {
         let reason = match self.prepare(stream).await {
             Err(reason) => {
                 Stats::add(&stats.connections_closed, 1);
-                Stats::add(&stats.tls_failed, 1);
+                match reason {
+                    CloseReason::Tls(_) => Stats::add(&stats.tls_failed, 1),
+                    _ => Stats::add(&stats.setup_failed, 1),
+                }
                 reason
             }
             Ok(stream) => {

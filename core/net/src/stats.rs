@@ -26,6 +26,8 @@ stats! {
     connections_refused,
     /// Connections that could not be made.
     connect_failed,
+    /// Connections accepted whose socket was broken before anything could be read.
+    setup_failed,
     /// TLS handshakes that failed.
     tls_failed,
     /// Connections whose first bytes no protocol knows.

@@ -32,6 +32,8 @@ pub struct Config {
     pub message_bytes_max: usize,
     /// Bytes of entries proposed and not committed; beyond it proposals are refused as busy.
     pub uncommitted_bytes_max: usize,
+    /// Bytes of one command; larger ones are refused. What the write-ahead log has to take in one piece.
+    pub entry_bytes_max: usize,
     /// Bytes of entries kept in memory once they are on disk and applied.
     pub cache_bytes_max: usize,
     /// Bytes of committed entries handed out at once.
@@ -69,6 +71,7 @@ impl Config {
             message_entries_max: 1024,
             message_bytes_max: 512 << 10,
             uncommitted_bytes_max: 64 << 20,
+            entry_bytes_max: 8 << 20,
             cache_bytes_max: 8 << 20,
             apply_bytes_max: 1 << 20,
             reads_max: 100_000,

@@ -30,6 +30,7 @@ impl Raft {
             self.become_follower(term, Some(from.clone()));
         }
         self.leader_contact = Some(self.now);
+        self.fresh = false;
         self.reset_deadline();
         Ok(true)
     }
@@ -40,7 +41,7 @@ impl Raft {
         token: Token,
         request: AppendRequest,
     ) -> Result<(), StepError> {
-        if let Err(what) = check(&request) {
+        if let Err(what) = check(&request, self.config.entry_bytes_max) {
             self.out.refuse(from, token, ErrorCode::Invalid, what);
             return Err(StepError::Malformed {
                 from: from.clone(),
@@ -290,7 +291,7 @@ impl Raft {
 }
 
 /// What no honest leader sends.
-fn check(request: &AppendRequest) -> Result<(), &'static str> {
+fn check(request: &AppendRequest, entry_bytes_max: usize) -> Result<(), &'static str> {
     if request.prev.index > INDEX_MAX || request.committed > INDEX_MAX || request.term > INDEX_MAX {
         return Err("an absurd index or term");
     }
@@ -304,6 +305,9 @@ fn check(request: &AppendRequest) -> Result<(), &'static str> {
         }
         if entry.id.term < before.term || entry.id.term > request.term {
             return Err("terms of entries that sink or lie in the future");
+        }
+        if entry.weight() > entry_bytes_max.saturating_add(64 << 10) {
+            return Err("an entry that is too large");
         }
         before = entry.id;
     }

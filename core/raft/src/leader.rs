@@ -110,6 +110,7 @@ impl Raft {
     pub(crate) fn become_leader(&mut self) {
         let term = self.hard_state.term;
         self.role = Role::Leader;
+        self.fresh = false;
         self.leader_id = Some(self.config.id.clone());
         self.votes.clear();
         self.vote_tokens.clear();
@@ -159,7 +160,11 @@ impl Raft {
         if leader.transfer.is_some() {
             return Err(ProposeError::Transferring);
         }
-        let weight = data.len() + 48;
+        let (bytes, limit) = (data.len(), self.config.entry_bytes_max);
+        if bytes > limit {
+            return Err(ProposeError::TooLarge { bytes, limit });
+        }
+        let weight = bytes + 48;
         if leader.uncommitted_bytes > 0
             && leader.uncommitted_bytes + weight > self.config.uncommitted_bytes_max
         {
@@ -259,7 +264,10 @@ impl Raft {
         }
         progress.answered(inflight, self.now);
         match (response.success, response.last_index) {
-            (true, _) if is_heartbeat => {}
+            (true, last_index) if is_heartbeat => {
+                let interval = self.config.heartbeat_interval;
+                progress.suspect_loss(inflight, last_index, self.now, interval);
+            }
             (true, _) => progress.succeeded(inflight),
             // A follower that compacted beyond the heartbeat's entry cannot compare it: nothing is wrong.
             (false, Some(hint)) if is_heartbeat && hint >= inflight.prev => {}

@@ -13,7 +13,7 @@ pub enum Bug {
     AcknowledgeUnsynced,
     /// sofastack/sofa-jraft#1049: a leader answers reads before it has committed an entry of its own term.
     ReadBeforeTermCommit,
-    /// Reads are answered without asking a majority whether this member still leads.
+    /// Reads are answered without asking a majority whether this member still leads, and nothing else makes a leader ask.
     ReadWithoutQuorum,
     /// databendlabs/openraft#1802 class: an entry of an older term is committed by counting copies.
     CommitOlderTerm,

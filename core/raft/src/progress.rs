@@ -1,6 +1,7 @@
 //! What a leader knows of one follower, and how it sends to it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::entry::{Entry, LogId};
@@ -339,6 +340,25 @@ impl Progress {
     fn forget_inflight(&mut self) {
         self.inflight.clear();
         self.inflight_bytes = 0;
+    }
+
+    /// A heartbeat was answered. What was sent well before it and has no answer, although the follower's log does not even reach
+    /// there, was lost on the way: no need to wait until it times out.
+    pub(crate) fn suspect_loss(
+        &mut self,
+        heartbeat: Inflight,
+        last_index: Option<u64>,
+        now: Time,
+        interval: Duration,
+    ) {
+        let Some(oldest) = self.inflight.front() else {
+            return;
+        };
+        let overdue = oldest.token < heartbeat.token && now.since(oldest.sent) > interval * 2;
+        let missing = last_index.is_some_and(|last| last < oldest.prev + oldest.count);
+        if overdue && (missing || self.state == State::Probe) {
+            self.probe(Time(0), false);
+        }
     }
 
     /// A request failed: the connection broke, it timed out, the follower was busy. Returns whether it was one of these.

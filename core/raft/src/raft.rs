@@ -125,6 +125,8 @@ pub struct Raft {
     /// Until then no vote is given, because a lease from before the start may still hold.
     pub(crate) abstain_until: Time,
     pub(crate) deadline: Time,
+    /// Since its start it has neither led nor heard of a leader.
+    pub(crate) fresh: bool,
     pub(crate) priority_wanted: u32,
     pub(crate) priority_rounds: u32,
     pub(crate) reads: Reads,
@@ -263,6 +265,7 @@ impl Raft {
             leader_contact: None,
             abstain_until,
             deadline: now,
+            fresh: true,
             priority_wanted: 0,
             priority_rounds: 0,
             reads: Reads::default(),
@@ -686,7 +689,13 @@ impl Raft {
     }
 
     pub(crate) fn reset_deadline(&mut self) {
-        self.deadline = self.now + self.random.spread(self.config.election_timeout);
+        // Whoever starts asks soon whether there is a leader: if there is, its followers say no to the pre-vote.
+        let timeout = if self.fresh {
+            self.config.election_timeout / 4
+        } else {
+            self.config.election_timeout
+        };
+        self.deadline = self.now + self.random.spread(timeout);
     }
 
     pub(crate) fn set_hard_state(&mut self, term: u64, vote: Option<PeerId>) {
@@ -817,16 +826,18 @@ impl Raft {
         token: Token,
         body: Body,
     ) {
-        self.disk.acknowledgements.push_back((
-            index,
-            Outgoing {
-                to: to.clone(),
-                token,
-                body,
-            },
-        ));
+        // A heartbeat's answer never waits behind those of entries whose disk is slow.
         if index <= self.disk.stable || bug!(self, AcknowledgeUnsynced) {
-            self.release_acknowledgements();
+            self.out.answer(to, token, body);
+        } else {
+            self.disk.acknowledgements.push_back((
+                index,
+                Outgoing {
+                    to: to.clone(),
+                    token,
+                    body,
+                },
+            ));
         }
     }
 

@@ -188,6 +188,14 @@ pub enum ProposeError {
     /// Leadership is being handed to another member.
     #[error("leadership is being transferred")]
     Transferring,
+    /// One command has more bytes than the log takes in one piece.
+    #[error("a command of {bytes} bytes, {limit} are the most")]
+    TooLarge {
+        /// Its bytes.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
 }
 
 /// Why a message was not accepted. Each kind is counted in [`crate::Counters`].

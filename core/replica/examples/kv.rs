@@ -48,7 +48,7 @@ struct Arguments {
     #[arg(long, default_value_t = 1000)]
     snapshot_keep_entries: u64,
     /// Size of the log's segments: a multiple of 4096.
-    #[arg(long, default_value_t = diwan_wal::Options::default().segment_bytes)]
+    #[arg(long, default_value_t = 16 << 20)]
     segment_bytes: u32,
 }
 

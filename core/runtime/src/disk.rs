@@ -28,10 +28,11 @@ pub(crate) struct Disk {
     jobs: mpsc::Sender<Job>,
 }
 
-/// Bytes of rewriting between two batches.
+/// What is gathered before it goes to the file; a quarter of a segment if that is less. With a piece and the largest entry on
+/// top it has to fit into a segment.
+const PIECE_BYTES: u64 = 4 << 20;
+/// Least bytes of rewriting between two batches; twice what was written if that is more.
 const MAINTENANCE_BYTES: u64 = 1 << 20;
-/// A batch is written when it has so many bytes, or a quarter of a segment: it has to fit into one.
-const BATCH_BYTES: u64 = 8 << 20;
 
 impl Disk {
     /// Starts the thread. `tell` is called on it.
@@ -41,11 +42,11 @@ impl Disk {
         tell: impl Fn(DiskEvent) + Send + 'static,
     ) -> io::Result<Self> {
         let (jobs, todo) = mpsc::channel();
-        let batch_bytes = BATCH_BYTES.min(u64::from(segment_bytes) / 4);
+        let piece_bytes = PIECE_BYTES.min(u64::from(segment_bytes) / 4);
         thread::Builder::new()
             .name("diwan-disk".into())
             .spawn(move || {
-                if let Err(error) = run(wal, batch_bytes, &todo, &tell) {
+                if let Err(error) = run(wal, piece_bytes, &todo, &tell) {
                     tracing::error!(%error, "the disk failed: this node stops");
                     tell(DiskEvent::Failed(error));
                 }
@@ -61,13 +62,14 @@ impl Disk {
 
 fn run(
     mut wal: Wal<OsDirectory>,
-    batch_bytes: u64,
+    piece_bytes: u64,
     todo: &mpsc::Receiver<Job>,
     tell: &impl Fn(DiskEvent),
 ) -> Result<(), diwan_wal::Error> {
     let mut batch = Batch::new();
     while let Ok(first) = todo.recv() {
         let began = Instant::now();
+        let mut written = 0;
         let mut groups: Vec<(GroupId, u64)> = Vec::new();
         for job in std::iter::once(first).chain(todo.try_iter()) {
             for (group, write) in job {
@@ -75,15 +77,17 @@ fn run(
                     Some((_, sequence)) => *sequence = write.sequence,
                     None => groups.push((group, write.sequence)),
                 }
-                for piece in pieces(write, batch_bytes) {
+                for piece in pieces(write, piece_bytes) {
                     store::add_to_batch(&mut batch, group, &piece);
-                    if batch.bytes() > batch_bytes {
+                    if batch.bytes() > piece_bytes {
+                        written += batch.bytes();
                         wal.write(&mut batch)?;
                     }
                 }
             }
         }
         if !batch.is_empty() {
+            written += batch.bytes();
             wal.write(&mut batch)?;
         }
         wal.sync()?;
@@ -92,7 +96,7 @@ fn run(
             groups,
             took_micros,
         });
-        wal.maintain(MAINTENANCE_BYTES)?;
+        wal.maintain(MAINTENANCE_BYTES.max(2 * written))?;
     }
     Ok(())
 }
@@ -100,6 +104,10 @@ fn run(
 /// Cuts a write with many entries. If only the first pieces outlive a crash, the log just ends earlier: nothing was promised
 /// before the sync that comes after all of them.
 fn pieces(mut write: Write, bytes_max: u64) -> Vec<Write> {
+    let weight: usize = write.append.iter().map(diwan_raft::Entry::weight).sum();
+    if weight as u64 <= bytes_max {
+        return vec![write];
+    }
     let entries = std::mem::take(&mut write.append);
     let compact = write.compact.take();
     let sequence = write.sequence;

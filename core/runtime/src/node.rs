@@ -796,6 +796,7 @@ impl Node {
                 },
                 ProposeError::Busy => ProposalError::Busy,
                 ProposeError::Transferring => ProposalError::Busy,
+                ProposeError::TooLarge { bytes, limit } => ProposalError::TooLarge { bytes, limit },
             }));
         }
     }

@@ -46,6 +46,16 @@ impl Luck {
         }
     }
 
+    /// Elections that go wrong all the time: members lose power as soon as they have said something, and links fail.
+    pub(crate) fn of_elections() -> Self {
+        Self {
+            weights: [6, 1, 1, 6, 3, 3, 4, 0, 2, 0],
+            pause_micros: 800_000,
+            crash_after_word_permille: 150,
+            part_after_change_permille: 0,
+        }
+    }
+
     fn choose(&self, random: &mut Random) -> usize {
         let mut at = random.below(self.weights.iter().sum::<u64>().max(1));
         for (choice, weight) in self.weights.iter().enumerate() {

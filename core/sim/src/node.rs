@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use diwan_raft::{PeerId, Time, Token, Write};
+use diwan_raft::{Configuration, Payload, PeerId, Time, Token, Write};
 use diwan_replica::Group;
 use diwan_replica::wire::RequestKind;
 
@@ -59,7 +59,30 @@ pub(crate) struct Alive {
     pub(crate) syncing: Option<u64>,
     /// Requests that wait for this member's answer.
     pub(crate) asked: BTreeMap<(PeerId, Token), RequestKind>,
+    /// The configurations in its log, from what it wrote.
+    pub(crate) configurations: BTreeMap<u64, Configuration>,
     pub(crate) applied: u64,
+}
+
+impl Alive {
+    /// What a write does to the configurations in the log.
+    pub(crate) fn note_configurations(&mut self, write: &Write) {
+        if let Some(reset) = write.reset {
+            self.configurations.clear();
+            if let Some(meta) = self.group.raft().snapshot_meta(reset.index) {
+                self.configurations.insert(reset.index, meta.configuration);
+            }
+        }
+        if let Some(first) = write.append.first() {
+            self.configurations.split_off(&first.id.index);
+        }
+        for entry in &write.append {
+            if let Payload::Configuration(configuration) = &entry.payload {
+                self.configurations
+                    .insert(entry.id.index, Configuration::clone(configuration));
+            }
+        }
+    }
 }
 
 /// A monotonic clock that runs a little wrong.

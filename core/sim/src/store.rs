@@ -1,6 +1,6 @@
 //! What a simulated member keeps through a crash: a write-ahead log on a simulated disk, and its last snapshot.
 
-use diwan_raft::{Configuration, Entry, SnapshotMeta, Start, Write};
+use diwan_raft::{Entry, SnapshotMeta, Start, Write};
 use diwan_replica::store;
 use diwan_wal::{Batch, GroupId, Options, Reader, Wal};
 
@@ -48,17 +48,6 @@ impl Store {
         let start = store::start(&reader, GROUP, recovery.groups.get(&GROUP), snapshot);
         self.open = Some((wal, reader));
         start.map_err(|error| error.to_string())
-    }
-
-    /// The configuration that the log on the disk has in force, if it or the snapshot holds one.
-    pub(crate) fn configuration(&mut self) -> Result<Option<Configuration>, String> {
-        self.kill();
-        let start = self.open(0, &mut Counts::default())?;
-        Ok(start
-            .log
-            .configurations
-            .last()
-            .map(|(_, configuration)| configuration.clone()))
     }
 
     pub(crate) fn write(&mut self, writes: &[Write]) -> Result<(), String> {

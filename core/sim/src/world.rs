@@ -32,6 +32,8 @@ pub struct Options {
     pub nodes: usize,
     /// Whether leaders answer reads from their leases.
     pub lease_reads: bool,
+    /// Whether elections go wrong all the time, and entries travel one by one.
+    pub hostile_elections: bool,
     /// Largest clock error in parts per million.
     pub drift_ppm: u64,
     /// Old bugs that are to be present.
@@ -47,6 +49,7 @@ impl Options {
             minutes: 2,
             nodes: 6,
             lease_reads: seed % 3 == 0,
+            hostile_elections: seed % 4 == 1,
             drift_ppm: 10_000,
             #[cfg(feature = "museum")]
             bugs: diwan_raft::museum::Bugs::default(),
@@ -170,7 +173,14 @@ impl World {
         let nodes: Vec<Node> = (0..options.nodes)
             .map(|place| node(place, &mut random))
             .collect();
-        let faults = Faults::new(members, Luck::draw(&mut random));
+        let faults = Faults::new(
+            members,
+            if options.hostile_elections {
+                Luck::of_elections()
+            } else {
+                Luck::draw(&mut random)
+            },
+        );
         let mut world = Self {
             options: options.clone(),
             now: 0,
@@ -421,8 +431,12 @@ impl World {
         config.append_timeout = std::time::Duration::from_millis(700);
         config.install_timeout = std::time::Duration::from_secs(5);
         config.cache_bytes_max = 4_000;
-        config.message_entries_max = 16;
-        config.inflight_messages_max = 8;
+        config.message_entries_max = if self.options.hostile_elections {
+            1
+        } else {
+            16
+        };
+        config.inflight_messages_max = if self.options.hostile_elections { 1 } else { 8 };
         config.catch_up_margin = 50;
         #[cfg(feature = "museum")]
         {
@@ -444,6 +458,7 @@ impl World {
             .as_ref()
             .map_or(0, |snapshot| snapshot.meta.last.index);
         let now = it.clock.local(self.now);
+        let configurations = start.log.configurations.iter().cloned().collect();
         let raft = Raft::new(config, start, now);
         it.alive = Some(Alive {
             group: Group::new(raft),
@@ -452,6 +467,7 @@ impl World {
             queued: Vec::new(),
             syncing: None,
             asked: BTreeMap::new(),
+            configurations,
             applied,
         });
         self.counts.add("starts");
@@ -553,6 +569,11 @@ impl World {
             for event in ready.events {
                 self.raft_event(node, event);
             }
+            if let Some(write) = &ready.write
+                && let Some(alive) = &mut self.nodes[node].alive
+            {
+                alive.note_configurations(write);
+            }
             if let Some(write) = ready.write {
                 self.trace(&[2, node as u64, write.sequence, write.append.len() as u64]);
                 if let Some(alive) = &mut self.nodes[node].alive {
@@ -621,6 +642,7 @@ impl World {
                 }
             }
         }
+        self.check_configuration(node);
         self.set_timer(node);
     }
 
@@ -746,8 +768,13 @@ impl World {
             return self.violated(format!("the disk of node {node} fails: {error}"));
         }
         self.counts.add("members stopped by their disk");
-        self.crash(node, true);
-        self.nodes[node].store.crash();
+        // Whoever restarts it may or may not have restarted the machine.
+        let power = self.random.permille(500);
+        self.crash(node, power);
+        match power {
+            true => self.nodes[node].store.crash(),
+            false => self.nodes[node].store.kill(),
+        }
         let down = self.random.between(1_000, 3_000_000);
         self.after(down, Event::Start { node });
     }
@@ -784,6 +811,14 @@ impl World {
             }
         }
         let life = self.nodes[node].life;
+        let leads = self.nodes[node]
+            .alive
+            .as_ref()
+            .is_some_and(|it| it.group.raft().role() == Role::Leader);
+        if leads && self.options.hostile_elections && !self.in_calm() && self.random.permille(20) {
+            let delay = self.random.below(3_000);
+            self.after(delay, Event::Crash { node, life });
+        }
         let slow = self.random.permille(100);
         if let Some(alive) = &mut self.nodes[node].alive {
             alive.applied = last;
@@ -1001,7 +1036,6 @@ impl World {
         }
         if self.violation.is_none() && self.calm_since.is_some() {
             self.check_alive();
-            self.check_configurations();
         }
     }
 
@@ -1043,26 +1077,15 @@ impl World {
     }
 
     /// The configuration that a member has in force is the one that its own log holds.
-    fn check_configurations(&mut self) {
-        for node in 0..self.nodes.len() {
-            let it = &mut self.nodes[node];
-            let Some(alive) = it
-                .alive
-                .as_ref()
-                .filter(|alive| alive.queued.is_empty() && alive.syncing.is_none())
-            else {
-                continue;
-            };
-            let in_force = alive.group.raft().configuration().clone();
-            match it.store.configuration() {
-                Ok(Some(logged)) if logged != in_force => {
-                    return self.violated(format!(
-                        "node {node} has [{in_force}] in force, its log says [{logged}]"
-                    ));
-                }
-                Ok(_) => {}
-                Err(error) => return self.violated(error),
-            }
+    fn check_configuration(&mut self, node: usize) {
+        let Some(alive) = &self.nodes[node].alive else {
+            return;
+        };
+        let in_force = alive.group.raft().configuration();
+        let logged = alive.configurations.values().next_back();
+        if logged.is_some_and(|logged| logged != in_force) {
+            let what = format!("node {node} has [{in_force}] in force, its log says {logged:?}");
+            self.violated(what);
         }
     }
 

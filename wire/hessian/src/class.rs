@@ -12,8 +12,8 @@ pub struct Class {
     pub fields: &'static [&'static str],
 }
 
-/// A class with the bytes of its definition in both dialects, made by the derive at compile time.
-#[doc(hidden)]
+/// A class with the bytes of its definition in both dialects, made at compile time by the derive or by
+/// [`typed!`](crate::typed).
 #[derive(Debug)]
 pub struct Typed {
     /// The class.
@@ -166,10 +166,12 @@ const fn put_str<const N: usize>(out: &mut [u8; N], mut at: usize, text: &str) -
     at
 }
 
-/// The static description of a class that this crate knows itself.
+/// The static description of a class, a `&'static` [`Typed`], by its name and its fields in the order of the wire:
+/// for types read and written by hand. All of it must be ASCII.
+#[macro_export]
 macro_rules! typed {
     ($name:expr, $fields:expr) => {{
-        use $crate::class::{Class, Typed, definition, definition_len};
+        use $crate::derive_support::{Class, Typed, definition, definition_len};
         const NAME: &str = $name;
         const FIELDS: &[&str] = $fields;
         const DRAFT: [u8; definition_len(true, NAME, FIELDS)] = definition(true, NAME, FIELDS);

@@ -3,8 +3,9 @@
 use std::marker::PhantomData;
 
 pub use crate::class::{Class, Typed, concat_names, definition, definition_len};
+pub use crate::decode::Found;
 pub use crate::types::{read_cause, write_head, write_tail};
-use crate::{Decode, Decoder, Encoder, Error, ObjectHead, Result};
+use crate::{Decode, Decoder, Encoder, Error, MapHead, ObjectHead, Result};
 
 /// The fields of a derived struct, own and inherited, in the order of Java's draft writer: first those that are
 /// primitive or of `java.lang`, then the others, each the subclass before the superclass
@@ -25,13 +26,13 @@ pub trait Fields {
 
 /// Reading the fields of a derived struct by name.
 pub trait ReadFields<'de>: Fields + Sized {
-    /// Reads the value of the field `name` if it is one that is still missing.
+    /// Reads the value of the field `name` of container `number` if it is one that is still missing.
     fn read_field(
         slots: &mut Self::Slots,
         name: &[u8],
         guess: &mut usize,
         d: &mut Decoder<'de>,
-        head: ObjectHead,
+        number: u32,
     ) -> Result<bool>;
     /// Makes the struct of what was read.
     fn finish(slots: Self::Slots, d: &Decoder<'de>) -> Result<Self>;
@@ -61,11 +62,33 @@ pub fn read_fields<'de, T: ReadFields<'de>>(d: &mut Decoder<'de>, head: ObjectHe
     let mut guess = 0;
     for index in 0..d.field_count(head) {
         let name = d.field_bytes(head, index);
-        if !T::read_field(&mut slots, name, &mut guess, d, head)? {
+        if !T::read_field(&mut slots, name, &mut guess, d, head.number())? {
             d.skip()?;
         }
     }
     d.object_end(head)?;
+    T::finish(slots, d)
+}
+
+/// Reads the entries of a map that stands for an object. A key that is no field's name is passed over with its value, as
+/// Java does (`sofa-hessian@3.x:JavaDeserializer.readMap`).
+#[cold]
+pub fn read_entries<'de, T: ReadFields<'de>>(
+    d: &mut Decoder<'de>,
+    mut head: MapHead<'de>,
+) -> Result<T> {
+    let mut slots = T::Slots::default();
+    let mut guess = 0;
+    while d.map_more(&mut head)? {
+        let name = d.text_or_skip()?;
+        let is_read = match &name {
+            Some(name) => T::read_field(&mut slots, name.as_bytes(), &mut guess, d, head.number())?,
+            None => false,
+        };
+        if !is_read {
+            d.skip()?;
+        }
+    }
     T::finish(slots, d)
 }
 
@@ -138,11 +161,6 @@ pub fn missing<'de, T: Decode<'de>>(
 #[cold]
 pub fn null(offset: usize, expected: &'static str) -> Error {
     Error::Null { offset, expected }
-}
-
-/// Number of an object.
-pub fn number(head: ObjectHead) -> u32 {
-    head.number()
 }
 
 /// Number of the next container.

@@ -33,19 +33,20 @@ mod java_type;
 mod limits;
 mod types;
 mod value;
+mod words;
 
 #[doc(hidden)]
 pub mod derive_support;
 #[doc(hidden)]
 pub mod testing;
 
-pub use class::Class;
+pub use class::{Class, Typed};
 pub use decode::{Decode, Decoder, DenyList, ListHead, MapHead, ObjectHead};
 pub use dialect::Dialect;
 pub use diwan_hessian_derive::Hessian;
 pub use encode::{Encode, Encoder};
 pub use error::{Error, Result};
-pub use java_type::{JavaType, array_of};
+pub use java_type::{JavaType, array_class, array_of, element_of};
 pub use limits::Limits;
 pub use types::{
     BigDecimal, BigInteger, Bytes, Date, Duration, Instant, JavaArray, JavaClass, JavaMap,

@@ -659,3 +659,50 @@ fn values_travel_between_threads() {
         .for_each(|argument| argument.encode(&mut e));
     assert!(bytes.starts_with(b"\x91\x01aC"));
 }
+
+/// A map of the class, or of none, stands for an object: its keys are the names of the fields. So Java has it.
+#[test]
+fn a_map_stands_for_an_object() {
+    for dialect in BOTH {
+        let mut b = diwan_hessian::Builder::new();
+        let radius = (b.str("radius"), b.double(1.5));
+        let unknown = (b.int(7), b.str("no field"));
+        let circle = b.map(Some("com.x.Circle"), &[unknown, radius]);
+        let untyped = b.map(None, &[radius]);
+        let other = b.map(Some("com.x.Pan"), &[radius]);
+        let list = b.list(None, &[circle, circle, circle]);
+        let other_list = b.list(None, &[other]);
+        let all = b.list(None, &[list, untyped, other_list]);
+        let all = b.finish(all);
+        let bytes = |path: &[usize]| {
+            let node = path.iter().fold(all.root(), |node, &index| {
+                node.items().nth(index).expect("an item")
+            });
+            write(dialect, &all.at(node).expect("a node"))
+        };
+        let circle = Circle { radius: 1.5 };
+        assert_eq!(read::<Circle>(dialect, &bytes(&[0, 0])), Ok(circle.clone()));
+        assert_eq!(read::<Circle>(dialect, &bytes(&[1])), Ok(circle.clone()));
+        // The second and third are back references, and the type's name is not said again.
+        assert_eq!(
+            read::<Vec<Circle>>(dialect, &bytes(&[0])),
+            Ok(vec![circle.clone(); 3])
+        );
+        assert_eq!(
+            read::<Vec<Shape>>(dialect, &bytes(&[0])),
+            Ok(vec![Shape::Circle(circle.clone()); 3])
+        );
+        let shared = read::<Vec<Shared<Circle>>>(dialect, &bytes(&[0])).expect("circles");
+        assert!(Shared::ptr_eq(&shared[0], &shared[2]));
+        let wrong = read::<Vec<Circle>>(dialect, &bytes(&[2]));
+        assert!(
+            matches!(&wrong, Err(Error::Class { found, .. }) if &**found == "com.x.Pan"),
+            "{wrong:?}"
+        );
+        let wrong = read::<Vec<Shape>>(dialect, &bytes(&[2]));
+        assert!(
+            matches!(&wrong, Err(Error::Class { found, .. }) if &**found == "com.x.Pan"),
+            "{wrong:?}"
+        );
+    }
+}

@@ -4,6 +4,7 @@
 //! [`write_request`] and the `write_*` functions make frames; [`read_response`] tells a value from an exception from
 //! a framework error, as the original separates them.
 
+mod classes;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;

@@ -4,6 +4,7 @@ use diwan_bolt::{Frame, HeaderMap};
 use diwan_hessian::Decoder;
 use smallvec::SmallVec;
 
+use crate::classes::request_class;
 use crate::names::{self, codec};
 use crate::{Error, Result};
 
@@ -18,7 +19,7 @@ pub struct Request<'a> {
     /// The header block.
     pub header: HeaderMap<'a>,
     /// Java signatures of the arguments, one for each; `None` in a codec that does not tell them.
-    pub signatures: Option<SmallVec<[Cow<'a, str>; 6]>>,
+    pub signatures: Option<Signatures<'a>>,
 }
 
 impl<'a> Request<'a> {
@@ -49,31 +50,29 @@ impl<'a> Request<'a> {
     }
 
     fn read_hessian(frame: &Frame<'a>, head: Head<'a>, decoder: &mut Decoder<'a>) -> Result<Self> {
-        let object = decoder
-            .object_begin()?
+        let (object, is_usual) = decoder
+            .object_of(request_class())?
             .ok_or(Error::Missing("SofaRequest"))?;
-        let mut service = None;
-        let mut method = None;
-        let mut deadline_remain_ms = head.deadline_remain_ms;
-        let mut signatures = SmallVec::new();
-        for index in 0..decoder.field_count(object) {
-            // Clients send the fields in different orders: by name.
-            match decoder.field_bytes(object, index) {
-                b"methodName" => method = decoder.str()?,
-                b"targetServiceUniqueName" => service = decoder.str()?,
-                b"methodArgSigs" => {
-                    if let Some(mut list) = decoder.list_begin()? {
-                        while decoder.list_more(&mut list)? {
-                            signatures.push(decoder.str()?.unwrap_or_default());
-                        }
+        let mut body = Body::default();
+        if is_usual {
+            decoder.skip()?;
+            body.method = decoder.str()?;
+            body.service = decoder.str()?;
+            body.deadline_remain_ms = read_deadline(decoder)?;
+            read_signatures(decoder, &mut body.signatures)?;
+        } else {
+            for index in 0..decoder.field_count(object) {
+                // Clients send the fields in different orders: by name.
+                match decoder.field_bytes(object, index) {
+                    b"methodName" => body.method = decoder.str()?,
+                    b"targetServiceUniqueName" => body.service = decoder.str()?,
+                    b"methodArgSigs" => read_signatures(decoder, &mut body.signatures)?,
+                    b"requestProps" => {
+                        let remain = read_deadline(decoder)?;
+                        body.deadline_remain_ms = remain.or(body.deadline_remain_ms);
                     }
+                    _ => decoder.skip()?,
                 }
-                b"requestProps" => {
-                    if let Some(remain) = read_deadline(decoder)? {
-                        deadline_remain_ms = Some(remain);
-                    }
-                }
-                _ => decoder.skip()?,
             }
         }
         decoder.object_end(object)?;
@@ -81,18 +80,30 @@ impl<'a> Request<'a> {
             service: head
                 .service
                 .map(Cow::Borrowed)
-                .or(service)
+                .or(body.service)
                 .filter(|name| !name.is_empty())
                 .ok_or(Error::Missing("service name"))?,
-            method: method
+            method: body
+                .method
                 .or(head.method.map(Cow::Borrowed))
                 .filter(|name| !name.is_empty())
                 .ok_or(Error::Missing("method name"))?,
-            deadline_remain_ms,
+            deadline_remain_ms: body.deadline_remain_ms.or(head.deadline_remain_ms),
             header: HeaderMap::new(frame.header),
-            signatures: Some(signatures),
+            signatures: Some(body.signatures),
         })
     }
+}
+
+type Signatures<'a> = SmallVec<[Cow<'a, str>; 6]>;
+
+/// What the request object says.
+#[derive(Default)]
+struct Body<'a> {
+    service: Option<Cow<'a, str>>,
+    method: Option<Cow<'a, str>>,
+    deadline_remain_ms: Option<i64>,
+    signatures: Signatures<'a>,
 }
 
 /// The header entries that a server dispatches by.
@@ -149,4 +160,13 @@ fn read_deadline(decoder: &mut Decoder<'_>) -> Result<Option<i64>> {
         }
     }
     Ok(remain)
+}
+
+fn read_signatures<'a>(decoder: &mut Decoder<'a>, signatures: &mut Signatures<'a>) -> Result<()> {
+    if let Some(mut list) = decoder.list_begin()? {
+        while decoder.list_more(&mut list)? {
+            signatures.push(decoder.str()?.unwrap_or_default());
+        }
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 use diwan_bolt::{Frame, HeaderMap, Kind, Status};
 use diwan_hessian::{Decode, Decoder, Limits, Throwable};
 
+use crate::classes::response_class;
 use crate::names::{self, codec};
 use crate::{Error, Result};
 
@@ -60,24 +61,24 @@ pub fn read_response<'a, T, X>(
     }
 
     let mut decoder = Decoder::with(frame.content, None, limits);
-    let object = decoder
-        .object_begin()?
+    let (object, _) = decoder
+        .object_of(response_class())?
         .ok_or(Error::Missing("SofaResponse"))?;
     let mut is_error = false;
     let mut error_message = None;
     let mut answer = None;
     let (mut value, mut exception) = (Some(value), Some(exception));
     for index in 0..decoder.field_count(object) {
-        match &*decoder.field_name(object, index) {
-            "isError" => is_error = decoder.bool()?,
-            "errorMsg" => error_message = decoder.str()?,
-            "appResponse" if decoder.take_null()? => {}
-            "appResponse" if is_exception => {
+        match decoder.field_bytes(object, index) {
+            b"isError" => is_error = decoder.bool()?,
+            b"errorMsg" => error_message = decoder.str()?,
+            b"appResponse" if decoder.take_null()? => {}
+            b"appResponse" if is_exception => {
                 if let Some(exception) = exception.take() {
                     answer = Some(Answer::Exception(exception(&mut decoder)?));
                 }
             }
-            "appResponse" => {
+            b"appResponse" => {
                 if let Some(value) = value.take() {
                     answer = Some(Answer::Value(value(&mut decoder)?));
                 }

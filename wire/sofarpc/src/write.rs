@@ -1,24 +1,8 @@
 use diwan_bolt::{FrameTooLarge, FrameWriter, Head, write_entry};
-use diwan_hessian::{Class, Dialect, Encode, Encoder, Throwable};
+use diwan_hessian::{Dialect, Encode, Encoder, Throwable};
 
+use crate::classes::{request_class, response_class};
 use crate::names;
-
-/// Fields in the order of the Java client 5.13.2.
-const REQUEST: Class = Class {
-    name: names::REQUEST_CLASS,
-    fields: &[
-        "targetAppName",
-        "methodName",
-        "targetServiceUniqueName",
-        "requestProps",
-        "methodArgSigs",
-    ],
-};
-
-const RESPONSE: Class = Class {
-    name: names::RESPONSE_CLASS,
-    fields: &["isError", "errorMsg", "appResponse", "responseProps"],
-};
 
 /// What a request says besides its arguments.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +57,7 @@ pub fn write_request<'s>(
         return writer.finish();
     }
     let mut encoder = Encoder::new(Dialect::Draft, writer.content());
-    encoder.object(&REQUEST);
+    encoder.object_of(request_class());
     match head.target_app {
         Some(app) => encoder.str(app),
         None => encoder.null(),
@@ -126,7 +110,7 @@ fn write_nested(encoder: &mut Encoder<'_>, prefix: &str, entries: &[(String, Str
 pub fn write_value(writer: &mut FrameWriter<'_>, value: &dyn Encode, entries: &[(String, String)]) {
     write_entries(writer, entries);
     let mut encoder = Encoder::new(Dialect::Draft, writer.content());
-    encoder.object(&RESPONSE);
+    encoder.object_of(response_class());
     encoder.bool(false);
     encoder.null();
     value.encode(&mut encoder);
@@ -164,7 +148,7 @@ pub fn write_exception(
     write_entries(writer, entries);
     writer.header(|out| write_entry(out, names::RESPONSE_ERROR, "true"));
     let mut encoder = Encoder::new(Dialect::Draft, writer.content());
-    encoder.object(&RESPONSE);
+    encoder.object_of(response_class());
     encoder.bool(false);
     encoder.null();
     exception.encode(&mut encoder);
@@ -175,7 +159,7 @@ pub fn write_exception(
 pub fn write_error(writer: &mut FrameWriter<'_>, message: &str) {
     writer.header(|out| write_entry(out, names::RESPONSE_ERROR, "true"));
     let mut encoder = Encoder::new(Dialect::Draft, writer.content());
-    encoder.object(&RESPONSE);
+    encoder.object_of(response_class());
     encoder.bool(true);
     encoder.str(message);
     encoder.null();

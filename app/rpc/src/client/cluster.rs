@@ -62,18 +62,10 @@ impl Inner {
         options: &CallOptions,
     ) -> Result<T, RpcError<E>> {
         let failed = |failure: Failure| failure.into_error(&self.service, method.name);
-        let codec = self.codec(&method.codecs).map_err(failed)?;
-        let outgoing = Outgoing {
-            info: CallInfo {
-                service: &self.service,
-                method: method.name,
-                oneway: false,
-            },
-            options,
-            codec,
-            key: self.key(&method.codecs, arguments),
-            write: &|out, frame, head| write_typed(method, arguments, out, frame, head),
-        };
+        let write: &Write<'_> =
+            &|out, frame, head| write_typed(method, arguments, out, frame, head);
+        let outgoing = self.outgoing(method, arguments, options, false, write);
+        let outgoing = outgoing.map_err(failed)?;
         let read = |frame: &OwnedFrame| read_typed(frame, self.options.hessian, &method.codecs);
         self.call(&outgoing, &read)
             .await
@@ -88,19 +80,32 @@ impl Inner {
         options: &CallOptions,
     ) -> Result<(), RpcError> {
         let failed = |failure: Failure| failure.into_error(&self.service, method.name);
-        let codec = self.codec(&method.codecs).map_err(failed)?;
-        let outgoing = Outgoing {
+        let write: &Write<'_> =
+            &|out, frame, head| write_typed(method, arguments, out, frame, head);
+        let outgoing = self.outgoing(method, arguments, options, true, write);
+        self.oneway(&outgoing.map_err(failed)?).map_err(failed)
+    }
+
+    /// A call of a typed method.
+    fn outgoing<'a, A, T, E>(
+        &'a self,
+        method: &'a ClientMethod<A, T, E>,
+        arguments: &A,
+        options: &'a CallOptions,
+        oneway: bool,
+        write: &'a Write<'a>,
+    ) -> Result<Outgoing<'a>, Failure> {
+        Ok(Outgoing {
             info: CallInfo {
                 service: &self.service,
                 method: method.name,
-                oneway: true,
+                oneway,
             },
             options,
-            codec,
+            codec: self.codec(&method.codecs)?,
             key: self.key(&method.codecs, arguments),
-            write: &|out, frame, head| write_typed(method, arguments, out, frame, head),
-        };
-        self.oneway(&outgoing).map_err(failed)
+            write,
+        })
     }
 
     pub(super) async fn call_generic(

@@ -155,11 +155,33 @@ fn log_refusal(responder: &Responder, message: &str) {
     tracing::debug!(%remote, id, message, "request refused");
 }
 
-/// What a method's future gives.
-enum Ended<T, E> {
-    Returned(Result<T, E>),
+/// What a method's future gives. A trait, so that an async method's result needs no future around its own, which would
+/// be one more place that arguments and values are moved to.
+trait Ended<T, E> {
+    /// The result, or why there is none.
+    fn result(&self) -> Result<&Result<T, E>, NoResult>;
+}
+
+/// Why a method has no result.
+enum NoResult {
     Busy,
     Panicked,
+}
+
+impl<T, E> Ended<T, E> for Result<T, E> {
+    fn result(&self) -> Result<&Result<T, E>, NoResult> {
+        Ok(self)
+    }
+}
+
+impl<T, E> Ended<T, E> for Ran<Result<T, E>> {
+    fn result(&self) -> Result<&Result<T, E>, NoResult> {
+        match self {
+            Ran::Done(result) => Ok(result),
+            Ran::Busy => Err(NoResult::Busy),
+            Ran::Panicked => Err(NoResult::Panicked),
+        }
+    }
 }
 
 /// Memory for one call's future: refilled, not reallocated, by the next call.
@@ -181,13 +203,9 @@ where
     F: Fn(A) -> Fut + 'static,
     Fut: Future<Output = Result<T, E>> + Send + 'static,
 {
-    let run = move |arguments, _: &BlockingPool| {
-        let work = run(arguments);
-        async move { Ended::Returned(work.await) }
-    };
     Rc::new(Method {
         codecs,
-        run,
+        run: move |arguments, _: &BlockingPool| run(arguments),
         spare: RefCell::default(),
         arguments: PhantomData,
     })
@@ -203,13 +221,7 @@ where
 {
     let run = move |arguments, pool: &BlockingPool| {
         let (run, pool) = (run.clone(), pool.clone());
-        async move {
-            match pool.run(move || run(arguments)).await {
-                Ran::Done(result) => Ended::Returned(result),
-                Ran::Busy => Ended::Busy,
-                Ran::Panicked => Ended::Panicked,
-            }
-        }
+        async move { pool.run(move || run(arguments)).await }
     };
     Rc::new(Method {
         codecs,
@@ -225,7 +237,7 @@ where
     T: 'static,
     E: Display + 'static,
     F: Fn(A, &BlockingPool) -> Fut + 'static,
-    Fut: Future<Output = Ended<T, E>> + 'static,
+    Fut: Future<Output: Ended<T, E>> + 'static,
 {
     fn call(self: Rc<Self>, incoming: Incoming<'_, '_>) {
         let Incoming {
@@ -234,18 +246,6 @@ where
             blocking,
             unmatched,
         } = incoming;
-        let arguments = match self.read(arguments) {
-            Ok(arguments) => arguments,
-            Err(problem) => {
-                return match unmatched {
-                    Some(message) => finish.error(&message),
-                    None => finish.fail(
-                        Status::ServerDeserialException,
-                        &deserialization_failed(&problem),
-                    ),
-                };
-            }
-        };
         let mut slot = self
             .spare
             .borrow_mut()
@@ -254,56 +254,69 @@ where
         // Most methods are done at once: then no task is made. The waker is of no use, because a pending future is
         // polled again by the task that takes it over.
         let mut cx = TaskContext::from_waker(Waker::noop());
-        let first = Context::lend(&mut finish.context, || {
-            let started = catch_unwind(AssertUnwindSafe(|| {
-                slot.set(Some((self.run)(arguments, blocking)))
-            }));
-            if started.is_ok() {
-                poll(&mut slot, &mut cx)
-            } else {
-                Poll::Ready(Ended::Panicked)
-            }
+        // All in one place: arguments may be large, and every closure they pass through moves them.
+        let mut read = Ok(());
+        let mut first = Poll::Ready(None);
+        let _ = Context::lend(&mut finish.context, || {
+            catch_unwind(AssertUnwindSafe(|| {
+                read = self.read(arguments, |arguments| {
+                    slot.set(Some((self.run)(arguments, blocking)));
+                    if let Some(future) = slot.as_mut().as_pin_mut() {
+                        first = future.poll(&mut cx).map(Some);
+                    }
+                });
+            }))
         });
-        if let Poll::Ready(ended) = first {
+        if let Err(problem) = read {
             self.keep(slot);
-            return self.finish(ended, finish);
+            return match unmatched {
+                Some(message) => finish.error(&message),
+                None => finish.fail(
+                    Status::ServerDeserialException,
+                    &deserialization_failed(&problem),
+                ),
+            };
+        }
+        if let Poll::Ready(output) = &first {
+            self.keep(slot);
+            return self.finish(output.as_ref(), finish);
         }
         finish.responder.defer();
         tokio::task::spawn_local(async move {
-            let ended =
+            let output =
                 poll_fn(|cx| Context::lend(&mut finish.context, || poll(&mut slot, cx))).await;
             self.keep(slot);
-            self.finish(ended, finish);
+            self.finish(output.as_ref(), finish);
         });
     }
 }
 
-/// Polls the future in a slot; one that panics has ended.
-fn poll<T, E, Fut>(slot: &mut Slot<Fut>, cx: &mut TaskContext<'_>) -> Poll<Ended<T, E>>
-where
-    Fut: Future<Output = Ended<T, E>>,
-{
+/// Polls the future in a slot; one that panics has ended without output.
+fn poll<Fut: Future>(slot: &mut Slot<Fut>, cx: &mut TaskContext<'_>) -> Poll<Option<Fut::Output>> {
     let Some(future) = slot.as_mut().as_pin_mut() else {
-        return Poll::Ready(Ended::Panicked);
+        return Poll::Ready(None);
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
-    outcome.unwrap_or(Poll::Ready(Ended::Panicked))
+    let outcome = catch_unwind(AssertUnwindSafe(|| future.poll(cx).map(Some)));
+    outcome.unwrap_or(Poll::Ready(None))
 }
 
 impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
-    fn read(&self, arguments: Arguments<'_, '_>) -> Result<A, String> {
+    /// Reads the arguments and hands them on.
+    fn read(&self, arguments: Arguments<'_, '_>, run: impl FnOnce(A)) -> Result<(), String> {
         match arguments {
             Arguments::Hessian(decoder) => match &self.codecs.hessian {
-                Some(hessian) => {
-                    (hessian.decode_arguments)(decoder).map_err(|error| error.to_string())
-                }
-                None => Err(unsupported(code::HESSIAN2)),
+                Some(hessian) => match (hessian.decode_arguments)(decoder) {
+                    Ok(arguments) => run(arguments),
+                    Err(error) => return Err(error.to_string()),
+                },
+                None => return Err(unsupported(code::HESSIAN2)),
             },
             Arguments::Other { codec, content } => match self.codecs.content(codec) {
-                Some(content_codec) => (content_codec.decode_arguments)(content),
-                None => Err(unsupported(codec)),
+                Some(content_codec) => run((content_codec.decode_arguments)(content)?),
+                None => return Err(unsupported(codec)),
             },
         }
+        Ok(())
     }
 
     fn keep(&self, mut slot: Slot<Fut>) {
@@ -315,16 +328,17 @@ impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
         }
     }
 
-    fn finish(&self, ended: Ended<T, E>, mut finish: Finish) {
+    /// Answers with what a method gave; nothing if it panicked.
+    fn finish<O: Ended<T, E>>(&self, output: Option<&O>, mut finish: Finish) {
         let codec = finish.responder.head().codec;
         let entries = finish
             .context
             .as_ref()
             .map(|context| context.take_answered())
             .unwrap_or_default();
-        match ended {
-            Ended::Busy => finish.busy(),
-            Ended::Panicked => {
+        match output.map_or(Err(NoResult::Panicked), Ended::result) {
+            Err(NoResult::Busy) => finish.busy(),
+            Err(NoResult::Panicked) => {
                 let (remote, id) = (
                     finish.responder.connection().remote(),
                     finish.responder.head().id,
@@ -332,29 +346,27 @@ impl<A, T, E: Display, F, Fut> Method<A, T, E, F, Fut> {
                 tracing::error!(%remote, id, "a method panicked");
                 finish.error("the method panicked");
             }
-            Ended::Returned(Ok(value)) => {
-                match (&self.codecs.hessian, self.codecs.content(codec)) {
-                    (Some(hessian), _) if codec == code::HESSIAN2 => {
-                        finish.answer(Outcome::Value, |writer| {
-                            write_value(writer, (hessian.encode_value)(&value), &entries);
-                            Ok(())
-                        })
-                    }
-                    (_, Some(content)) => match (content.encode_value)(&value) {
-                        Ok(bytes) => finish.answer(Outcome::Value, |writer| {
-                            write_entries(writer, &entries);
-                            writer.content().extend_from_slice(&bytes);
-                            Ok(())
-                        }),
-                        Err(problem) => finish.fail(Status::ServerSerialException, &problem),
-                    },
-                    _ => finish.fail(Status::ServerSerialException, &unsupported(codec)),
+            Ok(Ok(value)) => match (&self.codecs.hessian, self.codecs.content(codec)) {
+                (Some(hessian), _) if codec == code::HESSIAN2 => {
+                    finish.answer(Outcome::Value, |writer| {
+                        write_value(writer, (hessian.encode_value)(value), &entries);
+                        Ok(())
+                    })
                 }
-            }
-            Ended::Returned(Err(exception)) => match &self.codecs.hessian {
+                (_, Some(content)) => match (content.encode_value)(value) {
+                    Ok(bytes) => finish.answer(Outcome::Value, |writer| {
+                        write_entries(writer, &entries);
+                        writer.content().extend_from_slice(&bytes);
+                        Ok(())
+                    }),
+                    Err(problem) => finish.fail(Status::ServerSerialException, &problem),
+                },
+                _ => finish.fail(Status::ServerSerialException, &unsupported(codec)),
+            },
+            Ok(Err(exception)) => match &self.codecs.hessian {
                 Some(hessian) if codec == code::HESSIAN2 => {
                     finish.answer(Outcome::Exception, |writer| {
-                        write_exception(writer, (hessian.encode_exception)(&exception), &entries);
+                        write_exception(writer, (hessian.encode_exception)(exception), &entries);
                         Ok(())
                     })
                 }

@@ -378,7 +378,7 @@ fn decode(input: &DeriveInput, members: &Members<'_>, class: &str, throwable: bo
                 name: &[u8],
                 guess: &mut usize,
                 d: &mut __hessian::Decoder<'de>,
-                head: __hessian::ObjectHead,
+                number: u32,
             ) -> __hessian::Result<bool> {
                 #read_field
             }
@@ -391,11 +391,18 @@ fn decode(input: &DeriveInput, members: &Members<'_>, class: &str, throwable: bo
         impl #impl_generics __hessian::Decode<'de> for #ident #type_generics #where_clause {
             fn decode(d: &mut __hessian::Decoder<'de>) -> __hessian::Result<Self> {
                 let offset = d.position();
-                let ::std::option::Option::Some((head, exact)) = d.object_of(&TYPED)? else {
-                    return ::std::result::Result::Err(__support::null(offset, #class));
-                };
-                #exact
-                __support::read_fields(d, head)
+                match d.object_or_map(&TYPED)? {
+                    ::std::option::Option::Some(__support::Found::Object(head, exact)) => {
+                        #exact
+                        __support::read_fields(d, head)
+                    }
+                    ::std::option::Option::Some(__support::Found::Map(head)) => {
+                        __support::read_entries(d, head)
+                    }
+                    ::std::option::Option::None => {
+                        ::std::result::Result::Err(__support::null(offset, #class))
+                    }
+                }
             }
         }
     }
@@ -426,12 +433,12 @@ fn read_field(members: &Members<'_>, throwable: bool) -> TokenStream {
     let prefixed = members.fields.iter().map(|field| slot(field.ident));
     let rest = match members.parent {
         Some((_, parent)) => quote! {
-            <#parent as __support::ReadFields<'de>>::read_field(&mut slots.__parent, name, guess, d, head)
+            <#parent as __support::ReadFields<'de>>::read_field(&mut slots.__parent, name, guess, d, number)
         },
         None if throwable => quote! {
             match name {
                 b"detailMessage" => slots.__message = __hessian::Decode::decode(d)?,
-                b"cause" => slots.__cause = __support::read_cause(d, __support::number(head))?,
+                b"cause" => slots.__cause = __support::read_cause(d, number)?,
                 b"stackTrace" => slots.__stack = __hessian::Decode::decode(d)?,
                 _ => return ::std::result::Result::Ok(false),
             }

@@ -45,6 +45,18 @@ impl<'de> ListHead<'de> {
     pub(crate) fn number(&self) -> u32 {
         self.open.number
     }
+
+    /// Items that may still come.
+    pub(super) fn left_max(&self) -> u32 {
+        self.left.unwrap_or(u32::MAX)
+    }
+
+    /// Notes that `count` items were read, at most as many as were to come.
+    pub(super) fn passed(&mut self, count: u32) {
+        if let Some(left) = &mut self.left {
+            *left -= count;
+        }
+    }
 }
 
 impl<'de> MapHead<'de> {
@@ -68,6 +80,21 @@ impl<'de> Decoder<'de> {
         let byte = self.byte()?;
         if byte == tag::NULL {
             return Ok(None);
+        }
+        // What a Java client writes of an `ArrayList`.
+        if byte == tag::LIST
+            && self.dialect == Some(Dialect::Draft)
+            && let Some(&[draft::LENGTH_BYTE, length, ..]) = self.input.get(self.position..)
+        {
+            let offset = self.position - 1;
+            self.position += 2;
+            let left = self.checked_length(i64::from(length))?;
+            return Ok(Some(ListHead {
+                open: self.open(offset, None)?,
+                class: &[],
+                left: Some(left),
+                end: Some(draft::END),
+            }));
         }
         self.head(byte, Self::list_after, "a list").map(Some)
     }
@@ -194,13 +221,21 @@ impl<'de> Decoder<'de> {
             return Ok(None);
         }
         let (class, end) = match (self.settle(byte), byte) {
-            (Dialect::Draft, tag::MAP) => (self.draft_type()?, draft::END),
-            (Dialect::Final, tag::MAP) => (self.final_type()?, last::END),
+            (Dialect::Draft, tag::MAP) => (self.map_class()?, draft::END),
+            (Dialect::Final, tag::MAP) => (self.map_class()?, last::END),
             (Dialect::Final, last::MAP_UNTYPED) => (&[][..], last::END),
             _ => return Ok(None),
         };
         let open = self.open(offset, resume)?;
         Ok(Some(MapHead { open, class, end }))
+    }
+
+    /// The class of a map whose tag was read.
+    pub(super) fn map_class(&mut self) -> Result<&'de [u8]> {
+        match self.settle(tag::MAP) {
+            Dialect::Draft => self.draft_type(),
+            Dialect::Final => self.final_type(),
+        }
     }
 
     /// Whether another key and value follow; `false` has consumed the end.

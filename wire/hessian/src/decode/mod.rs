@@ -9,11 +9,12 @@ mod skip;
 mod text;
 mod walk;
 
+use ascii::AsciiChar;
 use smallvec::SmallVec;
 
 pub use container::{ListHead, MapHead};
 pub use deny::DenyList;
-pub use object::ObjectHead;
+pub use object::{Found, ObjectHead};
 pub(crate) use object::{Names, name_text};
 pub(crate) use scalar::Number;
 pub(crate) use text::Text;
@@ -51,7 +52,7 @@ pub struct Decoder<'de> {
     /// Id of the arenas of the `Value`s read, zero as long as there are none.
     body_id: u64,
     /// A run of ASCII found in the input, and where it starts.
-    ascii: &'de str,
+    ascii: &'de [AsciiChar],
     ascii_start: usize,
 }
 
@@ -93,7 +94,7 @@ impl<'de> Decoder<'de> {
             denied: None,
             surrogate_names: false,
             body_id: 0,
-            ascii: "",
+            ascii: &[],
             ascii_start: 0,
         }
     }

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use super::Decoder;
+use super::container::MapHead;
 use super::reference::Open;
-use super::text::is_ascii;
 use crate::class::Typed;
 use crate::dialect::{Dialect, draft, last, tag};
 use crate::error::{Error, Result};
+use crate::words::is_ascii;
 
 /// UTF-16 units a name may have: what one chunk holds.
 const NAME_UNITS_MAX: usize = 0x8000;
@@ -53,6 +54,16 @@ impl ObjectHead {
     }
 }
 
+/// What stands for an object.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum Found<'de> {
+    /// An object, and whether its class was defined as the known one is.
+    Object(ObjectHead, bool),
+    /// A map whose keys are names of fields.
+    Map(MapHead<'de>),
+}
+
 /// Field names of a class as they stand in the input.
 #[derive(Clone, Copy)]
 pub(crate) enum Names<'n, 'de> {
@@ -82,8 +93,8 @@ impl<'de> Decoder<'de> {
     }
 
     /// [`object_begin`](Self::object_begin) for a class known at compile time: `true` if the object's class was
-    /// defined by exactly its bytes, so that the fields are the declared ones in the declared order.
-    #[doc(hidden)]
+    /// defined by exactly its bytes, so that the fields are the declared ones in the declared order. Another class is
+    /// an error.
     #[inline]
     pub fn object_of(&mut self, typed: &'static Typed) -> Result<Option<(ObjectHead, bool)>> {
         self.known_definition(typed);
@@ -91,6 +102,50 @@ impl<'de> Decoder<'de> {
             Some(head) => Ok(Some((head, true))),
             None => self.object_of_other(typed),
         }
+    }
+
+    /// [`object_of`](Self::object_of), or a map of that class or none, which Java takes for the object, too.
+    #[doc(hidden)]
+    #[inline]
+    pub fn object_or_map(&mut self, typed: &'static Typed) -> Result<Option<Found<'de>>> {
+        self.known_definition(typed);
+        match self.known_object(typed)? {
+            Some(head) => Ok(Some(Found::Object(head, true))),
+            None => self.object_or_map_other(typed),
+        }
+    }
+
+    fn object_or_map_other(&mut self, typed: &'static Typed) -> Result<Option<Found<'de>>> {
+        if !self.is_map_next()? {
+            let found = self.object_of_other(typed)?;
+            return Ok(found.map(|(head, exact)| Found::Object(head, exact)));
+        }
+        let Some(head) = self.map_begin()? else {
+            return Ok(None);
+        };
+        let class = head.class_bytes();
+        if class.is_empty() || class == typed.class.name.as_bytes() {
+            return Ok(Some(Found::Map(head)));
+        }
+        Err(Error::Class {
+            offset: self.position,
+            expected: typed.class.name,
+            found: name_text(class).into(),
+        })
+    }
+
+    /// Whether a map or a back reference to one is next.
+    fn is_map_next(&mut self) -> Result<bool> {
+        let start = self.position;
+        let byte = self.byte()?;
+        let at = self.reference_after(byte)?;
+        self.position = start;
+        let at = at.map_or(start, |number| self.offset_of(number));
+        Ok(match self.input[at] {
+            tag::MAP => true,
+            last::MAP_UNTYPED => self.dialect != Some(Dialect::Draft),
+            _ => false,
+        })
     }
 
     fn object_of_other(&mut self, typed: &'static Typed) -> Result<Option<(ObjectHead, bool)>> {
@@ -110,19 +165,19 @@ impl<'de> Decoder<'de> {
     /// Takes the definition that is next if it is the one of `typed`, byte by byte.
     #[inline]
     fn known_definition(&mut self, typed: &'static Typed) {
-        let bytes = match self.dialect {
-            Some(Dialect::Draft) => typed.draft,
-            Some(Dialect::Final) => typed.last,
-            None => return,
+        let Some(left) = self.input.get(self.position..) else {
+            return;
+        };
+        let bytes = match (self.dialect, left.first()) {
+            (Some(Dialect::Draft), _) | (None, Some(&draft::CLASS)) => typed.draft,
+            (Some(Dialect::Final), _) | (None, Some(&last::CLASS)) => typed.last,
+            (None, _) => return,
         };
         let plain = self.replays == 0 && self.denied.is_none();
-        if plain
-            && self
-                .input
-                .get(self.position..)
-                .is_some_and(|left| left.starts_with(bytes))
-        {
-            self.position += bytes.len();
+        if plain && left.starts_with(bytes) {
+            self.position += 1;
+            self.settle(bytes[0]);
+            self.position += bytes.len() - 1;
             self.classes.push(ClassSlot::known(typed));
         }
     }
@@ -436,7 +491,7 @@ impl<'de> Decoder<'de> {
         name_text(self.field_bytes(head, index))
     }
 
-    #[doc(hidden)]
+    /// Name of field `index` of an object, as it stands in the input.
     #[inline]
     pub fn field_bytes(&self, head: ObjectHead, index: usize) -> &'de [u8] {
         let slot = &self.classes[head.class as usize];
@@ -466,23 +521,34 @@ impl<'de> Decoder<'de> {
         Ok(())
     }
 
-    /// Class of the object that is next, left in place; `None` if it is null or no object. Follows a back reference.
+    /// Class of the object or map that is next, left in place; `None` if it is null, a map without a class, or neither.
+    /// Follows a back reference.
     pub fn peek_class(&mut self) -> Result<Option<Cow<'de, str>>> {
         self.definitions()?;
         let start = self.position;
         let byte = self.byte()?;
-        let class = match self.class_after(byte)? {
-            Some(class) => Some(class),
-            None => match self.reference_after(byte)? {
-                Some(number) => {
-                    self.position = self.offset_of(number);
-                    let byte = self.byte()?;
-                    self.class_after(byte)?
-                }
-                None => None,
-            },
+        let class = match self.reference_after(byte)? {
+            Some(number) => {
+                self.position = self.offset_of(number);
+                let byte = self.byte()?;
+                self.class_name_after(byte)?
+            }
+            None => self.class_name_after(byte)?,
         };
         self.position = start;
-        Ok(class.map(|class| name_text(self.classes[class as usize].name)))
+        Ok(class.map(name_text))
+    }
+
+    /// Class of the object or map that `byte` starts, if it has one.
+    fn class_name_after(&mut self, byte: u8) -> Result<Option<&'de [u8]>> {
+        if byte == tag::MAP {
+            // The name is noted when the map is read, not now.
+            let types = self.types.len();
+            let class = self.map_class()?;
+            self.types.truncate(types);
+            return Ok(Some(class).filter(|class| !class.is_empty()));
+        }
+        let class = self.class_after(byte)?;
+        Ok(class.map(|class| self.classes[class as usize].name))
     }
 }

@@ -2,10 +2,10 @@
 
 use smallvec::SmallVec;
 
-use super::text::is_ascii;
 use super::{Decoder, Walk};
 use crate::dialect::tag;
 use crate::error::Result;
+use crate::words::is_ascii;
 
 impl<'de> Decoder<'de> {
     /// Walks over one value. Its class definitions, type names and containers are noted, so that what follows can
@@ -28,9 +28,7 @@ impl<'de> Decoder<'de> {
     /// Walks over leaves and the ends of containers; `false` once all containers ended, otherwise another value follows.
     fn skip_to_container(&mut self, open: &mut SmallVec<[Walk<'de>; 8]>) -> Result<bool> {
         while let Some(walk) = open.last_mut() {
-            if let Walk::Object { left, .. } = walk {
-                *left -= self.skip_leaves(*left);
-            }
+            self.skip_leaves_of(walk);
             while self.walk_next(walk)? {
                 if self.skip_leaves(1) == 0 {
                     return Ok(true);
@@ -39,6 +37,29 @@ impl<'de> Decoder<'de> {
             open.pop();
         }
         Ok(false)
+    }
+
+    /// Walks over the leaves that are next in a container, as far as the element budget allows.
+    fn skip_leaves_of(&mut self, walk: &mut Walk<'de>) {
+        match walk {
+            Walk::Object { left, .. } => *left -= self.skip_leaves(*left),
+            Walk::List(head) => {
+                let max = head.left_max().min(self.elements_left);
+                let count = self.skip_leaves(max);
+                self.elements_left -= count;
+                head.passed(count);
+            }
+            Walk::Map { value, .. } => {
+                // A key pays for its value, too.
+                let paid = u32::from(*value);
+                let count = self.skip_leaves(paid + (self.elements_left & !1));
+                if count >= paid {
+                    let more = count - paid;
+                    self.elements_left -= more.next_multiple_of(2);
+                    *value = !more.is_multiple_of(2);
+                }
+            }
+        }
     }
 
     /// Walks over values whose tags tell their lengths, as nearly all do, and `max` at most; returns how many.

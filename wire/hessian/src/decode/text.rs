@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 
+use ascii::{AsAsciiStr, AsciiStr};
+
 use super::Decoder;
 use crate::dialect::{Dialect, draft, last, tag};
 use crate::error::{Error, Result};
+use crate::words::{ascii_len, beyond_bmp, continuations, is_ascii};
 
 /// A string as the wire can carry it.
 #[derive(Clone, Debug)]
@@ -56,7 +59,8 @@ impl<'de> Decoder<'de> {
     #[inline]
     fn ascii_at(&self, start: usize, len: usize) -> Option<&'de str> {
         let start = start.checked_sub(self.ascii_start)?;
-        self.ascii.get(start..start + len)
+        let text = self.ascii.get(start..start + len)?;
+        Some(<&AsciiStr>::from(text).as_str())
     }
 
     /// Finds the run of ASCII at `start` and `len` bytes of it as text, if it is that long.
@@ -67,10 +71,12 @@ impl<'de> Decoder<'de> {
     fn find_ascii(&mut self, start: usize, len: usize) -> Option<&'de str> {
         let left = self.input.get(start..)?;
         let left = &left[..left.len().min(ASCII_RUN_MAX)];
-        let text = std::str::from_utf8(&left[..ascii_len(left)]).ok()?;
-        let found = text.get(..len)?;
-        (self.ascii, self.ascii_start) = (text, start);
-        Some(found)
+        let run = left[..ascii_len(left)].as_ascii_str().ok()?;
+        if run.len() < len {
+            return None;
+        }
+        (self.ascii, self.ascii_start) = (run.as_slice(), start);
+        self.ascii_at(start, len)
     }
 
     fn str_other(&mut self) -> Result<Option<Cow<'de, str>>> {
@@ -86,11 +92,29 @@ impl<'de> Decoder<'de> {
         }
     }
 
+    /// Reads a string, or walks over another value and gives `None`; also for a string that is no text.
+    pub(crate) fn text_or_skip(&mut self) -> Result<Option<Cow<'de, str>>> {
+        let byte = self.byte()?;
+        match self.text_after(byte)? {
+            Some(Text::Utf8(text)) => Ok(Some(text)),
+            Some(Text::Lone(_)) => Ok(None),
+            None => {
+                self.position -= 1;
+                self.skip()?;
+                Ok(None)
+            }
+        }
+    }
+
     /// The string that `byte` starts, if it does.
     pub(crate) fn text_after(&mut self, byte: u8) -> Result<Option<Text<'de>>> {
         let Some((units, more)) = self.string_head(byte)? else {
             return Ok(None);
         };
+        if !more && let Some(text) = self.plain_text(units) {
+            self.charge_replayed(text.len())?;
+            return Ok(Some(Text::Utf8(Cow::Borrowed(text))));
+        }
         let first = self.run(units)?;
         let text = if more {
             self.string_chunks(first)?
@@ -98,6 +122,19 @@ impl<'de> Decoder<'de> {
             self.run_text(first)?
         };
         Ok(Some(text))
+    }
+
+    /// `units` UTF-16 units as text, if they are plain UTF-8 without characters beyond the BMP, as nearly all text is.
+    /// `None` leaves the position where it was, for [`run`](Self::run) to find out what else it is.
+    fn plain_text(&mut self, units: usize) -> Option<&'de str> {
+        let left = self.input.get(self.position..)?;
+        let ascii = left.get(..units)?;
+        let text = match is_ascii(ascii) {
+            true => ascii.as_ascii_str().ok()?.as_str(),
+            false => std::str::from_utf8(&left[..plain_len(left, units)?]).ok()?,
+        };
+        self.position += text.len();
+        Some(text)
     }
 
     /// Units of the chunk that `byte` starts and whether more chunks follow.
@@ -321,44 +358,8 @@ impl<'de> Run<'de> {
     }
 }
 
-/// Whether all bytes are ASCII. Short slices, which names and most strings are, take two overlapping loads.
-#[inline]
-pub(super) fn is_ascii(bytes: &[u8]) -> bool {
-    fn ends<const N: usize>(bytes: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
-        Some((bytes.first_chunk()?, bytes.last_chunk()?))
-    }
-    if bytes.len() > 32 {
-        bytes.is_ascii()
-    } else if let Some((first, last)) = ends::<16>(bytes) {
-        (u128::from_ne_bytes(*first) | u128::from_ne_bytes(*last)) & HIGH == 0
-    } else if let Some((first, last)) = ends::<8>(bytes) {
-        (u64::from_ne_bytes(*first) | u64::from_ne_bytes(*last)) & HIGH as u64 == 0
-    } else if let Some((first, last)) = ends::<4>(bytes) {
-        (u32::from_ne_bytes(*first) | u32::from_ne_bytes(*last)) & HIGH as u32 == 0
-    } else {
-        bytes.iter().fold(0, |all, byte| all | byte) < 0x80
-    }
-}
-
 /// Bytes to look ahead for a run of ASCII.
 const ASCII_RUN_MAX: usize = 256;
-
-/// ASCII bytes at the start.
-fn ascii_len(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(block) = bytes[at..].first_chunk::<16>() {
-        let other = u128::from_le_bytes(*block) & HIGH;
-        if other != 0 {
-            return at + other.trailing_zeros() as usize / 8;
-        }
-        at += 16;
-    }
-    let rest = bytes[at..].iter();
-    at + rest.take_while(|byte| byte.is_ascii()).count()
-}
-
-/// The bit that no ASCII byte has.
-const HIGH: u128 = u128::from_ne_bytes([0x80; 16]);
 
 /// Bytes that `units` UTF-16 units take. Characters beyond the BMP come as two three-byte surrogates (CESU-8, what
 /// Java writes) or as the four bytes of UTF-8, which count as two units.
@@ -393,6 +394,37 @@ fn utf8_len(bytes: &[u8], units: usize, start: usize, surrogates: &mut bool) -> 
         left -= cost;
     }
     Ok(at)
+}
+
+/// Bytes that `units` characters take, if the bytes are UTF-8 and none of them is beyond the BMP; otherwise anything or
+/// `None`.
+fn plain_len(bytes: &[u8], units: usize) -> Option<usize> {
+    let (mut at, mut left) = (0, units);
+    while left >= 8
+        && let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>())
+    {
+        let word = u64::from_le_bytes(*block);
+        if beyond_bmp(word) > 0 {
+            return None;
+        }
+        at += 8;
+        left -= 8 - continuations(word);
+    }
+    // Back to the start of the character that the last block may have ended in.
+    if at > 0 && bytes.get(at).is_some_and(|&b| (b as i8) < -0x40) {
+        let behind = bytes[..at].iter().rposition(|&b| b as i8 >= -0x40)?;
+        at = behind;
+        left += 1;
+    }
+    while left > 0 {
+        let lead = *bytes.get(at)?;
+        match sequence_len(lead) {
+            len @ 1..=3 => at += len,
+            _ => return None,
+        }
+        left -= 1;
+    }
+    (at <= bytes.len()).then_some(at)
 }
 
 /// Bytes of the sequence a lead byte starts, zero if it starts none.

@@ -115,7 +115,6 @@ impl Encoder<'_> {
     }
 
     /// [`object`](Self::object) for a class whose definition bytes are constants.
-    #[doc(hidden)]
     #[inline]
     pub fn object_of(&mut self, typed: &'static Typed) {
         let class = &typed.class;

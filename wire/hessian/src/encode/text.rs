@@ -2,6 +2,7 @@
 
 use super::Encoder;
 use crate::dialect::{draft, last, tag};
+use crate::words::{beyond_bmp, continuations, is_ascii};
 
 /// UTF-16 units in a chunk, both dialects (`Hessian2Output.writeString`).
 const STRING_CHUNK_UNITS: usize = 0x8000;
@@ -15,7 +16,7 @@ impl Encoder<'_> {
     /// Writes a string. Lengths count UTF-16 units, characters beyond the BMP become two three-byte surrogates.
     #[inline]
     pub fn str(&mut self, value: &str) {
-        if value.len() <= 0x1f && value.is_ascii() {
+        if value.len() <= 0x1f && is_ascii(value.as_bytes()) {
             self.out.push(value.len() as u8);
             self.out.extend_from_slice(value.as_bytes());
         } else {
@@ -24,7 +25,11 @@ impl Encoder<'_> {
     }
 
     fn str_long(&mut self, mut value: &str) {
-        let mut units = utf16_len(value);
+        let (mut units, pairs) = utf16_units(value);
+        if pairs == 0 && units <= STRING_CHUNK_UNITS {
+            self.string_head(units);
+            return self.out.extend_from_slice(value.as_bytes());
+        }
         while units > STRING_CHUNK_UNITS {
             let (at, chunk_units) = chunk_end(value);
             let (chunk, rest) = value.split_at(at);
@@ -136,14 +141,27 @@ impl Encoder<'_> {
     }
 }
 
-/// UTF-16 units of a string: every byte that is no continuation starts one, a four-byte lead starts two.
+/// UTF-16 units of a string.
 pub(crate) fn utf16_len(text: &str) -> usize {
+    utf16_units(text).0
+}
+
+/// UTF-16 units of a string, and how many of its characters take two: every byte that is no continuation starts one,
+/// a four-byte lead starts two.
+fn utf16_units(text: &str) -> (usize, usize) {
     if text.is_ascii() {
-        return text.len();
+        return (text.len(), 0);
     }
-    text.bytes()
-        .map(|b| usize::from(b & 0xc0 != 0x80) + usize::from(b >= 0xf0))
-        .sum()
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    let mut pairs = rest.iter().filter(|&&b| b >= 0xf0).count();
+    let mut units = rest.iter().filter(|&&b| b & 0xc0 != 0x80).count() + pairs;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let beyond = beyond_bmp(word);
+        pairs += beyond;
+        units += 8 - continuations(word) + beyond;
+    }
+    (units, pairs)
 }
 
 /// Byte position and units of the first chunk; a pair is never split, so it may be a unit short.

@@ -6,7 +6,7 @@ use super::collections::encode_items;
 use crate::decode::{Decode, Decoder};
 use crate::encode::{Encode, Encoder};
 use crate::error::Result;
-use crate::java_type::{JavaType, array_of};
+use crate::java_type::{JavaType, array_class, array_of};
 
 /// A Java array of `T`: `JavaArray<i32>` is `int[]`, `JavaArray<String>` is `String[]`. (`byte[]` is
 /// [`Bytes`](super::Bytes), `char[]` a string.)
@@ -25,45 +25,13 @@ impl<T> From<Vec<T>> for JavaArray<T> {
     }
 }
 
-/// The class of an array on the wire: `[int`, `[string`, `[com.x.Y`, `[[int` (`ArraySerializer.getArrayType`,
-/// `BasicSerializer`).
-fn wire_class(element: &str) -> String {
-    match element {
-        "java.lang.String" => "[string".into(),
-        "java.lang.Object" => "[object".into(),
-        "java.util.Date" => "[date".into(),
-        other => match other.strip_prefix('[') {
-            Some(descriptor) => format!("[{}", wire_class(element_of(descriptor))),
-            None => format!("[{other}"),
-        },
-    }
-}
-
-/// The type that a descriptor behind `[` stands for: the way back of `array_of`.
-fn element_of(descriptor: &str) -> &str {
-    match descriptor {
-        "Z" => "boolean",
-        "B" => "byte",
-        "C" => "char",
-        "S" => "short",
-        "I" => "int",
-        "J" => "long",
-        "F" => "float",
-        "D" => "double",
-        other => other
-            .strip_prefix('L')
-            .and_then(|class| class.strip_suffix(';'))
-            .unwrap_or(other),
-    }
-}
-
 impl<T: Encode + JavaType> Encode for JavaArray<T> {
     fn encode(&self, e: &mut Encoder<'_>) {
         let element = T::java_type();
         match &*element {
             "java.lang.String" => encode_items(e, Some("[string"), self.0.iter()),
             "int" => encode_items(e, Some("[int"), self.0.iter()),
-            other => encode_items(e, Some(&wire_class(other)), self.0.iter()),
+            other => encode_items(e, Some(&array_class(other)), self.0.iter()),
         }
     }
 }

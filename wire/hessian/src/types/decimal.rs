@@ -19,10 +19,15 @@ fn decode_text<'de>(
     if d.peek()? <= 0x1f {
         return Ok(d.str()?.unwrap_or_default());
     }
-    let Some(head) = begin_handle(d, draft, last)? else {
+    let Some((head, is_usual)) = d.object_of_any(draft, last)? else {
         return Ok(Cow::Borrowed(""));
     };
     let mut text = Cow::Borrowed("");
+    if is_usual {
+        text = d.str()?.unwrap_or_default();
+        d.object_end(head)?;
+        return Ok(text);
+    }
     for index in 0..d.field_count(head) {
         if d.field_bytes(head, index) == draft.class.fields[0].as_bytes() {
             text = d.str()?.unwrap_or_default();
