@@ -1,7 +1,11 @@
-//! The `diwan` binary: the demonstration and the operator's commands.
+//! The `diwan` binary: the node, the demonstration and the operator's commands.
 
 mod call;
 mod json;
+mod logs;
+mod raft;
+mod server;
+mod table;
 
 use std::process::ExitCode;
 
@@ -9,7 +13,6 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use diwan_bank::demo::Verdict;
 use diwan_bank::{account, demo, gateway};
-use tracing_subscriber::EnvFilter;
 
 const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("DIWAN_COMMIT"), ")");
 
@@ -19,6 +22,9 @@ Diwan: the SOFAStack in Rust, in one binary, speaking the wire protocols of the 
 Start here:
   diwan demo                       three bank services, 10,000 transfers, one kill, no money lost
   diwan demo --keep                the same, and the services stay for you to talk to
+  diwan server --data DIR --node 127.0.0.1:8701
+                                   a node, here a cluster of one
+  diwan raft status                what its Raft group does; add and remove members
   diwan call bolt://127.0.0.1:12200 com.x.Hello:1.0 say '[\"Ann\"]'
                                    call any SOFARPC service, Java or Rust, with JSON
   diwan help call                  what each command does, with examples
@@ -35,6 +41,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run a node
+    #[command(after_help = server::HELP)]
+    Server(server::ServerArguments),
+    /// Look after a Raft group, Diwan's or JRaft's: members, leader, snapshots
+    #[command(after_help = raft::HELP)]
+    Raft(raft::RaftArguments),
     /// Move money between Rust services over real sockets, kill one, and count the money
     #[command(after_help = DEMO_HELP)]
     Demo(demo::DemoOptions),
@@ -68,11 +80,6 @@ A file of your own has the heading id,from,to,amount,currency,memo and accounts 
 100,000.00 CNY. Bad lines are reported with their number and reason.";
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_env("DIWAN_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
     match run(Arguments::parse().command) {
         Ok(code) => code,
         Err(error) => {
@@ -83,6 +90,10 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    // A node's configuration says how it logs.
+    if !matches!(command, Command::Server(_)) {
+        logs::init("warn", logs::Format::Text)?;
+    }
     match command {
         Command::Demo(options) => {
             let program = std::env::current_exe()?.to_string_lossy().into_owned();
@@ -94,6 +105,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             });
         }
         Command::Call(arguments) => return call::run(&arguments),
+        Command::Server(arguments) => return Ok(server::run(&arguments)),
+        Command::Raft(arguments) => return raft::run(arguments),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

@@ -17,8 +17,6 @@ pub enum Bug {
     ReadWithoutQuorum,
     /// databendlabs/openraft#1802 class: an entry of an older term is committed by counting copies.
     CommitOlderTerm,
-    /// databendlabs/openraft#1808 class: a truncated configuration entry stays in force.
-    KeepTruncatedConfiguration,
     /// Membership changes skip joint consensus.
     SkipJoint,
     /// databendlabs/openraft#2080: a leader without a majority never steps down.
@@ -35,14 +33,13 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 11] = [
         Self::VoteRequestBeforePersist,
         Self::VoteAnswerBeforePersist,
         Self::AcknowledgeUnsynced,
         Self::ReadBeforeTermCommit,
         Self::ReadWithoutQuorum,
         Self::CommitOlderTerm,
-        Self::KeepTruncatedConfiguration,
         Self::SkipJoint,
         Self::NoStepDown,
         Self::CommitBeyondMatch,

@@ -760,12 +760,8 @@ impl Raft {
             "committed entry {} would be cut at {last}",
             self.commit
         );
-        let configuration =
-            bug!(self, KeepTruncatedConfiguration).then(|| self.configuration().clone());
+
         self.log.truncate_after(last);
-        if let Some(configuration) = configuration {
-            self.log.override_configuration(configuration);
-        }
         let disk = &mut self.disk;
         disk.stable = disk.stable.min(last);
         disk.unwritten = disk.unwritten.min(last + 1);

@@ -13,10 +13,9 @@ mod requests;
 mod web;
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Parser;
-use diwan_net::ServerOptions;
 use diwan_raft::{Configuration, PeerId};
 use diwan_runtime::{GroupOptions, NodeOptions};
 
@@ -72,19 +71,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     group.election_timeout = Duration::from_millis(arguments.election_timeout_ms);
     group.snapshot_keep_entries = arguments.snapshot_keep_entries;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let options = NodeOptions {
-        id: arguments.id.clone(),
-        data: arguments.data,
-        listen: None,
-        server: ServerOptions::default(),
-        wal: diwan_wal::Options {
-            segment_bytes: arguments.segment_bytes,
-            salt: now.as_nanos() as u64,
-        },
-        app: Some(requests::handler(arguments.group.clone(), shared.clone())),
-        seed: now.as_nanos() as u64 ^ u64::from(std::process::id()) << 32,
-    };
+    let mut options = NodeOptions::new(arguments.id.clone(), arguments.data);
+    options.wal.segment_bytes = arguments.segment_bytes;
+    options.app = Some(requests::handler(arguments.group.clone(), shared.clone()));
     let node = diwan_runtime::start(options, vec![group])?;
     println!("READY {}", arguments.id);
 

@@ -4,12 +4,10 @@ use std::rc::Rc;
 
 use diwan_jraft as jraft;
 use diwan_jraft::{ErrorResponse, Message};
-use diwan_net::bolt::Responder;
 use diwan_raft::{ChangeError, Configuration, ErrorCode, PeerId, PeerParseError, Role};
 
-use crate::handler::refuse;
 use crate::members::{names, parse, with_learners, with_peers};
-use crate::node::{Node, respond};
+use crate::node::Node;
 
 /// Why a request of an operator was refused.
 struct Refusal(ErrorCode, String);
@@ -43,44 +41,43 @@ enum Outcome {
 /// Makes the answer to a membership change of the members before and after.
 type Answer = fn(&Configuration, &Configuration) -> Message;
 
-pub(crate) fn serve(node: &Rc<Node>, message: Message, mut responder: Responder) {
-    match decide(node, message) {
-        Ok(Outcome::Answer(message)) => respond(&mut responder, &message),
-        Ok(Outcome::Change(place, target, answer)) => {
-            let slot = node.park(responder);
-            let before = configuration(node, place);
-            let node = node.clone();
-            node.clone().change(
-                place,
-                target.clone(),
-                Box::new(move |result| {
-                    let Some(mut responder) = node.unpark(slot) else {
-                        return;
-                    };
-                    match result.map_err(Refusal::from) {
-                        Ok(()) => respond(&mut responder, &answer(&before, &target)),
-                        Err(Refusal(code, why)) => refuse(&mut responder, code, why),
-                    }
-                }),
-            );
-        }
-        Ok(Outcome::Snapshot(place)) => {
-            let slot = node.park(responder);
-            let teller = node.clone();
-            node.with_group(place, |hosted| {
+impl Node {
+    /// Carries out what an operator asks in one of the messages of JRaft's command-line service. `done` is told the answer,
+    /// an `ErrorResponse` if it was refused, when the change is complete: at once or later.
+    pub fn operate(self: &Rc<Self>, message: Message, done: impl FnOnce(Message) + 'static) {
+        let finish = |result: Result<Message, Refusal>| match result {
+            Ok(message) => done(message),
+            Err(Refusal(code, why)) => done(Message::ErrorResponse(ErrorResponse {
+                error_code: code.number(),
+                error_message: Some(why),
+            })),
+        };
+        match decide(self, message) {
+            Ok(Outcome::Answer(message)) => finish(Ok(message)),
+            Ok(Outcome::Change(place, target, answer)) => {
+                let before = configuration(self, place);
+                let after = target.clone();
+                self.change(
+                    place,
+                    target,
+                    Box::new(move |result| {
+                        finish(
+                            result
+                                .map_err(Refusal::from)
+                                .map(|()| answer(&before, &after)),
+                        );
+                    }),
+                );
+            }
+            Ok(Outcome::Snapshot(place)) => self.with_group(place, |hosted| {
                 hosted.snapshots.waiting.push(Box::new(move |result| {
-                    let Some(mut responder) = teller.unpark(slot) else {
-                        return;
-                    };
-                    match result {
-                        Ok(()) => respond(&mut responder, &success()),
-                        Err(why) => refuse(&mut responder, ErrorCode::Other(1014), why),
-                    }
+                    let failed = |why| Refusal(ErrorCode::Other(1014), why);
+                    finish(result.map_err(failed).map(|()| success()));
                 }));
-                node.take_snapshot(place, hosted);
-            });
+                self.take_snapshot(place, hosted);
+            }),
+            Err(refusal) => finish(Err(refusal)),
         }
-        Err(Refusal(code, why)) => refuse(&mut responder, code, why),
     }
 }
 

@@ -8,6 +8,8 @@ use rustix::fs::FlockOperation;
 
 /// The layout this version writes.
 const VERSION: &str = "1";
+/// The line of the `node` file that says that there is a log.
+const BEGUN: &str = "log begun";
 
 /// Why a directory is refused. Nothing in it was touched.
 #[derive(Debug, thiserror::Error)]
@@ -50,12 +52,19 @@ pub enum DirectoryError {
         "{0} lacks its `node` file but is not empty: it is not a data directory, or half of one"
     )]
     Foreign(PathBuf),
+    /// The log is gone, and with it what this node voted and acknowledged.
+    #[error(
+        "{0} belongs to this node, but its log is gone: it may have acknowledged writes that it does not know any more; set the directory aside, remove this member from its groups and add it again as a new one"
+    )]
+    LogGone(PathBuf),
 }
 
 /// A data directory that this process holds.
 #[derive(Debug)]
 pub(crate) struct DataDirectory {
     path: PathBuf,
+    node: String,
+    log_begun: bool,
     /// The lock lasts as long as the file is open.
     _lock: File,
 }
@@ -70,11 +79,16 @@ impl DataDirectory {
         create_durably(path).map_err(at(path))?;
         let lock_path = path.join("lock");
         let identity_path = path.join("node");
+        let log_path = path.join("wal");
         let known = identity_path.exists();
         let empty = fs::read_dir(path)
             .map_err(at(path))?
             .flatten()
-            .all(|entry| entry.file_name() == "lock");
+            .all(|entry| {
+                // What a first start leaves that did not come far.
+                let name = entry.file_name();
+                name == "lock" || name == "node.tmp" || (name == "wal" && is_empty(&log_path))
+            });
         if !known && !empty {
             return Err(DirectoryError::Foreign(path.to_owned()));
         }
@@ -117,20 +131,54 @@ impl DataDirectory {
                     wanted,
                 });
             }
+            let begun = lines.next() == Some(BEGUN);
+            if !log_path.exists() || begun && is_empty(&log_path) {
+                return Err(DirectoryError::LogGone(path.to_owned()));
+            }
+            Ok(Self {
+                path: path.to_owned(),
+                node: node.to_owned(),
+                log_begun: begun,
+                _lock: lock,
+            })
         } else {
-            let temporary = path.join("node.tmp");
-            let write = || {
-                let mut file = File::create(&temporary)?;
-                write!(file, "diwan {VERSION}\n{node}\n")?;
-                file.sync_all()?;
-                fs::rename(&temporary, &identity_path)?;
-                File::open(path)?.sync_all()
+            fs::create_dir_all(&log_path).map_err(at(&log_path))?;
+            let directory = Self {
+                path: path.to_owned(),
+                node: node.to_owned(),
+                log_begun: false,
+                _lock: lock,
             };
-            write().map_err(at(&identity_path))?;
+            directory.write_identity(false)?;
+            Ok(directory)
         }
-        Ok(Self {
-            path: path.to_owned(),
-            _lock: lock,
+    }
+
+    /// The log has its files: from now on a directory without them has lost them.
+    pub(crate) fn log_begun(&mut self) -> Result<(), DirectoryError> {
+        if !self.log_begun {
+            self.write_identity(true)?;
+            self.log_begun = true;
+        }
+        Ok(())
+    }
+
+    fn write_identity(&self, begun: bool) -> Result<(), DirectoryError> {
+        let path = self.path.join("node");
+        let temporary = self.path.join("node.tmp");
+        let write = || {
+            let mut file = File::create(&temporary)?;
+            write!(file, "diwan {VERSION}\n{}\n", self.node)?;
+            if begun {
+                writeln!(file, "{BEGUN}")?;
+            }
+            file.sync_all()?;
+            fs::rename(&temporary, &path)?;
+            File::open(&self.path)?.sync_all()
+        };
+        write().map_err(|error| DirectoryError::Io {
+            path: path.clone(),
+            error,
         })
     }
 
@@ -158,9 +206,36 @@ pub(crate) fn create_durably(path: &Path) -> io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
+fn is_empty(directory: &Path) -> bool {
+    fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_without_its_log_is_refused_once_there_was_one() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("data");
+        drop(DataDirectory::take(&path, "a:1").unwrap());
+        // A first start that ended before the log had files.
+        let mut directory = DataDirectory::take(&path, "a:1").unwrap();
+        fs::write(path.join("wal/1"), "").unwrap();
+        directory.log_begun().unwrap();
+        drop(directory);
+        drop(DataDirectory::take(&path, "a:1").unwrap());
+        for damage in [
+            |file: &Path| fs::remove_file(file),
+            |file: &Path| fs::remove_dir(file.parent().unwrap()),
+        ] {
+            let _ = damage(&path.join("wal/1"));
+            assert!(matches!(
+                DataDirectory::take(&path, "a:1"),
+                Err(DirectoryError::LogGone(_))
+            ));
+        }
+    }
 
     #[test]
     fn a_directory_belongs_to_one_process_one_node_and_one_version() {

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use diwan_raft::Write;
 use diwan_replica::store;
@@ -17,10 +17,19 @@ pub(crate) enum DiskEvent {
     /// Everything up to these sequences is durable.
     Durable {
         groups: Vec<(GroupId, u64)>,
-        took_micros: u64,
+        synced: Synced,
     },
     /// The disk failed: the node must stop.
     Failed(diwan_wal::Error),
+}
+
+/// One sync, for the metrics.
+pub(crate) struct Synced {
+    pub(crate) sync_micros: u64,
+    pub(crate) writes: u64,
+    pub(crate) bytes: u64,
+    /// Told once in a while: it takes a look at every segment.
+    pub(crate) wal: Option<diwan_wal::Stats>,
 }
 
 /// Hands writes to the disk thread.
@@ -33,6 +42,8 @@ pub(crate) struct Disk {
 const PIECE_BYTES: u64 = 4 << 20;
 /// Least bytes of rewriting between two batches; twice what was written if that is more.
 const MAINTENANCE_BYTES: u64 = 1 << 20;
+/// Between two reports of the log's own counts.
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Disk {
     /// Starts the thread. `tell` is called on it.
@@ -67,12 +78,13 @@ fn run(
     tell: &impl Fn(DiskEvent),
 ) -> Result<(), diwan_wal::Error> {
     let mut batch = Batch::new();
+    let mut stats_at = Instant::now();
     while let Ok(first) = todo.recv() {
-        let began = Instant::now();
-        let mut written = 0;
+        let (mut writes, mut written) = (0, 0);
         let mut groups: Vec<(GroupId, u64)> = Vec::new();
         for job in std::iter::once(first).chain(todo.try_iter()) {
             for (group, write) in job {
+                writes += 1;
                 match groups.iter_mut().find(|(known, _)| *known == group) {
                     Some((_, sequence)) => *sequence = write.sequence,
                     None => groups.push((group, write.sequence)),
@@ -90,12 +102,21 @@ fn run(
             written += batch.bytes();
             wal.write(&mut batch)?;
         }
+        let began = Instant::now();
         wal.sync()?;
-        let took_micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        tell(DiskEvent::Durable {
-            groups,
-            took_micros,
-        });
+        let now = Instant::now();
+        let sync_micros = u64::try_from((now - began).as_micros()).unwrap_or(u64::MAX);
+        let report = now >= stats_at;
+        if report {
+            stats_at = now + STATS_INTERVAL;
+        }
+        let synced = Synced {
+            sync_micros,
+            writes,
+            bytes: written,
+            wal: report.then(|| wal.stats()),
+        };
+        tell(DiskEvent::Durable { groups, synced });
         wal.maintain(MAINTENANCE_BYTES.max(2 * written))?;
     }
     Ok(())

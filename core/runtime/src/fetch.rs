@@ -48,7 +48,9 @@ impl Node {
     pub(crate) async fn fetch(self: Rc<Self>, place: usize, fetch: Fetch) {
         let token = fetch.token;
         let began = Instant::now();
-        match self.pull(place, &fetch).await {
+        let pulled = self.pull(place, &fetch).await;
+        self.with_group(place, |hosted| hosted.snapshots.fetched_bytes = 0);
+        match pulled {
             Ok((meta, bytes)) => {
                 if let Err(error) = self.install(place, &fetch, &meta) {
                     // The old state may be half replaced.
@@ -110,7 +112,7 @@ impl Node {
             )));
         }
         let bytes = self
-            .pull_file(&from, reader, DATA_FILE, temporary.join(DATA_FILE))
+            .pull_file(place, &from, reader, DATA_FILE, temporary.join(DATA_FILE))
             .await?;
         let finished = meta.clone();
         self.files(move || snapshot::finish(&directory, &finished, &names))
@@ -120,6 +122,7 @@ impl Node {
 
     async fn pull_file(
         self: &Rc<Self>,
+        place: usize,
         from: &PeerId,
         reader: i64,
         name: &str,
@@ -130,6 +133,9 @@ impl Node {
         loop {
             let (piece, eof) = self.piece(from, reader, name, offset, PIECE_BYTES).await?;
             offset += piece.len() as i64;
+            self.with_group(place, |hosted| {
+                hosted.snapshots.fetched_bytes = offset.unsigned_abs();
+            });
             file = self
                 .files(move || {
                     file.write_all(&piece)?;

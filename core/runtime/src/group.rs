@@ -9,6 +9,7 @@ use diwan_raft::{ChangeError, Configuration, Time};
 use diwan_replica::Group;
 use diwan_wal::GroupId;
 
+use crate::metrics::GroupMetrics;
 use crate::snapshot::Snapshots;
 
 /// A group that a node is a member of, or will be.
@@ -65,6 +66,8 @@ pub(crate) struct Hosted {
     pub(crate) deadline: Time,
     pub(crate) next_ticket: u64,
     pub(crate) proposals: HashMap<u64, Proposed>,
+    /// Proposals refused: not the leader, busy.
+    pub(crate) refused: (u64, u64),
     pub(crate) reads: HashMap<u64, Read>,
     pub(crate) changes: Vec<Changed>,
     /// A leadership that begins once this index is applied: epoch, index.
@@ -75,6 +78,21 @@ pub(crate) struct Hosted {
 }
 
 impl Hosted {
+    pub(crate) fn metrics(&self) -> GroupMetrics {
+        let snapshots = &self.snapshots;
+        GroupMetrics {
+            name: self.name.clone(),
+            status: self.group.raft().status(),
+            leading: self.leading.is_some(),
+            proposals_open: self.group.proposals_open() as u64,
+            proposals_refused: self.refused,
+            snapshot_index: snapshots.newest.as_ref().map_or(0, |meta| meta.last.index),
+            snapshot_busy: snapshots.busy,
+            snapshots_taken: snapshots.taken,
+            snapshot_fetched_bytes: snapshots.fetched_bytes,
+        }
+    }
+
     pub(crate) fn ticket(&mut self) -> u64 {
         self.next_ticket += 1;
         self.next_ticket

@@ -102,7 +102,10 @@ fn serve(node: &Rc<Node>, message: Message, mut responder: Responder) {
                 refuse(&mut responder, ErrorCode::Invalid, error.to_string());
             }
         },
-        other => crate::cli::serve(node, other, responder),
+        other => {
+            responder.defer();
+            node.operate(other, move |answer| respond(&mut responder, &answer));
+        }
     }
 }
 

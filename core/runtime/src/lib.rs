@@ -1,9 +1,10 @@
 //! The real world of Raft groups. A [`Node`] keeps its groups, its connections and its timers on one worker thread, writes
 //! its log on a disk thread of its own that syncs once for everything that gathered meanwhile, and keeps snapshots in files.
 //! Members speak JRaft's protocol, so that a group may have JRaft's own nodes among them; JRaft's command-line service works
-//! against it. Handlers of other requests on the same port get the node and propose, or read behind a barrier.
+//! against it, and [`CliClient`] is that service's client. Handlers of other requests on the same port get the node and propose, or read behind a barrier.
 
 mod cli;
+mod cli_client;
 mod clock;
 mod directory;
 mod disk;
@@ -12,12 +13,15 @@ mod fetch;
 mod group;
 mod handler;
 mod members;
+mod metrics;
 mod node;
 mod peers;
 mod snapshot;
 
+pub use cli_client::{CliClient, CliError};
 pub use directory::DirectoryError;
 pub use error::StartError;
 pub use group::GroupOptions;
 pub use handler::AppHandler;
+pub use metrics::{DiskMetrics, GroupMetrics, HistogramState, NodeMetrics};
 pub use node::{Node, NodeHandle, NodeOptions, start};

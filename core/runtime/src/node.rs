@@ -27,6 +27,7 @@ use crate::disk::{Disk, DiskEvent};
 use crate::error::StartError;
 use crate::group::{Changed, GroupOptions, Hosted, Proposed, Read};
 use crate::handler::{AppHandler, NodeHandler};
+use crate::metrics::{DiskCounts, GroupMetrics, NodeMetrics};
 use crate::peers::{self, Peers};
 use crate::snapshot::{self, Snapshots};
 
@@ -46,6 +47,30 @@ pub struct NodeOptions {
     pub app: Option<AppHandler>,
     /// Another one for each start: spreads timers.
     pub seed: u64,
+}
+
+impl NodeOptions {
+    /// The usual options.
+    pub fn new(id: PeerId, data: PathBuf) -> Self {
+        Self {
+            id,
+            data,
+            listen: None,
+            server: ServerOptions::default(),
+            wal: diwan_wal::Options {
+                salt: random(),
+                ..diwan_wal::Options::default()
+            },
+            app: None,
+            seed: random(),
+        }
+    }
+}
+
+/// The system's randomness, by way of the only part of the standard library that has it.
+fn random() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+    RandomState::new().build_hasher().finish()
 }
 
 /// Something to do on the node's thread.
@@ -80,6 +105,7 @@ pub struct Node {
     pub(crate) next_reader: Cell<i64>,
     failed: Arc<Mutex<Option<String>>>,
     counts: Counts,
+    disk_counts: DiskCounts,
 }
 
 /// A snapshot that another member pulls.
@@ -96,8 +122,6 @@ pub(crate) struct Counts {
     pub(crate) malformed: Cell<u64>,
     pub(crate) unknown_groups: Cell<u64>,
     pub(crate) refused_steps: Cell<u64>,
-    pub(crate) syncs: Cell<u64>,
-    pub(crate) sync_micros: Cell<u64>,
 }
 
 /// Counts one.
@@ -118,7 +142,7 @@ struct Seed {
 /// # Errors
 /// Its data, its address or its threads are not to be had. Nothing runs then.
 pub fn start(options: NodeOptions, groups: Vec<GroupOptions>) -> Result<NodeHandle, StartError> {
-    let directory = DataDirectory::take(&options.data, &options.id.to_string())?;
+    let mut directory = DataDirectory::take(&options.data, &options.id.to_string())?;
     let io = |what: &str| {
         let what = what.to_owned();
         move |error| StartError::Io { what, error }
@@ -126,6 +150,7 @@ pub fn start(options: NodeOptions, groups: Vec<GroupOptions>) -> Result<NodeHand
     let wal_directory =
         OsDirectory::open(directory.path().join("wal")).map_err(io("the log's directory"))?;
     let (wal, recovery) = Wal::open(wal_directory, options.wal)?;
+    directory.log_begun()?;
     if let Some(torn) = &recovery.torn {
         tracing::info!(
             file = torn.file,
@@ -248,6 +273,14 @@ impl NodeHandle {
         told.await.ok()
     }
 
+    /// The counters of the node's own port and the connections open on it, until it stops.
+    pub fn connections(&self) -> Option<(Arc<diwan_net::Stats>, usize)> {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        server
+            .as_ref()
+            .map(|server| (server.stats().clone(), server.connections()))
+    }
+
     /// Why the node had to stop, if it had to.
     pub fn failure(&self) -> Option<String> {
         self.failed
@@ -313,6 +346,7 @@ impl Node {
                 deadline: now,
                 next_ticket: 0,
                 proposals: HashMap::new(),
+                refused: (0, 0),
                 reads: HashMap::new(),
                 changes: Vec::new(),
                 leading_at: None,
@@ -321,6 +355,8 @@ impl Node {
                     directory: path,
                     newest,
                     busy: false,
+                    taken: 0,
+                    fetched_bytes: 0,
                     log_bytes: 0,
                     log_bytes_max: group.snapshot_log_bytes,
                     keep_entries: group.snapshot_keep_entries,
@@ -333,6 +369,7 @@ impl Node {
             let what = what.to_owned();
             move |error| StartError::Io { what, error }
         };
+        let disk_counts = DiskCounts::new(wal.stats());
         let tell = tasks.clone();
         let disk = Disk::start(wal, options.wal.segment_bytes, move |event| {
             let _ = tell.send(Box::new(move |node: &Rc<Self>| node.disk_event(event)));
@@ -362,6 +399,7 @@ impl Node {
             next_reader: Cell::new(first_reader),
             failed,
             counts: Counts::default(),
+            disk_counts,
         }))
     }
 
@@ -733,14 +771,8 @@ impl Node {
 
     fn disk_event(&self, event: DiskEvent) {
         match event {
-            DiskEvent::Durable {
-                groups,
-                took_micros,
-            } => {
-                count(&self.counts.syncs);
-                self.counts
-                    .sync_micros
-                    .set(self.counts.sync_micros.get() + took_micros);
+            DiskEvent::Durable { groups, synced } => {
+                self.disk_counts.add(&synced);
                 let mut hosted = self.hosted.borrow_mut();
                 for (wal_id, sequence) in groups {
                     if let Some(hosted) = hosted.iter_mut().find(|hosted| hosted.wal_id == wal_id) {
@@ -786,7 +818,13 @@ impl Node {
                     hosted.proposals.insert(ticket, Box::new(done) as Proposed);
                     None
                 }
-                Err(error) => Some((done, error)),
+                Err(error) => {
+                    match error {
+                        ProposeError::NotLeader(_) => hosted.refused.0 += 1,
+                        _ => hosted.refused.1 += 1,
+                    }
+                    Some((done, error))
+                }
             }
         });
         if let Some((done, error)) = refused {
@@ -844,6 +882,21 @@ impl Node {
     pub fn snapshot(self: &Rc<Self>, group: &str) {
         if let Some(place) = self.place_of(group) {
             self.with_group(place, |hosted| self.take_snapshot(place, hosted));
+        }
+    }
+
+    /// What the node counted, and where its groups stand.
+    pub fn metrics(&self) -> NodeMetrics {
+        let mut groups: Vec<GroupMetrics> =
+            self.hosted.borrow().iter().map(Hosted::metrics).collect();
+        groups.sort_by(|one, other| one.name.cmp(&other.name));
+        NodeMetrics {
+            id: self.id.clone(),
+            groups,
+            disk: self.disk_counts.state(),
+            malformed: self.counts.malformed.get(),
+            unknown_groups: self.counts.unknown_groups.get(),
+            refused_steps: self.counts.refused_steps.get(),
         }
     }
 
@@ -924,6 +977,7 @@ impl Node {
                     index = meta.last.index,
                     "snapshot taken"
                 );
+                hosted.snapshots.taken += 1;
                 hosted.snapshots.newest = Some(meta.clone());
                 hosted
                     .group

@@ -18,6 +18,9 @@ use crate::error::StartError;
 pub(crate) const DATA_FILE: &str = "data";
 const LIST_FILE: &str = "list";
 
+/// Is told that a snapshot was taken, or why not.
+pub(crate) type Taken = Box<dyn FnOnce(Result<(), String>)>;
+
 /// What a group knows of its snapshots.
 pub(crate) struct Snapshots {
     pub(crate) directory: PathBuf,
@@ -25,12 +28,16 @@ pub(crate) struct Snapshots {
     pub(crate) newest: Option<SnapshotMeta>,
     /// One is being written or fetched.
     pub(crate) busy: bool,
+    /// How many were written here.
+    pub(crate) taken: u64,
+    /// Bytes of the one that is being fetched.
+    pub(crate) fetched_bytes: u64,
     /// Bytes of commands applied since the newest one.
     pub(crate) log_bytes: u64,
     pub(crate) log_bytes_max: u64,
     pub(crate) keep_entries: u64,
     /// Who wants to know of the next one.
-    pub(crate) waiting: Vec<Box<dyn FnOnce(Result<(), String>)>>,
+    pub(crate) waiting: Vec<Taken>,
 }
 
 pub(crate) fn path_of(directory: &Path, index: u64) -> PathBuf {

@@ -1,4 +1,4 @@
-//! Looks for the first seeds that catch each bug of the museum: `museum FIRST COUNT [BUG]`.
+//! Looks for the first seeds that catch each bug of the museum: `museum FIRST COUNT [BUG [PART OF THE VIOLATION]]`.
 
 use diwan_raft::museum::{Bug, Bugs};
 
@@ -12,6 +12,7 @@ fn main() {
     };
     let (first, count) = (number(), number());
     let only = arguments.next();
+    let wanted = arguments.next().unwrap_or_default();
     for bug in Bug::ALL {
         if only
             .as_ref()
@@ -26,7 +27,10 @@ fn main() {
                 minutes: 1,
                 ..diwan_sim::Options::new(seed)
             };
-            if let Some(violation) = diwan_sim::run(&options).violation {
+            if let Some(violation) = diwan_sim::run(&options)
+                .violation
+                .filter(|it| it.what.contains(&wanted))
+            {
                 caught += 1;
                 println!(
                     "{bug:?}: seed {seed}: {}",

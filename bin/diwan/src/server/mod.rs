@@ -1,0 +1,186 @@
+//! `diwan server`: a node.
+
+mod admin;
+mod config;
+mod meta;
+mod metrics;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use diwan_runtime::{DirectoryError, GroupOptions, NodeHandle, NodeOptions, StartError};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+pub(crate) use config::ServerArguments;
+use config::{ConfigError, Settings};
+use meta::{Meta, Registers};
+
+pub(crate) const HELP: &str = "\
+Examples:
+  diwan server --data /var/lib/diwan --node 10.0.0.1:8701
+                          a cluster of one; more members can be added later
+  diwan server --data /var/lib/diwan --node 10.0.0.1:8701 --peers 10.0.0.1:8701,10.0.0.2:8701,10.0.0.3:8701
+                          one of three that begin together; the same --peers on each
+  diwan server --data /var/lib/diwan --node 10.0.0.4:8701 --join
+                          then, anywhere: diwan raft add-peer 10.0.0.4:8701 --peers 10.0.0.1:8701
+  diwan server --config /etc/diwan.toml
+
+SIGTERM or ctrl-c stops it: it hands leadership on, finishes what has begun, and ends. Health, metrics and administration
+are at http://127.0.0.1:8790/ (--admin).
+
+Exit codes: 0 stopped as asked; 1 the node failed, most often its disk; 2 command line or configuration; a data directory
+that 3 another process uses, 4 belongs to another node, 5 is of another version, 6 is none or lacks its log; 7 its data
+are damaged; 8 an address, file or thread is not to be had.";
+
+/// Why a node ended.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error("{0}")]
+    Config(ConfigError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("{0}: {1}")]
+    Io(String, std::io::Error),
+    #[error("this node has failed: {0}")]
+    Failed(String),
+}
+
+impl ServeError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Failed(_) => 1,
+            Self::Config(_) => 2,
+            Self::Start(StartError::Directory(error)) => match error {
+                DirectoryError::Locked(_) => 3,
+                DirectoryError::OtherNode { .. } => 4,
+                DirectoryError::Version { .. } => 5,
+                DirectoryError::Foreign(_) | DirectoryError::LogGone(_) => 6,
+                DirectoryError::Io { .. } => 8,
+            },
+            Self::Start(
+                StartError::Wal(_) | StartError::Store { .. } | StartError::Snapshot { .. },
+            ) => 7,
+            Self::Start(StartError::Io { .. }) | Self::Io(..) => 8,
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &ServerArguments) -> ExitCode {
+    match start(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn start(arguments: &ServerArguments) -> Result<(), ServeError> {
+    let settings = Settings::read(arguments).map_err(ServeError::Config)?;
+    crate::logs::init(&settings.log.level, settings.log.format)
+        .map_err(|error| ServeError::Config(ConfigError(format!("log.level: {error}"))))?;
+    // The node has threads of its own: this one only administers.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(io("the runtime"))?;
+    runtime.block_on(serve(settings))
+}
+
+fn io(what: impl ToString) -> impl FnOnce(std::io::Error) -> ServeError {
+    let what = what.to_string();
+    move |error| ServeError::Io(what, error)
+}
+
+async fn serve(settings: Settings) -> Result<(), ServeError> {
+    let mut signals = Signals::new().map_err(io("signals"))?;
+    let admin_at = settings.admin;
+    let listener = TcpListener::bind(admin_at)
+        .await
+        .map_err(io(format!("administration at {admin_at}")))?;
+    let registers = Registers::default();
+    let group = settings.raft.group.clone();
+    let stop_within = Duration::from_millis(settings.limits.stop_ms);
+    let node_name = settings.node.clone();
+    let data: PathBuf = settings.data.clone();
+    let node = start_node(settings, registers.clone())?;
+    tracing::info!(node = %node_name, data = %data.display(), %admin_at, group, "started");
+
+    let stopping = Arc::new(AtomicBool::new(false));
+    tokio::spawn(admin::serve(
+        listener,
+        admin::Admin {
+            node: node.clone(),
+            meta_group: group,
+            registers,
+            stopping: stopping.clone(),
+        },
+    ));
+    tokio::select! {
+        () = signals.next() => {}
+        why = failure(&node) => return Err(ServeError::Failed(why)),
+    }
+    stopping.store(true, Relaxed);
+    tracing::info!(node = %node_name, "stopping: leadership is handed on");
+    tokio::select! {
+        result = tokio::time::timeout(stop_within, node.stop()) => if result.is_err() {
+            tracing::warn!(?stop_within, "not everything that had begun was finished");
+        },
+        () = signals.next() => tracing::warn!("asked twice: stopped at once"),
+    }
+    tracing::info!(node = %node_name, "stopped");
+    Ok(())
+}
+
+fn start_node(settings: Settings, registers: Registers) -> Result<NodeHandle, StartError> {
+    let raft = &settings.raft;
+    let mut group = GroupOptions::new(&raft.group, settings.initial, move || {
+        Box::new(Meta(registers))
+    });
+    group.election_timeout = raft.election_timeout();
+    group.snapshot_log_bytes = raft.snapshot_log_bytes;
+    group.snapshot_keep_entries = raft.snapshot_keep_entries;
+    group.lease_reads = raft.lease_reads;
+    let mut options = NodeOptions::new(settings.node, settings.data);
+    options.listen = settings.listen;
+    options.wal.segment_bytes = settings.wal.segment_bytes;
+    options.server.connections_max = settings.limits.connections_max;
+    options.server.in_flight_max = settings.limits.in_flight_max;
+    diwan_runtime::start(options, vec![group])
+}
+
+/// Waits until the node has failed.
+async fn failure(node: &NodeHandle) -> String {
+    loop {
+        if let Some(why) = node.failure() {
+            return why;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// What asks a process to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
