@@ -43,6 +43,12 @@ struct Arguments {
     /// Take a snapshot this often.
     #[arg(long, default_value_t = 3600)]
     snapshot_interval_s: u64,
+    /// Entries that stay in the log after a snapshot, for slow followers.
+    #[arg(long, default_value_t = 1000)]
+    snapshot_keep_entries: u64,
+    /// Size of the log's segments: a multiple of 4096.
+    #[arg(long, default_value_t = 16 << 20)]
+    segment_bytes: u32,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -64,8 +70,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Box::new(machine::Kv::new(own))
     });
     group.election_timeout = Duration::from_millis(arguments.election_timeout_ms);
+    group.snapshot_keep_entries = arguments.snapshot_keep_entries;
     let mut options = NodeOptions::new(arguments.id.clone(), arguments.data);
-    options.wal.segment_bytes = 16 << 20;
+    options.wal.segment_bytes = arguments.segment_bytes;
     options.app = Some(requests::handler(arguments.group.clone(), shared.clone()));
     let node = diwan_runtime::start(options, vec![group])?;
     println!("READY {}", arguments.id);

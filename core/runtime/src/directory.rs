@@ -76,7 +76,7 @@ impl DataDirectory {
             let path = path.to_owned();
             move |error| DirectoryError::Io { path, error }
         };
-        fs::create_dir_all(path).map_err(at(path))?;
+        create_durably(path).map_err(at(path))?;
         let lock_path = path.join("lock");
         let identity_path = path.join("node");
         let log_path = path.join("wal");
@@ -185,6 +185,25 @@ impl DataDirectory {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Makes a directory and those above it that are missing. Their names outlive a power failure: without the sync of its parent
+/// a directory may be gone, and all that was synced within it.
+pub(crate) fn create_durably(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    create_durably(parent)?;
+    match fs::create_dir(path) {
+        // Another process may have made it.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    File::open(parent)?.sync_all()
 }
 
 fn is_empty(directory: &Path) -> bool {

@@ -371,7 +371,7 @@ impl Node {
         };
         let disk_counts = DiskCounts::new(wal.stats());
         let tell = tasks.clone();
-        let disk = Disk::start(wal, move |event| {
+        let disk = Disk::start(wal, options.wal.segment_bytes, move |event| {
             let _ = tell.send(Box::new(move |node: &Rc<Self>| node.disk_event(event)));
         })
         .map_err(thread("the disk thread"))?;
@@ -966,7 +966,12 @@ impl Node {
     fn snapshot_written(&self, place: usize, result: std::io::Result<diwan_raft::SnapshotMeta>) {
         let waiting = self.with_group(place, |hosted| {
             hosted.snapshots.busy = false;
-            if let Ok(meta) = &result {
+            // A newer one may have come from the leader meanwhile: ours ends before the log begins.
+            let known = hosted.snapshots.newest.as_ref();
+            let known = known.map_or(0, |meta| meta.last.index);
+            if let Ok(meta) = &result
+                && meta.last.index > known
+            {
                 tracing::info!(
                     group = hosted.name,
                     index = meta.last.index,

@@ -11,6 +11,7 @@ use diwan_log::SnapshotWriter;
 use diwan_raft::SnapshotMeta;
 use diwan_replica::wire;
 
+use crate::directory::create_durably;
 use crate::error::StartError;
 
 /// The one file of our snapshots.
@@ -49,7 +50,7 @@ pub(crate) fn find(directory: &Path) -> Result<Option<SnapshotMeta>, StartError>
         path: directory.to_owned(),
         what: error.to_string(),
     };
-    fs::create_dir_all(directory).map_err(at)?;
+    create_durably(directory).map_err(at)?;
     let mut indexes = Vec::new();
     for entry in fs::read_dir(directory).map_err(at)?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
