@@ -260,10 +260,7 @@ impl Raft {
 
     /// A leader that hears from no majority leads nobody.
     pub(crate) fn step_down_without_majority(&mut self, heard: Time) {
-        if self.now.since(heard) >= self.config.election_timeout
-            && !bug!(self, NoStepDown)
-            && !bug!(self, ReadWithoutQuorum)
-        {
+        if self.now.since(heard) >= self.config.election_timeout && !bug!(self, NoStepDown) {
             self.counters.step_downs_without_majority += 1;
             self.become_follower(self.hard_state.term, None);
         }

@@ -53,9 +53,14 @@ impl Bug {
 pub struct Bugs(u32);
 
 impl Bugs {
-    /// One bug.
+    /// One bug, and what has to be missing with it for anybody to notice.
     pub fn of(bug: Bug) -> Self {
-        Self(1 << bug as u8)
+        let with = if bug == Bug::ReadWithoutQuorum {
+            Bug::NoStepDown
+        } else {
+            bug
+        };
+        Self(1 << bug as u8 | 1 << with as u8)
     }
 
     /// Whether `bug` is switched on.

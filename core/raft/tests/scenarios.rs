@@ -205,7 +205,7 @@ impl World {
 
     fn give_priority(&mut self, name: u16, level: &str) {
         let own: PeerId = format!("m:{name}::{level}").parse().unwrap();
-        for (_, member) in &mut self.members {
+        for member in self.members.values_mut() {
             for known in member
                 .initial
                 .peers

@@ -105,10 +105,10 @@ fn peers(names: &[String]) -> Result<Vec<PeerId>, WireError> {
     names.iter().map(|name| Ok(name.parse()?)).collect()
 }
 
-/// A request on its way out.
-pub fn request(group: &str, from: &PeerId, to: &PeerId, body: Body) -> Result<Message, Body> {
+/// A request on its way out; None if `body` is an answer.
+pub fn request(group: &str, from: &PeerId, to: &PeerId, body: Body) -> Option<Message> {
     let (group_id, server_id, peer_id) = (group.to_owned(), from.to_string(), to.to_string());
-    Ok(match body {
+    Some(match body {
         Body::VoteRequest(vote) => Message::RequestVoteRequest(jraft::RequestVoteRequest {
             group_id,
             server_id,
@@ -158,7 +158,7 @@ pub fn request(group: &str, from: &PeerId, to: &PeerId, body: Body) -> Result<Me
             peer_id: Some(peer_id),
             read_only_options: None,
         }),
-        answer => return Err(answer),
+        _ => return None,
     })
 }
 

@@ -633,7 +633,7 @@ impl Node {
             | RequestKind::TimeoutNow
             | RequestKind::ReadIndex => hosted.election_timeout / 2,
         };
-        let Ok(request) = wire::request(&hosted.name, &self.id, &to, body) else {
+        let Some(request) = wire::request(&hosted.name, &self.id, &to, body) else {
             return;
         };
         let Some(peers) = self.peers.get() else {

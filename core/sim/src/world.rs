@@ -48,7 +48,7 @@ impl Options {
             seed,
             minutes: 2,
             nodes: 6,
-            lease_reads: seed % 3 == 0,
+            lease_reads: seed.is_multiple_of(3),
             hostile_elections: seed % 4 == 1,
             drift_ppm: 10_000,
             #[cfg(feature = "museum")]
@@ -708,8 +708,8 @@ impl World {
         let request = RequestKind::of(&body).is_some();
         let message = if request {
             match wire::request(GROUP, &own, to, body) {
-                Ok(message) => message,
-                Err(body) => return self.violated(format!("no request: {body:?}")),
+                Some(message) => message,
+                None => return self.violated("a request that is none".into()),
             }
         } else {
             let Some(alive) = &mut self.nodes[node].alive else {
