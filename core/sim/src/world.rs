@@ -768,13 +768,8 @@ impl World {
             return self.violated(format!("the disk of node {node} fails: {error}"));
         }
         self.counts.add("members stopped by their disk");
-        // Whoever restarts it may or may not have restarted the machine.
-        let power = self.random.permille(500);
-        self.crash(node, power);
-        match power {
-            true => self.nodes[node].store.crash(),
-            false => self.nodes[node].store.kill(),
-        }
+        self.crash(node, true);
+        self.nodes[node].store.crash();
         let down = self.random.between(1_000, 3_000_000);
         self.after(down, Event::Start { node });
     }

@@ -131,22 +131,10 @@ impl<D: Directory> Wal<D> {
                 what: "a batch number or epoch that no log reaches".into(),
             });
         }
-        // What was found may be in the page cache only, left by a process that was killed before its sync; or by one whose
-        // sync failed, and then the cache believes it to be on the disk. So it is written once more before it is synced.
+        // What was found may be in the page cache only, left by a process that was killed before its sync.
         for segment in &found.index.segments.0 {
             if segment.sequence >= chain.mark.segment {
-                let from = if segment.sequence == chain.mark.segment {
-                    chain.mark.offset
-                } else {
-                    0
-                };
-                let to = if segment.sequence == found.end.segment {
-                    found.end.offset
-                } else {
-                    segment.bytes
-                };
-                let synced =
-                    write_again(&*segment.file, from, to).and_then(|()| segment.file.sync());
+                let synced = segment.file.sync();
                 synced.map_err(failed("opening cannot sync what it found"))?;
             }
         }
@@ -462,17 +450,4 @@ impl<D: Directory> Wal<D> {
         self.counts.segments_freed += 1;
         true
     }
-}
-
-/// Writes what the file holds from `from` to `to` into it, so that the next sync has to bring it to the disk.
-fn write_again(file: &impl File, from: u32, to: u32) -> std::io::Result<()> {
-    let mut piece = vec![0; 1 << 20];
-    let mut at = u64::from(from);
-    while at < u64::from(to) {
-        let bytes = (u64::from(to) - at).min(piece.len() as u64) as usize;
-        file.read_at(&mut piece[..bytes], at)?;
-        file.write_at(&piece[..bytes], at)?;
-        at += bytes as u64;
-    }
-    Ok(())
 }

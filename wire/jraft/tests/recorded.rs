@@ -10,10 +10,7 @@ use proptest::prelude::*;
 use prost::Message as _;
 
 fn recorded() -> Vec<Vec<u8>> {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../interop/frames/jraft.txt"
-    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/frames.txt");
     let text = std::fs::read_to_string(path).unwrap();
     let hex = |line: &str| {
         (0..line.len())
