@@ -36,13 +36,20 @@ pub enum Payload {
 }
 
 impl Entry {
-    /// What the entry weighs against limits in bytes: its data and a fixed cost.
+    /// What the entry weighs against limits in bytes.
     pub fn weight(&self) -> usize {
+        self.payload.weight()
+    }
+}
+
+impl Payload {
+    /// What an entry that says this weighs against limits in bytes: its data and a fixed cost.
+    pub(crate) fn weight(&self) -> usize {
         const FIXED: usize = 48;
-        let own = match &self.payload {
-            Payload::NoOp => 0,
-            Payload::Data(data) => data.len(),
-            Payload::Configuration(configuration) => configuration.members().len() * 32,
+        let own = match self {
+            Self::NoOp => 0,
+            Self::Data(data) => data.len(),
+            Self::Configuration(configuration) => configuration.members().len() * 32,
         };
         FIXED + own
     }

@@ -9,8 +9,9 @@ use crate::ready::{Fetch, StepError};
 const INDEX_MAX: u64 = i64::MAX as u64 / 2;
 
 impl Raft {
-    /// Whether `from` may speak as the leader of `term`; after it, this member follows it.
-    fn accept_leader(&mut self, from: &PeerId, term: u64) -> Result<bool, StepError> {
+    /// Whether `from` may speak as the leader of `term`; after it, this member follows it. A second leader of one term is
+    /// refused here, an old one by the caller.
+    fn accept_leader(&mut self, from: &PeerId, token: Token, term: u64) -> Result<bool, StepError> {
         if term < self.hard_state.term {
             self.counters.stale_terms += 1;
             return Ok(false);
@@ -20,11 +21,14 @@ impl Raft {
             .as_ref()
             .filter(|leader| *leader != from && term == self.hard_state.term)
         {
-            return Err(StepError::TwoLeaders {
+            let two_leaders = StepError::TwoLeaders {
                 from: from.clone(),
                 term,
                 leader: leader.clone(),
-            });
+            };
+            let code = ErrorCode::Other(10012);
+            self.out.refuse(from, token, code, two_leaders.to_string());
+            return Err(two_leaders);
         }
         if term > self.hard_state.term || self.role != Role::Follower || self.leader_id.is_none() {
             self.become_follower(term, Some(from.clone()));
@@ -48,21 +52,9 @@ impl Raft {
                 what,
             });
         }
-        match self.accept_leader(from, request.term) {
-            Ok(true) => {}
-            Ok(false) => {
-                self.answer_append(from, token, false, None);
-                return Ok(());
-            }
-            Err(two_leaders) => {
-                self.out.refuse(
-                    from,
-                    token,
-                    ErrorCode::Other(10012),
-                    two_leaders.to_string(),
-                );
-                return Err(two_leaders);
-            }
+        if !self.accept_leader(from, token, request.term)? {
+            self.answer_append(from, token, false, None);
+            return Ok(());
         }
         if self.fetch.is_some() && !request.entries.is_empty() {
             self.out.refuse(
@@ -166,39 +158,12 @@ impl Raft {
                 what: "an absurd snapshot",
             });
         }
-        match self.accept_leader(from, request.term) {
-            Ok(true) => {}
-            Ok(false) => {
-                self.out.answer(
-                    from,
-                    token,
-                    Body::InstallResponse {
-                        term: self.hard_state.term,
-                        success: false,
-                    },
-                );
-                return Ok(());
-            }
-            Err(two_leaders) => {
-                self.out.refuse(
-                    from,
-                    token,
-                    ErrorCode::Other(10012),
-                    two_leaders.to_string(),
-                );
-                return Err(two_leaders);
-            }
-        }
-        if meta.last.index <= self.commit {
-            // All of it is here already.
-            self.out.answer(
-                from,
-                token,
-                Body::InstallResponse {
-                    term: self.hard_state.term,
-                    success: true,
-                },
-            );
+        let accepted = self.accept_leader(from, token, request.term)?;
+        // All of it may be here already.
+        if !accepted || meta.last.index <= self.commit {
+            let (term, success) = (self.hard_state.term, accepted);
+            self.out
+                .answer(from, token, Body::InstallResponse { term, success });
             return Ok(());
         }
         if self.fetch.is_some() {

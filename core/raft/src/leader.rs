@@ -35,6 +35,7 @@ struct Transfer {
     sent: bool,
 }
 
+/// What sending needs to know: borrows all but the leader's own state.
 macro_rules! view {
     ($raft:expr) => {
         View {
@@ -164,13 +165,14 @@ impl Raft {
         if bytes > limit {
             return Err(ProposeError::TooLarge { bytes, limit });
         }
-        let weight = bytes + 48;
+        let payload = Payload::Data(data);
+        let weight = payload.weight();
         if leader.uncommitted_bytes > 0
             && leader.uncommitted_bytes + weight > self.config.uncommitted_bytes_max
         {
             return Err(ProposeError::Busy);
         }
-        let id = self.append(Payload::Data(data));
+        let id = self.append(payload);
         if let Some(leader) = &mut self.leader {
             leader.uncommitted_bytes += weight;
             leader.uncommitted.push_back((id.index, weight));
@@ -182,18 +184,10 @@ impl Raft {
     pub(crate) fn fan_out(&mut self) {
         self.start_reads();
         let commit = self.commit;
-        let stable = self.stable();
         let read_from = self.reads.round_from();
+        let view = view!(self);
         let Some(leader) = &mut self.leader else {
             return;
-        };
-        let view = View {
-            log: &self.log,
-            config: &self.config,
-            term: self.hard_state.term,
-            commit,
-            stable,
-            now: self.now,
         };
         for progress in &mut leader.peers {
             let sent = progress.replicate(&view, &mut self.out);
@@ -392,15 +386,7 @@ impl Raft {
     }
 
     pub(crate) fn send_read_back(&mut self, peer: &PeerId, entries: Vec<Entry>) {
-        let stable = self.stable();
-        let view = View {
-            log: &self.log,
-            config: &self.config,
-            term: self.hard_state.term,
-            commit: self.commit,
-            stable,
-            now: self.now,
-        };
+        let view = view!(self);
         if let Some(progress) = self
             .leader
             .as_mut()

@@ -456,9 +456,7 @@ impl Raft {
             .saturating_sub(keep)
             .min(self.apply.applied)
             .min(self.disk.stable);
-        if let Some(compacted) = self.log.compact(index) {
-            self.disk.compact = Some(compacted);
-        }
+        self.compact_log(index);
     }
 
     /// The members at `index`, and the term of its entry: what a snapshot of the state at `index` has to say.
