@@ -83,7 +83,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut interval =
         tokio::time::interval(Duration::from_secs(arguments.snapshot_interval_s.max(1)));
     interval.tick().await;
-    let mut watch = tokio::time::interval(Duration::from_millis(100));
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     loop {
         tokio::select! {
@@ -93,11 +92,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let group = arguments.group.clone();
                 node.run(move |node| node.snapshot(&group));
             }
-            _ = watch.tick() => {
-                if let Some(why) = node.failure() {
-                    println!("ERROR {why}");
-                    std::process::exit(1);
-                }
+            why = node.failed() => {
+                println!("ERROR {why}");
+                std::process::exit(1);
             }
         }
     }

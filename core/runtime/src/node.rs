@@ -19,7 +19,7 @@ use diwan_raft::{
 use diwan_replica::wire::{self, RequestKind};
 use diwan_replica::{Group, GroupReady, Outcome, store};
 use diwan_wal::{GroupId, OsDirectory, OsFile, Reader, Wal};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::clock;
 use crate::directory::DataDirectory;
@@ -81,7 +81,7 @@ pub(crate) type Task = Box<dyn FnOnce(&Rc<Node>) + Send>;
 pub struct NodeHandle {
     tasks: mpsc::UnboundedSender<Task>,
     server: Arc<Mutex<Option<Server>>>,
-    failed: Arc<Mutex<Option<String>>>,
+    failed: watch::Receiver<Option<String>>,
 }
 
 /// A node, on its own thread.
@@ -103,7 +103,7 @@ pub struct Node {
     /// Snapshots that others pull: reader, directory, index, last use.
     pub(crate) readers: RefCell<HashMap<i64, Pulled>>,
     pub(crate) next_reader: Cell<i64>,
-    failed: Arc<Mutex<Option<String>>>,
+    failed: watch::Sender<Option<String>>,
     counts: Counts,
     disk_counts: DiskCounts,
 }
@@ -135,7 +135,7 @@ struct Seed {
     wal: Wal<OsDirectory>,
     groups: Vec<(GroupOptions, Start, PathBuf)>,
     tasks: mpsc::UnboundedSender<Task>,
-    failed: Arc<Mutex<Option<String>>>,
+    failed: watch::Sender<Option<String>>,
 }
 
 /// Starts a node with its groups.
@@ -172,19 +172,19 @@ pub fn start(options: NodeOptions, groups: Vec<GroupOptions>) -> Result<NodeHand
     }
     let addr = match options.listen {
         Some(addr) => addr,
-        None => peers_addr(&options.id).map_err(io("the node's own address"))?,
+        None => peers::resolve(&options.id).map_err(io("the node's own address"))?,
     };
     let mut server_options = options.server.clone();
     server_options.workers = Some(1);
     let (tasks, todo) = mpsc::unbounded_channel();
-    let failed = Arc::new(Mutex::new(None));
+    let (failed, failure) = watch::channel(None);
     let seed = Seed {
         options,
         directory,
         wal,
         groups: ready,
         tasks: tasks.clone(),
-        failed: failed.clone(),
+        failed,
     };
     let (tell, told) = std_mpsc::channel();
     let once = Mutex::new(Some((seed, todo, tell)));
@@ -216,19 +216,10 @@ pub fn start(options: NodeOptions, groups: Vec<GroupOptions>) -> Result<NodeHand
     let handle = NodeHandle {
         tasks,
         server: Arc::new(Mutex::new(Some(server))),
-        failed,
+        failed: failure,
     };
     handle.run(move |node| node.begin(workers));
     Ok(handle)
-}
-
-fn peers_addr(peer: &PeerId) -> std::io::Result<SocketAddr> {
-    use std::net::ToSocketAddrs as _;
-    let host = peer.host().trim_matches(['[', ']']);
-    (host, peer.port())
-        .to_socket_addrs()?
-        .next()
-        .ok_or_else(|| std::io::Error::other("no address"))
 }
 
 /// A group's number in the write-ahead log follows from its name (FNV-1a), so that it needs no table.
@@ -283,10 +274,15 @@ impl NodeHandle {
 
     /// Why the node had to stop, if it had to.
     pub fn failure(&self) -> Option<String> {
-        self.failed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.failed.borrow().clone()
+    }
+
+    /// Waits until the node has to stop, and says why.
+    pub async fn failed(&self) -> String {
+        match self.failed.clone().wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            Err(_) => "the node's thread is gone".to_owned(),
+        }
     }
 
     /// Hands leadership on, then ends connections and stops.
@@ -789,10 +785,11 @@ impl Node {
     pub(crate) fn fail(&self, why: String) {
         tracing::error!(node = %self.id, why, "this node has failed");
         self.responders.borrow_mut().clear();
-        self.failed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(why);
+        self.failed.send_if_modified(|failed| {
+            let first = failed.is_none();
+            failed.get_or_insert(why);
+            first
+        });
     }
 
     fn hand_over_all(&self) {

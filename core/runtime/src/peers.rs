@@ -1,6 +1,7 @@
 //! Requests to other members, on one connection each.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
@@ -52,7 +53,9 @@ impl Peers {
         let client = match self.clients.entry(key) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(new) => {
-                let addr = resolve(to)?;
+                let wrong =
+                    |error: io::Error| PeerError::Address(to.to_string(), error.to_string());
+                let addr = resolve(to).map_err(wrong)?;
                 let options = ClientOptions {
                     reconnect: (Duration::from_millis(20), Duration::from_millis(500)),
                     ..ClientOptions::default()
@@ -90,15 +93,13 @@ fn append_header(request: &diwan_jraft::AppendEntriesRequest, out: &mut Vec<u8>)
     let _ = header.encode(out);
 }
 
-fn resolve(peer: &PeerId) -> Result<SocketAddr, PeerError> {
+/// The address that a member's name stands for.
+pub(crate) fn resolve(peer: &PeerId) -> io::Result<SocketAddr> {
     let host = peer.host().trim_matches(['[', ']']);
-    let wrong = |why: String| PeerError::Address(peer.to_string(), why);
-    let mut found = (host, peer.port())
-        .to_socket_addrs()
-        .map_err(|error| wrong(error.to_string()))?;
+    let mut found = (host, peer.port()).to_socket_addrs()?;
     found
         .next()
-        .ok_or_else(|| wrong("no address has this name".into()))
+        .ok_or_else(|| io::Error::other("no address has this name"))
 }
 
 /// Waits for the answer to a call.

@@ -122,7 +122,7 @@ async fn serve(settings: Settings) -> Result<(), ServeError> {
     ));
     tokio::select! {
         () = signals.next() => {}
-        why = failure(&node) => return Err(ServeError::Failed(why)),
+        why = node.failed() => return Err(ServeError::Failed(why)),
     }
     stopping.store(true, Relaxed);
     tracing::info!(node = %node_name, "stopping: leadership is handed on");
@@ -151,16 +151,6 @@ fn start_node(settings: Settings, registers: Registers) -> Result<NodeHandle, St
     options.server.connections_max = settings.limits.connections_max;
     options.server.in_flight_max = settings.limits.in_flight_max;
     diwan_runtime::start(options, vec![group])
-}
-
-/// Waits until the node has failed.
-async fn failure(node: &NodeHandle) -> String {
-    loop {
-        if let Some(why) = node.failure() {
-            return why;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }
 
 /// What asks a process to stop.
