@@ -70,15 +70,18 @@ const HALF_CALM_MICROS: u64 = 20_000_000;
 const SNAPSHOT_ENTRIES: u64 = 200;
 const GROUP: &str = "sim";
 
+/// A message on its way, as bytes.
+pub(crate) struct Packet {
+    to: usize,
+    from: usize,
+    token: Token,
+    message: Bytes,
+    class: &'static str,
+    request: bool,
+}
+
 pub(crate) enum Event {
-    Packet {
-        to: usize,
-        from: usize,
-        token: Token,
-        message: Bytes,
-        class: &'static str,
-        request: bool,
-    },
+    Arrives(Packet),
     Timer {
         node: usize,
         life: u64,
@@ -248,28 +251,10 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Packet {
-                to,
-                from,
-                token,
-                message,
-                class,
-                request,
-            } => {
-                if self.paused(to) {
-                    let event = Event::Packet {
-                        to,
-                        from,
-                        token,
-                        message,
-                        class,
-                        request,
-                    };
-                    self.at(self.nodes[to].paused_until, event);
-                } else {
-                    self.receive(to, from, token, message, class, request);
-                }
+            Event::Arrives(packet) if self.paused(packet.to) => {
+                self.at(self.nodes[packet.to].paused_until, Event::Arrives(packet));
             }
+            Event::Arrives(packet) => self.receive(packet),
             Event::Timer { node, life, at } => {
                 if self.nodes[node].life == life
                     && self.nodes[node]
@@ -500,15 +485,15 @@ impl World {
         }
     }
 
-    fn receive(
-        &mut self,
-        to: usize,
-        from: usize,
-        token: Token,
-        message: Bytes,
-        class: &'static str,
-        request: bool,
-    ) {
+    fn receive(&mut self, packet: Packet) {
+        let Packet {
+            to,
+            from,
+            token,
+            message,
+            class,
+            request,
+        } = packet;
         self.trace(&[1, to as u64, from as u64, token.0, message.len() as u64]);
         let sender = self.nodes[from].id.clone();
         let now = self.nodes[to].clock.local(self.now);
@@ -734,14 +719,14 @@ impl World {
             let message = bytes.clone();
             self.after(
                 delay,
-                Event::Packet {
+                Event::Arrives(Packet {
                     to: place,
                     from: node,
                     token,
                     message,
                     class,
                     request,
-                },
+                }),
             );
         }
     }
