@@ -144,4 +144,3 @@ pub fn number_request(service: &str, method: &str) -> Result<Vec<u8>, FrameTooLa
     writer.finish()?;
     Ok(out)
 }
-pub mod processes;

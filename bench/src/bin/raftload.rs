@@ -10,9 +10,9 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use diwan_bench::processes;
 use diwan_bolt::{Decoded, FrameWriter, Head, Kind, decode};
 use diwan_jraft::{GetLeaderRequest, Message};
+use diwan_load::process;
 
 #[derive(Parser)]
 struct Arguments {
@@ -53,11 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             arguments.reads,
             until(arguments.warmup),
         )?;
-        let before: Vec<processes::Usage> = arguments
-            .pids
-            .iter()
-            .map(|pid| processes::usage(*pid))
-            .collect();
+        let before = cpu_us(&arguments.pids)?;
         let began = Instant::now();
         let mut latencies = client.run(
             &arguments,
@@ -66,42 +62,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             until(arguments.seconds),
         )?;
         let seconds = began.elapsed().as_secs_f64();
-        let after: Vec<processes::Usage> = arguments
-            .pids
-            .iter()
-            .map(|pid| processes::usage(*pid))
-            .collect();
+        let cpu = cpu_us(&arguments.pids)? - before;
+        let rss = arguments.pids.iter().map(|pid| process::rss_mb(*pid));
+        let rss = rss.collect::<Result<Vec<f64>, String>>()?;
         latencies.sort_unstable();
         let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize];
-        let cpu: f64 = before
-            .iter()
-            .zip(&after)
-            .map(|(before, after)| after.cpu_s - before.cpu_s)
-            .sum();
-        let written: u64 = before
-            .iter()
-            .zip(&after)
-            .map(|(before, after)| after.written_bytes - before.written_bytes)
-            .sum();
         let ops = latencies.len();
         println!(
             "{{\"case\":\"{}\",\"client\":\"native\",\"value_bytes\":{},\"in_flight\":{in_flight},\"ops\":{ops},\"ops_per_s\":{:.0},\
-             \"p50_us\":{},\"p99_us\":{},\"max_us\":{},\"nodes_cpu_us_per_op\":{:.2},\"rss_mib\":{:?},\"disk_bytes_per_op\":{}}}",
+             \"p50_us\":{},\"p99_us\":{},\"max_us\":{},\"nodes_cpu_us_per_op\":{:.2},\"rss_mib\":{:.0?}}}",
             if arguments.reads { "read" } else { "put" },
             arguments.value_bytes,
             ops as f64 / seconds,
             at(0.5),
             at(0.99),
             at(1.0),
-            cpu * 1e6 / ops as f64,
-            after
-                .iter()
-                .map(|usage| usage.rss_bytes >> 20)
-                .collect::<Vec<_>>(),
-            written / ops as u64,
+            cpu as f64 / ops as f64,
+            rss,
         );
     }
     Ok(())
+}
+
+/// CPU time of all members together.
+fn cpu_us(pids: &[u32]) -> Result<u64, String> {
+    pids.iter().map(|pid| process::cpu_us(*pid)).sum()
 }
 
 fn find_leader(arguments: &Arguments) -> Result<String, Box<dyn std::error::Error>> {

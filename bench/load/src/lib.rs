@@ -1,0 +1,3 @@
+//! What load generators share.
+
+pub mod process;
