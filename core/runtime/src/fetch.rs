@@ -1,6 +1,5 @@
 //! Snapshots between members: a leader offers one, a follower pulls its files piece by piece, as JRaft does.
 
-use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -15,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::group::Hosted;
 use crate::node::{Node, Pulled};
-use crate::snapshot::{self, DATA_FILE};
+use crate::snapshot::{self, DATA_FILE, DataFile};
 
 /// JRaft's `maxByteCountPerRpc`.
 const PIECE_BYTES: i64 = 128 << 10;
@@ -111,42 +110,37 @@ impl Node {
                 "a snapshot of other files than `{DATA_FILE}`: {names:?}"
             )));
         }
-        let bytes = self
-            .pull_file(place, &from, reader, DATA_FILE, temporary.join(DATA_FILE))
-            .await?;
+        let (sum, bytes) = self.pull_data(place, &from, reader, temporary).await?;
         let finished = meta.clone();
-        self.files(move || snapshot::finish(&directory, &finished, &names))
+        self.files(move || snapshot::finish(&directory, &finished, sum))
             .await??;
         Ok((meta, bytes))
     }
 
-    async fn pull_file(
+    /// Pulls the state into a directory; returns its checksum and its bytes.
+    async fn pull_data(
         self: &Rc<Self>,
         place: usize,
         from: &PeerId,
         reader: i64,
-        name: &str,
-        path: PathBuf,
-    ) -> io::Result<u64> {
-        let mut file = self.files(move || File::create(path)).await??;
+        temporary: PathBuf,
+    ) -> io::Result<(u32, u64)> {
+        let mut data = self.files(move || DataFile::create(&temporary)).await??;
         let mut offset = 0;
         loop {
-            let (piece, eof) = self.piece(from, reader, name, offset, PIECE_BYTES).await?;
+            let (piece, eof) = self
+                .piece(from, reader, DATA_FILE, offset, PIECE_BYTES)
+                .await?;
             offset += piece.len() as i64;
             self.with_group(place, |hosted| {
                 hosted.snapshots.fetched_bytes = offset.unsigned_abs();
             });
-            file = self
-                .files(move || {
-                    file.write_all(&piece)?;
-                    if eof {
-                        file.sync_all()?;
-                    }
-                    Ok::<_, io::Error>(file)
-                })
+            data = self
+                .files(move || data.write_all(&piece).map(|()| data))
                 .await??;
             if eof {
-                return Ok(offset.unsigned_abs());
+                let sum = self.files(move || data.sync()).await??;
+                return Ok((sum, offset.unsigned_abs()));
             }
         }
     }

@@ -126,15 +126,53 @@ fn read_list(path: &Path) -> io::Result<SnapshotFiles> {
     SnapshotFiles::read(bytes.slice(4..)).map_err(|error| wrong(error.to_string()))
 }
 
+/// A checksum as the list has it.
+fn text_of(sum: u32) -> String {
+    format!("{sum:08x}")
+}
+
 fn checksum(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut buffer = vec![0; 1 << 20];
     let mut sum = 0;
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(format!("{sum:08x}")),
+            0 => return Ok(text_of(sum)),
             bytes => sum = crc32c::crc32c_append(sum, &buffer[..bytes]),
         }
+    }
+}
+
+/// The state in a snapshot that is being written. Its checksum grows with it: what was written is not read again.
+pub(crate) struct DataFile {
+    file: BufWriter<File>,
+    sum: u32,
+}
+
+impl DataFile {
+    pub(crate) fn create(temporary: &Path) -> io::Result<Self> {
+        let file = File::create(temporary.join(DATA_FILE))?;
+        let file = BufWriter::with_capacity(1 << 20, file);
+        Ok(Self { file, sum: 0 })
+    }
+
+    /// Makes it durable and returns its checksum.
+    pub(crate) fn sync(self) -> io::Result<u32> {
+        let file = self.file.into_inner();
+        file.map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        Ok(self.sum)
+    }
+}
+
+impl io::Write for DataFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.sum = crc32c::crc32c_append(self.sum, &bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 
@@ -144,15 +182,9 @@ pub(crate) fn write(
     meta: &SnapshotMeta,
     state: SnapshotWriter,
 ) -> io::Result<()> {
-    let temporary = begin(directory, meta.last.index)?;
-    let file = File::create(temporary.join(DATA_FILE))?;
-    let mut writer = BufWriter::with_capacity(1 << 20, file);
-    state(&mut writer)?;
-    writer
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)?
-        .sync_all()?;
-    finish(directory, meta, &[DATA_FILE.to_owned()])
+    let mut data = DataFile::create(&begin(directory, meta.last.index)?)?;
+    state(&mut data)?;
+    finish(directory, meta, data.sync()?)
 }
 
 /// An empty directory for a snapshot that is about to be written.
@@ -169,24 +201,21 @@ pub(crate) fn temporary(directory: &Path, index: u64) -> PathBuf {
     directory.join(format!("snapshot-{index:020}.tmp"))
 }
 
-/// The files are written and synced: the snapshot gets its list and its name, and older ones go.
-pub(crate) fn finish(directory: &Path, meta: &SnapshotMeta, names: &[String]) -> io::Result<()> {
+/// The state is written and synced, with this checksum: the snapshot gets its list and its name.
+pub(crate) fn finish(directory: &Path, meta: &SnapshotMeta, sum: u32) -> io::Result<()> {
     let index = meta.last.index;
     let temporary = temporary(directory, index);
-    let mut files = SnapshotFiles {
-        meta: Some(wire::snapshot_meta_out(meta)),
-        files: Vec::new(),
+    let data = FileEntry {
+        name: DATA_FILE.to_owned(),
+        meta: Some(LocalFileMeta {
+            checksum: Some(text_of(sum)),
+            ..LocalFileMeta::default()
+        }),
     };
-    for name in names {
-        let checksum = Some(checksum(&temporary.join(name))?);
-        files.files.push(FileEntry {
-            name: name.clone(),
-            meta: Some(LocalFileMeta {
-                checksum,
-                ..LocalFileMeta::default()
-            }),
-        });
-    }
+    let files = SnapshotFiles {
+        meta: Some(wire::snapshot_meta_out(meta)),
+        files: vec![data],
+    };
     let list = files.write();
     let mut file = File::create(temporary.join(LIST_FILE))?;
     file.write_all(&crc32c::crc32c(&list).to_le_bytes())?;
