@@ -17,6 +17,7 @@ mod metrics;
 mod node;
 mod peers;
 mod snapshot;
+mod start;
 
 pub use cli_client::{CliClient, CliError};
 pub use directory::DirectoryError;
@@ -24,4 +25,5 @@ pub use error::StartError;
 pub use group::GroupOptions;
 pub use handler::AppHandler;
 pub use metrics::{DiskMetrics, GroupMetrics, HistogramState, NodeMetrics};
-pub use node::{Node, NodeHandle, NodeOptions, start};
+pub use node::Node;
+pub use start::{NodeHandle, NodeOptions, start};

@@ -2,87 +2,36 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc};
+use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use diwan_log::{Command, Event as LogEvent, ProposalError, ReadError};
-use diwan_net::bolt::{Bolt, Handler, HandlerFactory, Responder, SessionOptions};
-use diwan_net::{Server, ServerOptions, Workers};
+use diwan_net::Workers;
+use diwan_net::bolt::Responder;
 use diwan_raft::{
     ChangeError, Config, Configuration, Event, Outgoing, Payload, PeerId, ProposeError, Raft, Role,
-    Start, Status, Time, Token,
+    Status, Time, Token,
 };
 use diwan_replica::wire::{self, RequestKind};
 use diwan_replica::{Group, GroupReady, Outcome, store};
-use diwan_wal::{GroupId, OsDirectory, OsFile, Reader, Wal};
+use diwan_wal::{GroupId, OsFile, Reader};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::clock;
 use crate::directory::DataDirectory;
 use crate::disk::{Disk, DiskEvent};
 use crate::error::StartError;
-use crate::group::{Changed, GroupOptions, Hosted, Proposed, Read};
-use crate::handler::{AppHandler, NodeHandler};
+use crate::group::{Changed, Hosted, Proposed, Read};
 use crate::metrics::{DiskCounts, GroupMetrics, NodeMetrics};
 use crate::peers::{self, Peers};
 use crate::snapshot::{self, Snapshots};
-
-/// How a node runs.
-pub struct NodeOptions {
-    /// Its name among the members, and unless `listen` says otherwise the address it listens on.
-    pub id: PeerId,
-    /// Where its log and snapshots lie.
-    pub data: PathBuf,
-    /// The address to listen on.
-    pub listen: Option<SocketAddr>,
-    /// Limits of its connections. It always runs on one worker thread.
-    pub server: ServerOptions,
-    /// Layout of its write-ahead log.
-    pub wal: diwan_wal::Options,
-    /// Serves requests that are not between members.
-    pub app: Option<AppHandler>,
-    /// Another one for each start: spreads timers.
-    pub seed: u64,
-}
-
-impl NodeOptions {
-    /// The usual options.
-    pub fn new(id: PeerId, data: PathBuf) -> Self {
-        Self {
-            id,
-            data,
-            listen: None,
-            server: ServerOptions::default(),
-            wal: diwan_wal::Options {
-                salt: random(),
-                ..diwan_wal::Options::default()
-            },
-            app: None,
-            seed: random(),
-        }
-    }
-}
-
-/// The system's randomness, by way of the only part of the standard library that has it.
-fn random() -> u64 {
-    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-    RandomState::new().build_hasher().finish()
-}
+use crate::start::{Seed, group_id};
 
 /// Something to do on the node's thread.
 pub(crate) type Task = Box<dyn FnOnce(&Rc<Node>) + Send>;
-
-/// A node as other threads see it. The node stops when `stop` is called.
-#[derive(Clone)]
-pub struct NodeHandle {
-    tasks: mpsc::UnboundedSender<Task>,
-    server: Arc<Mutex<Option<Server>>>,
-    failed: watch::Receiver<Option<String>>,
-}
 
 /// A node, on its own thread.
 pub struct Node {
@@ -129,179 +78,8 @@ pub(crate) fn count(counter: &Cell<u64>) {
     counter.set(counter.get() + 1);
 }
 
-struct Seed {
-    options: NodeOptions,
-    directory: DataDirectory,
-    wal: Wal<OsDirectory>,
-    groups: Vec<(GroupOptions, Start, PathBuf)>,
-    tasks: mpsc::UnboundedSender<Task>,
-    failed: watch::Sender<Option<String>>,
-}
-
-/// Starts a node with its groups.
-/// # Errors
-/// Its data, its address or its threads are not to be had. Nothing runs then.
-pub fn start(options: NodeOptions, groups: Vec<GroupOptions>) -> Result<NodeHandle, StartError> {
-    let mut directory = DataDirectory::take(&options.data, &options.id.to_string())?;
-    let io = |what: &str| {
-        let what = what.to_owned();
-        move |error| StartError::Io { what, error }
-    };
-    let wal_directory =
-        OsDirectory::open(directory.path().join("wal")).map_err(io("the log's directory"))?;
-    let (wal, recovery) = Wal::open(wal_directory, options.wal)?;
-    directory.log_begun()?;
-    if let Some(torn) = &recovery.torn {
-        tracing::info!(
-            file = torn.file,
-            bytes = torn.bytes,
-            "cut writes that were not synced when the node stopped"
-        );
-    }
-    let mut ready = Vec::new();
-    for group in groups {
-        let path = directory.path().join("groups").join(file_name(&group.name));
-        let newest = snapshot::find(&path)?;
-        let wal_id = group_id(&group.name);
-        let start = store::start(&wal.reader(), wal_id, recovery.groups.get(&wal_id), newest)
-            .map_err(|error| StartError::Store {
-                group: group.name.clone(),
-                error,
-            })?;
-        ready.push((group, start, path));
-    }
-    let addr = match options.listen {
-        Some(addr) => addr,
-        None => peers::resolve(&options.id).map_err(io("the node's own address"))?,
-    };
-    let mut server_options = options.server.clone();
-    server_options.workers = Some(1);
-    let (tasks, todo) = mpsc::unbounded_channel();
-    let (failed, failure) = watch::channel(None);
-    let seed = Seed {
-        options,
-        directory,
-        wal,
-        groups: ready,
-        tasks: tasks.clone(),
-        failed,
-    };
-    let (tell, told) = std_mpsc::channel();
-    let once = Mutex::new(Some((seed, todo, tell)));
-    let factory: HandlerFactory = Arc::new(move || {
-        let Some((seed, todo, tell)) = once.lock().unwrap_or_else(PoisonError::into_inner).take()
-        else {
-            // There is one worker, and it asks once.
-            return Rc::new(NodeHandler::none());
-        };
-        let app = seed.options.app.clone();
-        match Node::new(seed) {
-            Ok(node) => {
-                tokio::task::spawn_local(node.clone().run(todo));
-                let _ = tell.send(Ok(()));
-                Rc::new(NodeHandler::new(node, app)) as Rc<dyn Handler>
-            }
-            Err(error) => {
-                let _ = tell.send(Err(error));
-                Rc::new(NodeHandler::none())
-            }
-        }
-    });
-    let session = SessionOptions::default();
-    let server = Server::start(addr, vec![Bolt::new(factory, session)], server_options)
-        .map_err(io(&addr.to_string()))?;
-    told.recv()
-        .map_err(|_| io("the node's thread")(std::io::Error::other("it ended")))??;
-    let workers = server.workers().clone();
-    let handle = NodeHandle {
-        tasks,
-        server: Arc::new(Mutex::new(Some(server))),
-        failed: failure,
-    };
-    handle.run(move |node| node.begin(workers));
-    Ok(handle)
-}
-
-/// A group's number in the write-ahead log follows from its name (FNV-1a), so that it needs no table.
-fn group_id(name: &str) -> GroupId {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    GroupId(hash)
-}
-
-/// A directory's name for a group's name, which may hold anything.
-fn file_name(group: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    group
-        .bytes()
-        .map(|byte| {
-            if plain(byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02x}")
-            }
-        })
-        .collect()
-}
-
-impl NodeHandle {
-    /// Runs something on the node's thread, soon.
-    pub fn run(&self, task: impl FnOnce(&Rc<Node>) + Send + 'static) {
-        // The node's thread is gone only when the process ends.
-        let _ = self.tasks.send(Box::new(task));
-    }
-
-    /// Runs something on the node's thread and waits for what it returns. None if the node is gone.
-    pub async fn ask<T: Send + 'static>(
-        &self,
-        task: impl FnOnce(&Rc<Node>) -> T + Send + 'static,
-    ) -> Option<T> {
-        let (tell, told) = tokio::sync::oneshot::channel();
-        self.run(move |node| {
-            let _ = tell.send(task(node));
-        });
-        told.await.ok()
-    }
-
-    /// The counters of the node's own port and the connections open on it, until it stops.
-    pub fn connections(&self) -> Option<(Arc<diwan_net::Stats>, usize)> {
-        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        server
-            .as_ref()
-            .map(|server| (server.stats().clone(), server.connections()))
-    }
-
-    /// Why the node had to stop, if it had to.
-    pub fn failure(&self) -> Option<String> {
-        self.failed.borrow().clone()
-    }
-
-    /// Waits until the node has to stop, and says why.
-    pub async fn failed(&self) -> String {
-        match self.failed.clone().wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or_default(),
-            Err(_) => "the node's thread is gone".to_owned(),
-        }
-    }
-
-    /// Hands leadership on, then ends connections and stops.
-    pub async fn stop(&self) {
-        self.ask(|node| node.hand_over_all()).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let server = self
-            .server
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(server) = server {
-            server.stop(Duration::from_secs(1)).await;
-        }
-    }
-}
-
 impl Node {
-    fn new(seed: Seed) -> Result<Rc<Self>, StartError> {
+    pub(crate) fn new(seed: Seed) -> Result<Rc<Self>, StartError> {
         let Seed {
             options,
             directory,
@@ -399,12 +177,12 @@ impl Node {
         }))
     }
 
-    fn begin(self: &Rc<Self>, workers: Workers) {
+    pub(crate) fn begin(self: &Rc<Self>, workers: Workers) {
         let _ = self.peers.set(RefCell::new(Peers::new(workers)));
         self.wake.notify_one();
     }
 
-    async fn run(self: Rc<Self>, mut todo: mpsc::UnboundedReceiver<Task>) {
+    pub(crate) async fn run(self: Rc<Self>, mut todo: mpsc::UnboundedReceiver<Task>) {
         loop {
             let deadline = if self.peers.get().is_some() {
                 self.turn()
@@ -792,7 +570,7 @@ impl Node {
         });
     }
 
-    fn hand_over_all(&self) {
+    pub(crate) fn hand_over_all(&self) {
         for place in 0..self.names.len() {
             self.with_group(place, |hosted| hosted.group.raft_mut().hand_over());
         }
