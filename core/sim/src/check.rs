@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use diwan_raft::{Entry, Payload, Raft};
+use diwan_raft::{Entry, Payload, Raft, Role};
+
+use crate::node::Node;
+use crate::world::World;
 
 /// What the group has promised so far.
 #[derive(Debug, Default)]
@@ -84,5 +87,77 @@ impl Promises {
             }
         }
         Ok(())
+    }
+}
+
+impl World {
+    pub(crate) fn check_end(&mut self) {
+        if self.violation.is_none() {
+            let open: Vec<u64> = self.asks.keys().copied().collect();
+            for ask in open {
+                self.finish_unknown(ask);
+            }
+            let result = self.promises.nothing_lost();
+            self.check(result);
+        }
+        if let Some((key, operations)) = self.history.first_violation() {
+            let what = format!("no order explains what clients saw of key {key}: {operations:?}");
+            // A wrong answer weighs more than a group that stands still.
+            self.violation = None;
+            self.violated(what);
+        }
+        if self.violation.is_none() && self.calm_since.is_some() {
+            self.check_alive();
+        }
+    }
+
+    pub(crate) fn describe(&self, when: &str) -> String {
+        let states: Vec<String> = self.nodes.iter().map(Node::describe).collect();
+        format!(
+            "only {} puts {when}: {}",
+            self.acknowledged_in_calm,
+            states.join("; ")
+        )
+    }
+
+    /// When faults have stopped the group must serve, and its members must become alike.
+    pub(crate) fn check_alive(&mut self) {
+        if self.acknowledged_in_calm < 50 {
+            let what = self.describe("in the calm");
+            return self.violated(what);
+        }
+        let last = self.promises.last_committed();
+        let leader = self.nodes.iter().find(|it| {
+            it.alive
+                .as_ref()
+                .is_some_and(|it| it.group.raft().role() == Role::Leader)
+        });
+        let members = leader
+            .and_then(|it| it.alive.as_ref())
+            .map(|it| it.group.raft().configuration().members());
+        for member in members.unwrap_or_default() {
+            let applied = self.nodes[self.place_of(&member)]
+                .alive
+                .as_ref()
+                .map_or(0, |alive| alive.applied);
+            if applied + 500 < last {
+                return self.violated(format!(
+                    "{member} stands at {applied} after the calm, the group at {last}"
+                ));
+            }
+        }
+    }
+
+    /// The configuration that a member has in force is the one that its own log holds.
+    pub(crate) fn check_configuration(&mut self, node: usize) {
+        let Some(alive) = &self.nodes[node].alive else {
+            return;
+        };
+        let in_force = alive.group.raft().configuration();
+        let logged = alive.configurations.values().next_back();
+        if logged.is_some_and(|logged| logged != in_force) {
+            let what = format!("node {node} has [{in_force}] in force, its log says {logged:?}");
+            self.violated(what);
+        }
     }
 }

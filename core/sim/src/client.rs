@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::linear::{Action, Operation, is_linearizable};
+use crate::machine;
+use crate::world::{Event, World};
 
 /// An operation under way or done.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +23,7 @@ pub(crate) struct History {
 }
 
 /// A key is left for the next one after this many operations: the search for an order grows with them.
-pub(crate) const OPERATIONS_PER_KEY: u64 = 60;
+const OPERATIONS_PER_KEY: u64 = 60;
 
 impl History {
     pub(crate) fn record(&mut self, ask: Ask, seen: Option<u64>, returned: u64) {
@@ -43,5 +45,118 @@ impl History {
             .iter()
             .find(|(_, operations)| operations.len() <= 512 && !is_linearizable(operations));
         broken.map(|(key, operations)| (*key, operations.as_slice()))
+    }
+}
+
+impl World {
+    pub(crate) fn client_asks(&mut self, client: usize) {
+        let ask = self.next_ask;
+        self.next_ask += 1;
+        let key = ask / OPERATIONS_PER_KEY;
+        let put = self.random.permille(600).then_some(ask);
+        self.asks.insert(
+            ask,
+            Ask {
+                client,
+                key,
+                put,
+                called: self.now,
+            },
+        );
+        let node = match self.random.permille(700) {
+            true => self.faults.last_leader,
+            false => usize::try_from(self.random.below(self.nodes.len() as u64)).unwrap_or(0),
+        };
+        let delay = self.random.between(100, 3_000);
+        self.after(delay, Event::Arrive { ask, node });
+        self.after(4_000_000, Event::GiveUp { ask });
+    }
+
+    pub(crate) fn ask_arrives(&mut self, ask: u64, node: usize) {
+        let Some(asked) = self.asks.get(&ask).copied() else {
+            return;
+        };
+        if self.nodes[node].paused_until > self.now {
+            let until = self.nodes[node].paused_until;
+            return self.at(until, Event::Arrive { ask, node });
+        }
+        let now = self.nodes[node].clock.local(self.now);
+        let Some(alive) = &mut self.nodes[node].alive else {
+            return self.finish_failed(ask);
+        };
+        alive.group.advance(now);
+        self.faults.hold(ask, node);
+        match asked.put {
+            Some(value) => {
+                if alive
+                    .group
+                    .propose(machine::put(asked.key, value), ask)
+                    .is_err()
+                {
+                    let leader = alive.group.raft().leader().cloned();
+                    self.faults.last_leader = match leader {
+                        Some(leader) => self.place_of(&leader),
+                        None => self.random.below(self.nodes.len() as u64) as usize,
+                    };
+                    self.finish_failed(ask);
+                }
+            }
+            None => alive.group.read(ask),
+        }
+        self.turn(node);
+    }
+
+    pub(crate) fn finish(&mut self, ask: u64) -> Option<Ask> {
+        let asked = self.asks.remove(&ask)?;
+        self.faults.release(ask);
+        let think = self.random.between(1_000, 60_000);
+        self.after(
+            think,
+            Event::Client {
+                client: asked.client,
+            },
+        );
+        Some(asked)
+    }
+
+    pub(crate) fn finish_put(&mut self, ask: u64, index: u64) {
+        if let Some(asked) = self.finish(ask) {
+            self.counts.add("puts acknowledged");
+            self.acknowledged_in_calm += u64::from(self.in_calm());
+            self.promises.acknowledges(index, asked.put.unwrap_or(0));
+            self.history.record(asked, None, self.now);
+        }
+    }
+
+    pub(crate) fn finish_read(&mut self, node: usize, ask: u64) {
+        let Some(key) = self.asks.get(&ask).map(|asked| asked.key) else {
+            return;
+        };
+        let Some(value) = self.nodes[node]
+            .alive
+            .as_ref()
+            .map(|alive| alive.machine.get(key))
+        else {
+            return;
+        };
+        if let Some(asked) = self.finish(ask) {
+            self.counts.add("gets answered");
+            self.history.record(asked, Some(value), self.now);
+        }
+    }
+
+    pub(crate) fn finish_failed(&mut self, ask: u64) {
+        if self.finish(ask).is_some() {
+            self.counts.add("operations refused");
+        }
+    }
+
+    pub(crate) fn finish_unknown(&mut self, ask: u64) {
+        if let Some(asked) = self.finish(ask) {
+            self.counts.add("operations with unknown outcome");
+            if asked.put.is_some() {
+                self.history.record(asked, None, u64::MAX);
+            }
+        }
     }
 }

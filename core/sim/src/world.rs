@@ -12,9 +12,8 @@ use diwan_replica::wire::{self, RequestKind};
 use diwan_replica::{Group, Outcome};
 
 use crate::check::Promises;
-use crate::client::{Ask, History, OPERATIONS_PER_KEY};
+use crate::client::{Ask, History};
 use crate::fault::{Faults, Luck};
-use crate::machine;
 use crate::network::Network;
 use crate::node::{Alive, Clock, Node};
 use crate::random::Random;
@@ -149,14 +148,14 @@ pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) counts: Counts,
     pub(crate) faults: Faults,
-    promises: Promises,
-    history: History,
-    asks: BTreeMap<u64, Ask>,
-    next_ask: u64,
+    pub(crate) promises: Promises,
+    pub(crate) history: History,
+    pub(crate) asks: BTreeMap<u64, Ask>,
+    pub(crate) next_ask: u64,
     digest: u64,
-    violation: Option<Violation>,
-    calm_since: Option<u64>,
-    acknowledged_in_calm: u64,
+    pub(crate) violation: Option<Violation>,
+    pub(crate) calm_since: Option<u64>,
+    pub(crate) acknowledged_in_calm: u64,
 }
 
 impl World {
@@ -219,7 +218,7 @@ impl World {
         self.at(self.now + micros, event);
     }
 
-    fn at(&mut self, micros: u64, event: Event) {
+    pub(crate) fn at(&mut self, micros: u64, event: Event) {
         self.order += 1;
         self.queue.insert((micros.max(self.now), self.order), event);
     }
@@ -376,7 +375,7 @@ impl World {
         }
     }
 
-    fn violated(&mut self, what: String) {
+    pub(crate) fn violated(&mut self, what: String) {
         let violation = Violation {
             seconds: self.now / 1_000_000,
             micros: self.now % 1_000_000,
@@ -385,7 +384,7 @@ impl World {
         self.violation.get_or_insert(violation);
     }
 
-    fn check(&mut self, result: Result<(), String>) {
+    pub(crate) fn check(&mut self, result: Result<(), String>) {
         if let Err(what) = result {
             self.violated(what);
         }
@@ -888,187 +887,6 @@ impl World {
             }
         }
         self.turn(node);
-    }
-
-    fn client_asks(&mut self, client: usize) {
-        let ask = self.next_ask;
-        self.next_ask += 1;
-        let key = ask / OPERATIONS_PER_KEY;
-        let put = self.random.permille(600).then_some(ask);
-        self.asks.insert(
-            ask,
-            Ask {
-                client,
-                key,
-                put,
-                called: self.now,
-            },
-        );
-        let node = match self.random.permille(700) {
-            true => self.faults.last_leader,
-            false => usize::try_from(self.random.below(self.nodes.len() as u64)).unwrap_or(0),
-        };
-        let delay = self.random.between(100, 3_000);
-        self.after(delay, Event::Arrive { ask, node });
-        self.after(4_000_000, Event::GiveUp { ask });
-    }
-
-    fn ask_arrives(&mut self, ask: u64, node: usize) {
-        let Some(asked) = self.asks.get(&ask).copied() else {
-            return;
-        };
-        if self.nodes[node].paused_until > self.now {
-            let until = self.nodes[node].paused_until;
-            return self.at(until, Event::Arrive { ask, node });
-        }
-        let now = self.nodes[node].clock.local(self.now);
-        let Some(alive) = &mut self.nodes[node].alive else {
-            return self.finish_failed(ask);
-        };
-        alive.group.advance(now);
-        self.faults.hold(ask, node);
-        match asked.put {
-            Some(value) => {
-                if alive
-                    .group
-                    .propose(machine::put(asked.key, value), ask)
-                    .is_err()
-                {
-                    let leader = alive.group.raft().leader().cloned();
-                    self.faults.last_leader = match leader {
-                        Some(leader) => self.place_of(&leader),
-                        None => self.random.below(self.nodes.len() as u64) as usize,
-                    };
-                    self.finish_failed(ask);
-                }
-            }
-            None => alive.group.read(ask),
-        }
-        self.turn(node);
-    }
-
-    fn finish(&mut self, ask: u64) -> Option<Ask> {
-        let asked = self.asks.remove(&ask)?;
-        self.faults.release(ask);
-        let think = self.random.between(1_000, 60_000);
-        self.after(
-            think,
-            Event::Client {
-                client: asked.client,
-            },
-        );
-        Some(asked)
-    }
-
-    fn finish_put(&mut self, ask: u64, index: u64) {
-        if let Some(asked) = self.finish(ask) {
-            self.counts.add("puts acknowledged");
-            self.acknowledged_in_calm += u64::from(self.in_calm());
-            self.promises.acknowledges(index, asked.put.unwrap_or(0));
-            self.history.record(asked, None, self.now);
-        }
-    }
-
-    fn finish_read(&mut self, node: usize, ask: u64) {
-        let Some(key) = self.asks.get(&ask).map(|asked| asked.key) else {
-            return;
-        };
-        let Some(value) = self.nodes[node]
-            .alive
-            .as_ref()
-            .map(|alive| alive.machine.get(key))
-        else {
-            return;
-        };
-        if let Some(asked) = self.finish(ask) {
-            self.counts.add("gets answered");
-            self.history.record(asked, Some(value), self.now);
-        }
-    }
-
-    fn finish_failed(&mut self, ask: u64) {
-        if self.finish(ask).is_some() {
-            self.counts.add("operations refused");
-        }
-    }
-
-    fn finish_unknown(&mut self, ask: u64) {
-        if let Some(asked) = self.finish(ask) {
-            self.counts.add("operations with unknown outcome");
-            if asked.put.is_some() {
-                self.history.record(asked, None, u64::MAX);
-            }
-        }
-    }
-
-    fn check_end(&mut self) {
-        if self.violation.is_none() {
-            let open: Vec<u64> = self.asks.keys().copied().collect();
-            for ask in open {
-                self.finish_unknown(ask);
-            }
-            let result = self.promises.nothing_lost();
-            self.check(result);
-        }
-        if let Some((key, operations)) = self.history.first_violation() {
-            let what = format!("no order explains what clients saw of key {key}: {operations:?}");
-            // A wrong answer weighs more than a group that stands still.
-            self.violation = None;
-            self.violated(what);
-        }
-        if self.violation.is_none() && self.calm_since.is_some() {
-            self.check_alive();
-        }
-    }
-
-    fn describe(&self, when: &str) -> String {
-        let states: Vec<String> = self.nodes.iter().map(Node::describe).collect();
-        format!(
-            "only {} puts {when}: {}",
-            self.acknowledged_in_calm,
-            states.join("; ")
-        )
-    }
-
-    /// When faults have stopped the group must serve, and its members must become alike.
-    fn check_alive(&mut self) {
-        if self.acknowledged_in_calm < 50 {
-            let what = self.describe("in the calm");
-            return self.violated(what);
-        }
-        let last = self.promises.last_committed();
-        let leader = self.nodes.iter().find(|it| {
-            it.alive
-                .as_ref()
-                .is_some_and(|it| it.group.raft().role() == Role::Leader)
-        });
-        let members = leader
-            .and_then(|it| it.alive.as_ref())
-            .map(|it| it.group.raft().configuration().members());
-        for member in members.unwrap_or_default() {
-            let applied = self.nodes[self.place_of(&member)]
-                .alive
-                .as_ref()
-                .map_or(0, |alive| alive.applied);
-            if applied + 500 < last {
-                return self.violated(format!(
-                    "{member} stands at {applied} after the calm, the group at {last}"
-                ));
-            }
-        }
-    }
-
-    /// The configuration that a member has in force is the one that its own log holds.
-    fn check_configuration(&mut self, node: usize) {
-        let Some(alive) = &self.nodes[node].alive else {
-            return;
-        };
-        let in_force = alive.group.raft().configuration();
-        let logged = alive.configurations.values().next_back();
-        if logged.is_some_and(|logged| logged != in_force) {
-            let what = format!("node {node} has [{in_force}] in force, its log says {logged:?}");
-            self.violated(what);
-        }
     }
 
     fn report(mut self) -> Report {
