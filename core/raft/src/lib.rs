@@ -7,6 +7,7 @@
 mod change;
 mod config;
 mod configuration;
+mod durable;
 mod election;
 mod entry;
 mod follower;
