@@ -583,4 +583,12 @@ impl File for SimFile {
         state.counts.syncs_failed += 1;
         Err(io::Error::other("a sync failed, as the simulation wanted"))
     }
+
+    fn settle(&self) -> io::Result<()> {
+        self.sync()?;
+        if let Some(file) = self.state().files.get_mut(&self.id) {
+            file.dropped.clear();
+        }
+        Ok(())
+    }
 }

@@ -752,8 +752,14 @@ impl World {
             return self.violated(format!("the disk of node {node} fails: {error}"));
         }
         self.counts.add("members stopped by their disk");
-        self.crash(node, true);
-        self.nodes[node].store.crash();
+        // With the machine, or alone: then the page cache may show what the disk refused.
+        let power = self.random.chance(1, 2);
+        self.crash(node, power);
+        let store = &mut self.nodes[node].store;
+        match power {
+            true => store.crash(),
+            false => store.kill(),
+        }
         let down = self.random.between(1_000, 3_000_000);
         self.after(down, Event::Start { node });
     }

@@ -34,4 +34,7 @@ pub trait File: Send + Sync + 'static {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Makes what was written durable, as fdatasync does.
     fn sync(&self) -> io::Result<()>;
+    /// Makes durable what earlier processes wrote, as far as that still goes, and lets every later read see what is
+    /// durable only. For after a failed sync the page cache may go on showing what never reached the disk and never will.
+    fn settle(&self) -> io::Result<()>;
 }

@@ -326,6 +326,10 @@ impl File for MemoryFile {
     fn sync(&self) -> io::Result<()> {
         Ok(())
     }
+
+    fn settle(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

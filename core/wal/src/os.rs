@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Advice, fadvise};
+
 use crate::directory::{Directory, File};
 
 const LOCK: &str = "lock";
@@ -113,5 +115,12 @@ impl File for OsFile {
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    fn settle(&self) -> io::Result<()> {
+        self.0.sync_data()?;
+        // After the sync all pages are clean, those of a failed one too: Linux marks them so and drops what they held.
+        fadvise(&self.0, 0, None, Advice::DontNeed)?;
+        Ok(())
     }
 }

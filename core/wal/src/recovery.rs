@@ -159,6 +159,9 @@ pub(crate) fn load<D: Directory>(
             file: name.clone(),
             source,
         })?;
+        // What a killed process left in the page cache becomes durable before anything is built on it.
+        let settled = file.settle();
+        settled.map_err(|error| Error::Failed(format!("opening cannot sync {name}: {error}")))?;
         let header = header(&file, &name, recovery)?;
         let (sequence, bytes) = (header.sequence, header.segment_bytes);
         let file = Arc::new(file);
@@ -222,8 +225,27 @@ fn header<F: File>(file: &F, name: &str, recovery: &mut Recovery) -> Result<Segm
         );
         return Err(corrupt(name, header.sequence, size, what));
     }
-    recovery.headers_damaged += u64::from(copies != 2);
+    if copies != 2 {
+        // The next renewal may tear one copy, so the other one has to be whole.
+        recovery.headers_damaged += 1;
+        mend(file, &header)
+            .map_err(|error| Error::Failed(format!("mending the header of {name}: {error}")))?;
+    }
     Ok(header)
+}
+
+/// Writes the copies that are not as they should be. At least one is.
+fn mend<F: File>(file: &F, header: &SegmentHeader) -> std::io::Result<()> {
+    for offset in HEADER_COPIES {
+        let mut found = [0; HEADER_BYTES];
+        file.read_at(&mut found, offset.into())?;
+        let whole = header.encode(offset);
+        if found != whole {
+            file.write_at(&whole, offset.into())?;
+            file.sync()?;
+        }
+    }
+    Ok(())
 }
 
 /// What lies behind the end of the log.

@@ -131,13 +131,6 @@ impl<D: Directory> Wal<D> {
                 what: "a batch number or epoch that no log reaches".into(),
             });
         }
-        // What was found may be in the page cache only, left by a process that was killed before its sync.
-        for segment in &found.index.segments.0 {
-            if segment.sequence >= chain.mark.segment {
-                let synced = segment.file.sync();
-                synced.map_err(failed("opening cannot sync what it found"))?;
-            }
-        }
         let synced = files.directory.sync();
         synced.map_err(failed("opening cannot sync the directory"))?;
         while let Some(segment) = found.index.segments.0.back()

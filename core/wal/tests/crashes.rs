@@ -164,3 +164,16 @@ proptest! {
         run(&script, seed, operations, end);
     }
 }
+
+/// Seeds that failed once.
+#[test]
+fn what_failed_once_holds() {
+    for (seed, operations, steps, end) in [(10_576_076_428_808_394_789, 26, 255, End::Garbling)] {
+        run(
+            &random_script(&mut Random::new(seed), steps, 4),
+            seed,
+            operations,
+            end,
+        );
+    }
+}
