@@ -87,6 +87,9 @@ pub enum ProposalError {
     /// It was not carried out and never will be: too much is waiting already.
     #[error("not carried out: too much is waiting")]
     Busy,
+    /// It was not carried out and never will be: the leader's disk is full.
+    #[error("not carried out: the disk is full")]
+    DiskFull,
     /// It was not carried out and never will be: the command is too large for the log.
     #[error("not carried out: a command of {bytes} bytes, {limit} are the most")]
     TooLarge {

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 
 use crate::configuration::Configuration;
 use crate::entry::LogId;
-use crate::message::{Body, Outgoing, Token};
+use crate::message::{Body, ErrorCode, Outgoing, Token};
 use crate::peer::PeerId;
 use crate::raft::Raft;
 use crate::ready::Write;
 use crate::{bug, invariant};
+
+const FULL: &str = "the disk is full";
 
 /// What has been asked of the disk.
 #[derive(Default)]
@@ -18,13 +20,19 @@ pub(crate) struct Disk {
     pub(crate) durable_sequence: u64,
     pub(crate) hard_state_dirty: bool,
     pub(crate) hard_state_sequence: u64,
+    /// Terms and votes of all writes up to this one are durable; entries may lag behind while the disk is full.
+    pub(crate) hard_state_durable: u64,
+    /// Entries are refused until there is room.
+    pub(crate) full: bool,
     /// Writes under way: sequence, and the last index of the log they make durable.
     pub(crate) writes: VecDeque<(u64, u64)>,
     pub(crate) unwritten: u64,
     pub(crate) reset: Option<LogId>,
     pub(crate) compact: Option<LogId>,
-    /// Messages that wait for a write.
+    /// Messages that wait for the term and vote of a write.
     pub(crate) withheld: VecDeque<(u64, Outgoing)>,
+    /// Answers that wait for all of a write.
+    pub(crate) awaiting: VecDeque<(u64, Outgoing)>,
     /// Answers for appended entries that wait until the log is durable up to an index.
     pub(crate) acknowledgements: VecDeque<(u64, Outgoing)>,
     /// Answers that wait for the write of this turn.
@@ -86,20 +94,47 @@ impl Raft {
         }
         while let Some((_, message)) = self
             .disk
-            .withheld
+            .awaiting
             .pop_front_if(|(needs, _)| *needs <= sequence)
         {
             self.out.messages.push(message);
         }
+        self.hard_state_persisted(sequence);
         self.release_acknowledgements();
-        if self.disk.durable_sequence >= self.disk.hard_state_sequence
+        match self.leader {
+            Some(_) => self.advance_commit(),
+            None => self.commit_as_allowed(),
+        }
+    }
+
+    /// Term and vote of the write `sequence` and all before it are on stable storage, but not all their entries: the disk is
+    /// full. What was written ahead of them is not in the way of what they still write.
+    pub fn hard_state_persisted(&mut self, sequence: u64) {
+        invariant!(
+            sequence < self.disk.next_sequence,
+            "write {sequence} was never asked for"
+        );
+        let disk = &mut self.disk;
+        disk.hard_state_durable = disk.hard_state_durable.max(sequence);
+        while let Some((_, message)) = disk.withheld.pop_front_if(|(needs, _)| *needs <= sequence) {
+            self.out.messages.push(message);
+        }
+        if self.disk.hard_state_durable >= self.disk.hard_state_sequence
             && !self.disk.hard_state_dirty
         {
             self.count_own_vote();
         }
-        match self.leader {
-            Some(_) => self.advance_commit(),
-            None => self.commit_as_allowed(),
+    }
+
+    /// The disk takes no more entries, or takes them again. While it is full a follower tells its leader to try later, and a
+    /// leader refuses proposals and hands leadership on if the others show that they can commit without its disk.
+    pub fn disk_full(&mut self, full: bool) {
+        self.disk.full = full;
+        if full {
+            for (_, message) in std::mem::take(&mut self.disk.acknowledgements) {
+                self.out
+                    .refuse(&message.to, message.token, ErrorCode::Busy, FULL);
+            }
         }
     }
 
@@ -156,6 +191,8 @@ impl Raft {
         // A heartbeat's answer never waits behind those of entries whose disk is slow.
         if index <= self.disk.stable || bug!(self, AcknowledgeUnsynced) {
             self.out.answer(to, token, body);
+        } else if self.disk.full {
+            self.out.refuse(to, token, ErrorCode::Busy, FULL);
         } else {
             self.disk.acknowledgements.push_back((
                 index,

@@ -78,6 +78,11 @@ impl Raft {
             self.answer_append(from, token, false, Some(hint));
             return Ok(());
         }
+        if self.disk.full && !request.entries.is_empty() && matched > self.stable() {
+            self.out
+                .refuse(from, token, ErrorCode::Busy, "the disk is full");
+            return Ok(());
+        }
         if let Err(conflict) = self.take_entries(from, &request) {
             self.out
                 .refuse(from, token, ErrorCode::Internal, conflict.to_string());

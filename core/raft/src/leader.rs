@@ -161,6 +161,9 @@ impl Raft {
         if leader.transfer.is_some() {
             return Err(ProposeError::Transferring);
         }
+        if self.disk.full {
+            return Err(ProposeError::DiskFull);
+        }
         let (bytes, limit) = (data.len(), self.config.entry_bytes_max);
         if bytes > limit {
             return Err(ProposeError::TooLarge { bytes, limit });
@@ -226,6 +229,7 @@ impl Raft {
             false => leader.peer(peer).map_or(Time(0), |progress| progress.heard),
         });
         self.advance_change();
+        self.leave_full_disk();
         self.step_down_without_majority(heard.unwrap_or(now));
     }
 
@@ -486,6 +490,27 @@ impl Raft {
             self.advance_transfer(peer);
         }
         Ok(())
+    }
+
+    /// A leader whose disk is full hands leadership on once the others have committed all there is without it: then they have
+    /// room. If they have none either, it stays, for reads still need a leader.
+    fn leave_full_disk(&mut self) {
+        let last = self.log.last_index();
+        if !self.disk.full || self.commit < last || self.stable() >= last {
+            return;
+        }
+        let configuration = self.log.configuration().clone();
+        let Some(leader) = &self.leader else { return };
+        let heir = leader.peers.iter().filter(|progress| {
+            progress.matched == last && configuration.peers.contains(&progress.peer)
+        });
+        let heir = heir
+            .max_by_key(|progress| progress.heard)
+            .map(|progress| progress.peer.clone());
+        if let Some(heir) = heir {
+            // Refused while another transfer is under way: the next turn tries again.
+            let _ = self.transfer_leader(&heir);
+        }
     }
 
     fn advance_transfer(&mut self, from: &PeerId) {

@@ -418,7 +418,7 @@ impl Raft {
         self.fan_out();
         let write = self.take_write();
         let mut messages = std::mem::take(&mut self.out.messages);
-        if self.disk.hard_state_sequence > self.disk.durable_sequence
+        if self.disk.hard_state_sequence > self.disk.hard_state_durable
             && !bug!(self, AcknowledgeUnsynced)
         {
             let needs = self.disk.hard_state_sequence;
@@ -439,7 +439,7 @@ impl Raft {
         }
         let after_write = std::mem::take(&mut self.disk.after_write);
         match &write {
-            Some(write) => self.disk.withheld.extend(
+            Some(write) => self.disk.awaiting.extend(
                 after_write
                     .into_iter()
                     .map(|message| (write.sequence, message)),

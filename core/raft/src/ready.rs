@@ -188,6 +188,9 @@ pub enum ProposeError {
     /// Leadership is being handed to another member.
     #[error("leadership is being transferred")]
     Transferring,
+    /// The disk of this leader takes no more entries.
+    #[error("the disk is full")]
+    DiskFull,
     /// One command has more bytes than the log takes in one piece.
     #[error("a command of {bytes} bytes, {limit} are the most")]
     TooLarge {

@@ -59,6 +59,8 @@ struct Member {
     snapshot: Option<SnapshotMeta>,
     /// Writes wait for `sync`.
     holds_writes: bool,
+    /// Entries wait for room, terms and votes do not.
+    is_full: bool,
     held: Vec<diwan_raft::Write>,
 }
 
@@ -132,6 +134,15 @@ impl World {
             "heal" => self.cut.clear(),
             "lose" => self.way.clear(),
             "hold" => self.member(number(1)).holds_writes = true,
+            "full" => self.member(number(1)).is_full = true,
+            "room" => {
+                self.member(number(1)).is_full = false;
+                self.raft(number(1)).disk_full(false);
+                let member = self.member(number(1));
+                for write in std::mem::take(&mut member.held) {
+                    member.persist(write);
+                }
+            }
             "sync" => {
                 let member = self.member(number(1));
                 member.holds_writes = false;
@@ -197,6 +208,7 @@ impl World {
             entries: BTreeMap::new(),
             snapshot: None,
             holds_writes: false,
+            is_full: false,
             held: Vec::new(),
         };
         self.members.insert(name, member);
@@ -394,10 +406,7 @@ impl World {
                 raft.snapshot_installed(fetch.token, meta);
             }
             if let Some(write) = ready.write {
-                match member.holds_writes {
-                    true => member.held.push(write),
-                    false => member.persist(write),
-                }
+                member.write(write);
             }
             self.way
                 .extend(ready.messages.into_iter().map(|message| (name, message)));
@@ -432,6 +441,23 @@ impl World {
 impl Member {
     fn clock(&self, now_ms: u64) -> Time {
         Time(now_ms * self.clock_permille + self.ahead_ms * 1000)
+    }
+
+    fn write(&mut self, mut write: diwan_raft::Write) {
+        if self.is_full && !(write.append.is_empty() && self.held.is_empty()) {
+            if let Some(hard_state) = write.hard_state.take() {
+                self.hard_state = hard_state;
+            }
+            let sequence = write.sequence;
+            self.held.push(write);
+            let raft = self.raft.as_mut().unwrap();
+            raft.hard_state_persisted(sequence);
+            raft.disk_full(true);
+        } else if self.holds_writes {
+            self.held.push(write);
+        } else {
+            self.persist(write);
+        }
     }
 
     fn persist(&mut self, write: diwan_raft::Write) {

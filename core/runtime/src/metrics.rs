@@ -149,11 +149,13 @@ impl DiskCounts {
         }
     }
 
-    pub(crate) fn add(&self, synced: &Synced) {
-        self.sync.observe(synced.sync_micros);
-        self.writes.observe(synced.writes);
-        self.bytes.observe(synced.bytes);
-        if let Some(wal) = synced.wal {
+    pub(crate) fn add(&self, synced: Option<&Synced>, wal: Option<diwan_wal::Stats>) {
+        if let Some(synced) = synced {
+            self.sync.observe(synced.sync_micros);
+            self.writes.observe(synced.writes);
+            self.bytes.observe(synced.bytes);
+        }
+        if let Some(wal) = wal {
             self.wal.set(wal);
         }
     }

@@ -545,17 +545,42 @@ impl Node {
 
     fn disk_event(&self, event: DiskEvent) {
         match event {
-            DiskEvent::Durable { groups, synced } => {
-                self.disk_counts.add(&synced);
-                let mut hosted = self.hosted.borrow_mut();
-                for (wal_id, sequence) in groups {
-                    if let Some(hosted) = hosted.iter_mut().find(|hosted| hosted.wal_id == wal_id) {
-                        hosted.group.raft_mut().persisted(sequence);
-                        hosted.dirty = true;
+            DiskEvent::Durable {
+                flushed,
+                synced,
+                wal,
+            } => {
+                self.disk_counts.add(synced.as_ref(), wal);
+                for (wal_id, sequence) in flushed.hard_states {
+                    self.with_wal_id(wal_id, |raft| raft.hard_state_persisted(sequence));
+                }
+                for (wal_id, sequence) in flushed.groups {
+                    self.with_wal_id(wal_id, |raft| raft.persisted(sequence));
+                }
+            }
+            DiskEvent::Full(full) => {
+                match full {
+                    true => {
+                        tracing::error!(node = %self.id, "the disk is full: entries are refused until there is room")
                     }
+                    false => tracing::info!(node = %self.id, "the disk has room again"),
+                }
+                for place in 0..self.names.len() {
+                    self.with_group(place, |hosted| hosted.group.raft_mut().disk_full(full));
                 }
             }
             DiskEvent::Failed(error) => self.fail(error.to_string()),
+        }
+    }
+
+    fn with_wal_id(&self, wal_id: GroupId, act: impl FnOnce(&mut Raft)) {
+        let place = self
+            .hosted
+            .borrow()
+            .iter()
+            .position(|hosted| hosted.wal_id == wal_id);
+        if let Some(place) = place {
+            self.with_group(place, |hosted| act(hosted.group.raft_mut()));
         }
     }
 
@@ -609,6 +634,7 @@ impl Node {
                 },
                 ProposeError::Busy => ProposalError::Busy,
                 ProposeError::Transferring => ProposalError::Busy,
+                ProposeError::DiskFull => ProposalError::DiskFull,
                 ProposeError::TooLarge { bytes, limit } => ProposalError::TooLarge { bytes, limit },
             }));
         }

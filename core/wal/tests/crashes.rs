@@ -165,15 +165,14 @@ proptest! {
     }
 }
 
-/// Seeds that failed once.
+/// One copy of a segment's header was damaged, and its renewal tore the other one.
 #[test]
-fn what_failed_once_holds() {
-    for (seed, operations, steps, end) in [(10_576_076_428_808_394_789, 26, 255, End::Garbling)] {
-        run(
-            &random_script(&mut Random::new(seed), steps, 4),
-            seed,
-            operations,
-            end,
-        );
-    }
+fn a_damaged_header_is_mended_before_the_other_copy_is_renewed() {
+    let seed = 10_576_076_428_808_394_789;
+    run(
+        &random_script(&mut Random::new(seed), 255, 4),
+        seed,
+        26,
+        End::Garbling,
+    );
 }
