@@ -61,6 +61,7 @@ impl Raft {
     /// # Errors
     /// Nothing was begun.
     pub fn change_members(&mut self, target: Configuration) -> Result<(), ChangeError> {
+        self.wake();
         let known = self.knows_commit();
         let current = self.configuration().clone();
         let now = self.now;

@@ -18,6 +18,8 @@ pub struct Config {
     pub election_timeout: Duration,
     /// Between heartbeats of an idle leader.
     pub heartbeat_interval: Duration,
+    /// A leader that has had nothing to do for so long lets its group fall silent, if the nodes of all members answer.
+    pub quiesce_after: Duration,
     /// A request for entries without an answer is given up after this and the follower probed.
     pub append_timeout: Duration,
     /// A follower may take this long to fetch a snapshot and load it.
@@ -64,6 +66,7 @@ impl Config {
             initial,
             election_timeout: Duration::from_millis(1000),
             heartbeat_interval: Duration::from_millis(100),
+            quiesce_after: Duration::from_secs(3),
             append_timeout: Duration::from_secs(5),
             install_timeout: Duration::from_secs(300),
             inflight_messages_max: 256,

@@ -228,6 +228,7 @@ impl Raft {
                 term,
                 success: false,
                 last_index: None,
+                quiesced: false,
             });
             self.out.messages.push(Outgoing { body, ..message });
         }

@@ -96,10 +96,12 @@ impl Raft {
         self.commit_allowed = self.commit_allowed.max(allowed);
         self.commit_as_allowed();
         let last_index = request.entries.is_empty().then(|| self.log.last_index());
+        let quiesced = self.quiesce(&request);
         let response = AppendResponse {
             term: self.hard_state.term,
             success: true,
             last_index,
+            quiesced,
         };
         self.acknowledge_when_stable(matched, from, token, Body::AppendResponse(response));
         Ok(())
@@ -110,6 +112,7 @@ impl Raft {
             term: self.hard_state.term,
             success,
             last_index,
+            quiesced: false,
         };
         self.out.answer(to, token, Body::AppendResponse(response));
     }

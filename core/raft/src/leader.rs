@@ -45,6 +45,7 @@ macro_rules! view {
             commit: $raft.commit,
             stable: $raft.stable(),
             now: $raft.now,
+            quiesce: $raft.quiescence.is_asking(),
         }
     };
 }
@@ -58,6 +59,11 @@ impl Leader {
 
     fn peer(&self, peer: &PeerId) -> Option<&Progress> {
         self.peers.iter().find(|progress| progress.peer == *peer)
+    }
+
+    /// Neither members nor leadership are about to change.
+    pub(crate) fn has_no_plans(&self) -> bool {
+        self.change.is_none() && self.transfer.is_none()
     }
 
     pub(crate) fn matched(&self, peer: &PeerId) -> u64 {
@@ -175,6 +181,7 @@ impl Raft {
         {
             return Err(ProposeError::Busy);
         }
+        self.wake();
         let id = self.append(payload);
         if let Some(leader) = &mut self.leader {
             leader.uncommitted_bytes += weight;
@@ -209,6 +216,7 @@ impl Raft {
     pub(crate) fn advance_leader(&mut self) {
         let (now, configuration) = (self.now, self.log.configuration().clone());
         let own = self.config.id.clone();
+        self.advance_quiescence();
         let view = view!(self);
         let Some(leader) = &mut self.leader else {
             return;
@@ -263,6 +271,7 @@ impl Raft {
         progress.answered(inflight, self.now);
         match (response.success, response.last_index) {
             (true, last_index) if is_heartbeat => {
+                progress.quiesced = response.quiesced.then_some(inflight.sent);
                 let interval = self.config.heartbeat_interval;
                 progress.suspect_loss(inflight, last_index, self.now, interval);
             }
@@ -468,6 +477,7 @@ impl Raft {
     /// # Errors
     /// This member does not lead, or `peer` does not vote.
     pub fn transfer_leader(&mut self, peer: &PeerId) -> Result<(), ChangeError> {
+        self.wake();
         let votes = self.configuration().peers.contains(peer);
         let until = self.now + self.config.election_timeout;
         let own = *peer == self.config.id;
@@ -539,6 +549,7 @@ impl Raft {
 
     /// A leader that stops, or that is no member any more, asks the follower that has most to stand at once.
     pub fn hand_over(&mut self) {
+        self.wake();
         let configuration = self.log.configuration().clone();
         let term = self.hard_state.term;
         let Some(leader) = &mut self.leader else {

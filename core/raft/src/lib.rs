@@ -18,6 +18,7 @@ mod message;
 pub mod museum;
 mod peer;
 mod progress;
+mod quiesce;
 mod raft;
 mod read;
 mod ready;

@@ -159,6 +159,8 @@ pub struct AppendRequest {
     pub entries: Vec<Entry>,
     /// Marks the form that JRaft takes for a heartbeat (no data field at all): it overtakes entries on the way.
     pub heartbeat: bool,
+    /// Of a heartbeat: whoever has all that the leader has may fall silent. JRaft's nodes never get it.
+    pub quiesce: bool,
 }
 
 /// A follower's answer to an append request.
@@ -170,6 +172,8 @@ pub struct AppendResponse {
     pub success: bool,
     /// On refusal: where the follower's log may agree with the leader's. JRaft: the last index of its log.
     pub last_index: Option<u64>,
+    /// The follower has fallen silent.
+    pub quiesced: bool,
 }
 
 /// A leader offers a snapshot.

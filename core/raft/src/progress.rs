@@ -48,6 +48,8 @@ pub(crate) struct Progress {
     pub(crate) acked_token: Token,
     last_sent: Token,
     pub(crate) heard: Time,
+    /// When the newest heartbeat left in answer to which it fell silent.
+    pub(crate) quiesced: Option<Time>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +69,8 @@ pub(crate) struct View<'a> {
     pub(crate) commit: u64,
     pub(crate) stable: u64,
     pub(crate) now: Time,
+    /// Heartbeats ask to fall silent.
+    pub(crate) quiesce: bool,
 }
 
 impl Progress {
@@ -90,6 +94,7 @@ impl Progress {
             last_sent: Token(0),
             acked_token: Token(0),
             heard: now,
+            quiesced: None,
         }
     }
 
@@ -167,6 +172,7 @@ impl Progress {
             committed: view.commit,
             entries,
             heartbeat: false,
+            quiesce: false,
         };
         let token = out.request(&self.peer, Body::AppendRequest(request));
         self.last_sent = token;
@@ -227,6 +233,7 @@ impl Progress {
             committed: view.commit,
             entries: Vec::new(),
             heartbeat: true,
+            quiesce: view.quiesce,
         };
         let token = out.request(&self.peer, Body::AppendRequest(request));
         self.last_sent = token;

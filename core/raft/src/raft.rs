@@ -10,6 +10,7 @@ use crate::leader::Leader;
 use crate::log::{Log, LogState};
 use crate::message::{Body, ErrorCode, Outgoing, SnapshotMeta, Token};
 use crate::peer::PeerId;
+use crate::quiesce::Quiescence;
 use crate::read::Reads;
 use crate::ready::{Event, Fetch, HardState, Purpose, ReadBack, ReadReady, Ready, StepError};
 use crate::time::{Random, Time};
@@ -84,6 +85,8 @@ pub struct Status {
     pub configuration: Configuration,
     /// Of a leader: the others.
     pub peers: Vec<PeerStatus>,
+    /// Whether it has fallen silent because there is nothing to do.
+    pub quiesced: bool,
     /// Bytes of entries in memory.
     pub cache_bytes: usize,
     /// Counters.
@@ -135,6 +138,7 @@ pub struct Raft {
     pub(crate) counters: Counters,
     pub(crate) out: Out,
     pub(crate) disk: Disk,
+    pub(crate) quiescence: Quiescence,
     apply: Apply,
 }
 
@@ -255,6 +259,7 @@ impl Raft {
                 ..Out::default()
             },
             disk,
+            quiescence: Quiescence::default(),
             apply,
             config,
         };
@@ -288,6 +293,9 @@ impl Raft {
     /// Time has come to `now`: timers that ended do their work.
     pub fn advance(&mut self, now: Time) {
         self.now = self.now.max(now);
+        if self.is_quiesced() {
+            return;
+        }
         if self.leader.is_some() {
             self.advance_leader();
         } else if self.now >= self.deadline {
@@ -298,6 +306,9 @@ impl Raft {
 
     /// When `advance` has something to do at the latest.
     pub fn next_deadline(&self) -> Time {
+        if self.is_quiesced() {
+            return Time::NEVER;
+        }
         let own = match &self.leader {
             Some(leader) => leader.next_deadline(self.now, &self.config),
             None => self.deadline,
@@ -309,6 +320,15 @@ impl Raft {
     /// # Errors
     /// It was not accepted; nothing changed but a counter. A request has been answered where an answer helps.
     pub fn step(&mut self, from: &PeerId, token: Token, body: Body) -> Result<(), StepError> {
+        // A late answer to a heartbeat says nothing new.
+        let silent = match &body {
+            Body::AppendRequest(request) => request.quiesce,
+            Body::AppendResponse(_) => true,
+            _ => false,
+        };
+        if !silent {
+            self.wake();
+        }
         let result = match body {
             Body::VoteRequest(request) => self.on_vote_request(from, token, &request),
             Body::VoteResponse { term, granted } => {
@@ -529,6 +549,7 @@ impl Raft {
                 .as_ref()
                 .map(|leader| leader.status(self.now))
                 .unwrap_or_default(),
+            quiesced: self.is_quiesced(),
             cache_bytes: self.log.cache_bytes(),
             counters: self.counters,
         }
@@ -622,6 +643,7 @@ impl Raft {
         if term > self.hard_state.term {
             self.enter_term(term, None);
         }
+        self.wake();
         self.end_leadership();
         self.votes.clear();
         self.vote_tokens.clear();

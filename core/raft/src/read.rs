@@ -45,7 +45,7 @@ struct Asked {
 }
 
 impl Reads {
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         let round = self.round.as_ref().map_or(0, |round| round.reads.len());
         self.waiting.len() + round + self.asked.as_ref().map_or(0, |asked| asked.reads.len())
     }
@@ -80,6 +80,7 @@ impl Raft {
     }
 
     fn add_read(&mut self, origin: Origin) {
+        self.wake();
         let read = Read {
             origin,
             since: self.now,

@@ -71,6 +71,8 @@ struct World {
     /// Messages on their way: from, message.
     way: Vec<(u16, Outgoing)>,
     cut: BTreeSet<(u16, u16)>,
+    /// Messages that left since the last `traffic`.
+    sent: usize,
     quiet: bool,
 }
 
@@ -143,6 +145,16 @@ impl World {
                     member.persist(write);
                 }
             }
+            // The nodes of all answer each other's pings, or not.
+            "nodes" => {
+                for raft in self
+                    .members
+                    .values_mut()
+                    .filter_map(|member| member.raft.as_mut())
+                {
+                    raft.nodes_answer(words[1] == "answer");
+                }
+            }
             "sync" => {
                 let member = self.member(number(1));
                 member.holds_writes = false;
@@ -184,6 +196,14 @@ impl World {
             "quiet" => self.quiet = true,
             "loud" => self.quiet = false,
             "status" => self.status(&mut out),
+            "traffic" => {
+                writeln!(
+                    out,
+                    "{} messages since the last look",
+                    std::mem::take(&mut self.sent)
+                )
+                .unwrap();
+            }
             other => panic!("no command {other}"),
         }
         self.turns(&mut out);
@@ -408,6 +428,7 @@ impl World {
             if let Some(write) = ready.write {
                 member.write(write);
             }
+            self.sent += ready.messages.len();
             self.way
                 .extend(ready.messages.into_iter().map(|message| (name, message)));
         }
@@ -426,12 +447,13 @@ impl World {
             let configuration = status.configuration.to_string().replace("m:", "");
             writeln!(
                 out,
-                "{name} {:?} term {} leader {leader} last {} stable {} committed {} of [{configuration}]",
+                "{name} {:?} term {} leader {leader} last {} stable {} committed {} of [{configuration}]{}",
                 status.role,
                 status.term,
                 at(status.last),
                 status.stable,
-                status.committed
+                status.committed,
+                if status.quiesced { " silent" } else { "" }
             )
             .unwrap();
         }

@@ -3,11 +3,13 @@
 //! messages to JRaft's and back. Sockets, files and threads are the runtime's, or the simulator's.
 
 mod group;
+mod liveness;
 mod outcome;
 mod queue;
 pub mod store;
 pub mod wire;
 
 pub use group::{Apply, Group, GroupReady};
+pub use liveness::Liveness;
 pub use outcome::{Outcome, ReadOutcome};
 pub use queue::{Flushed, WriteQueue};

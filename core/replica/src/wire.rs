@@ -133,6 +133,7 @@ pub fn request(group: &str, from: &PeerId, to: &PeerId, body: Body) -> Option<Me
                 entries,
                 committed_index: signed(append.committed),
                 data: (probes || !data.is_empty()).then_some(data),
+                quiesce: append.quiesce.then_some(true),
             })
         }
         Body::InstallRequest(install) => {
@@ -198,6 +199,7 @@ pub fn read_request(message: Message) -> Result<Request, WireError> {
                 committed: number("committed_index", append.committed_index)?,
                 entries: entries_in(prev.index, append.entries, append.data.unwrap_or_default())?,
                 heartbeat,
+                quiesce: heartbeat && append.quiesce.unwrap_or_default(),
             };
             (
                 append.group_id,
@@ -262,6 +264,7 @@ pub fn answer(body: Body, asked: RequestKind) -> Message {
                 term: signed(response.term),
                 success: response.success,
                 last_log_index: response.last_index.map(signed),
+                quiesced: response.quiesced.then_some(true),
                 error_response: None,
             })
         }
@@ -349,6 +352,7 @@ pub fn read_answer(message: Message) -> Result<Body, WireError> {
                 term: number("term", append.term)?,
                 success: append.success,
                 last_index,
+                quiesced: append.quiesced.unwrap_or_default(),
             };
             (append.error_response, Body::AppendResponse(body))
         }

@@ -149,6 +149,9 @@ pub struct AppendEntriesRequest {
     /// The data of all entries, one after the other.
     #[prost(bytes = "bytes", optional, tag = "9")]
     pub data: Option<Bytes>,
+    /// Between nodes of ours only, and not in the proto file: the follower may fall silent.
+    #[prost(bool, optional, tag = "1001")]
+    pub quiesce: Option<bool>,
 }
 
 /// Whether the entries are in place.
@@ -161,6 +164,9 @@ pub struct AppendEntriesResponse {
     pub success: bool,
     #[prost(int64, optional, tag = "3")]
     pub last_log_index: Option<i64>,
+    /// Between nodes of ours only, and not in the proto file: the follower has fallen silent.
+    #[prost(bool, optional, tag = "1001")]
+    pub quiesced: Option<bool>,
     #[prost(message, optional, tag = "99")]
     pub error_response: Option<ErrorResponse>,
 }
