@@ -25,6 +25,9 @@ struct Arguments {
     /// The group's name.
     #[arg(long, default_value = "kv")]
     group: String,
+    /// Keys are spread over so many groups: `kv`, `kv-1`, `kv-2` and so on.
+    #[arg(long, default_value_t = 1)]
+    groups: usize,
     /// This member: ip:port.
     #[arg(long = "self")]
     id: PeerId,
@@ -64,17 +67,29 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map(|peer| peer.parse())
         .collect::<Result<Vec<PeerId>, _>>()?;
 
-    let shared = machine::Shared::default();
-    let own = shared.clone();
-    let mut group = GroupOptions::new(&arguments.group, Configuration::of(peers), move || {
-        Box::new(machine::Kv::new(own))
-    });
-    group.election_timeout = Duration::from_millis(arguments.election_timeout_ms);
-    group.snapshot_keep_entries = arguments.snapshot_keep_entries;
+    let members = Configuration::of(peers);
+    let mut groups = Vec::new();
+    let mut shards = Vec::new();
+    for nth in 0..arguments.groups {
+        let name = requests::group_name(&arguments.group, nth);
+        let shared = machine::Shared::default();
+        let own = shared.clone();
+        let mut group = GroupOptions::new(&name, members.clone(), move || {
+            Box::new(machine::Kv::new(own))
+        });
+        group.election_timeout = Duration::from_millis(arguments.election_timeout_ms);
+        group.snapshot_keep_entries = arguments.snapshot_keep_entries;
+        groups.push(group);
+        shards.push((name, shared));
+    }
+    let shared = shards
+        .first()
+        .map(|(_, shared)| shared.clone())
+        .unwrap_or_default();
     let mut options = NodeOptions::new(arguments.id.clone(), arguments.data);
     options.wal.segment_bytes = arguments.segment_bytes;
-    options.app = Some(requests::handler(arguments.group.clone(), shared.clone()));
-    let node = diwan_runtime::start(options, vec![group])?;
+    options.app = Some(requests::handler(shards));
+    let node = diwan_runtime::start(options, groups)?;
     println!("READY {}", arguments.id);
 
     if let Some(port) = arguments.http {

@@ -63,7 +63,10 @@ pub(crate) struct Hosted {
     pub(crate) machine: Box<dyn StateMachine>,
     pub(crate) election_timeout: Duration,
     pub(crate) dirty: bool,
+    /// When time itself makes it want something.
     pub(crate) deadline: Time,
+    /// When its entry among the node's timers ends.
+    pub(crate) timer: Time,
     pub(crate) next_ticket: u64,
     pub(crate) proposals: HashMap<u64, Proposed>,
     /// Proposals refused: not the leader, busy.

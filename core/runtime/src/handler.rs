@@ -79,13 +79,7 @@ impl Handler for NodeHandler {
 fn serve(node: &Rc<Node>, message: Message, mut responder: Responder) {
     match message {
         Message::PingRequest(_) => {
-            respond(
-                &mut responder,
-                &Message::ErrorResponse(ErrorResponse {
-                    error_code: 0,
-                    error_message: Some(String::new()),
-                }),
-            );
+            respond(&mut responder, &node.watch.borrow().pong());
         }
         Message::GetFileRequest(request) => get_file(node, request, responder),
         Message::RequestVoteRequest(_)

@@ -1,7 +1,8 @@
 //! The node's thread: everything but the disk happens on it, one turn after the other.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::mpsc as std_mpsc;
@@ -29,6 +30,7 @@ use crate::metrics::{DiskCounts, GroupMetrics, NodeMetrics};
 use crate::peers::{self, Peers};
 use crate::snapshot::{self, Snapshots};
 use crate::start::{Seed, group_id};
+use crate::watch::Watch;
 
 /// Something to do on the node's thread.
 pub(crate) type Task = Box<dyn FnOnce(&Rc<Node>) + Send>;
@@ -40,6 +42,12 @@ pub struct Node {
     _directory: DataDirectory,
     hosted: RefCell<Vec<Hosted>>,
     names: HashMap<String, usize>,
+    wal_ids: HashMap<GroupId, usize>,
+    /// Groups for which something is to be done.
+    dirty: RefCell<Vec<usize>>,
+    /// When groups want to be looked at; at most one entry for each, which may be too early.
+    timers: RefCell<BinaryHeap<Reverse<(Time, usize)>>>,
+    pub(crate) watch: RefCell<Watch>,
     disk: Disk,
     reader: Reader<OsFile>,
     io: std_mpsc::Sender<Box<dyn FnOnce() + Send>>,
@@ -89,9 +97,12 @@ impl Node {
             failed,
         } = seed;
         let now = clock::now();
+        let timeouts = groups.iter().map(|(group, ..)| group.election_timeout);
+        let timeout = timeouts.min().unwrap_or(Duration::from_secs(1));
         let reader = wal.reader();
         let mut hosted = Vec::new();
         let mut names = HashMap::new();
+        let mut wal_ids = HashMap::new();
         for (group, start, path) in groups {
             let mut config = Config::new(options.id.clone(), group.initial)
                 .with_election_timeout(group.election_timeout);
@@ -111,13 +122,15 @@ impl Node {
                 });
             }
             names.insert(group.name.clone(), hosted.len());
+            wal_ids.insert(group_id(&group.name), hosted.len());
             hosted.push(Hosted {
                 wal_id: group_id(&group.name),
                 group: Group::new(Raft::new(config, start, now)),
                 machine,
                 election_timeout: group.election_timeout,
                 dirty: true,
-                deadline: now,
+                deadline: Time::NEVER,
+                timer: Time::NEVER,
                 next_ticket: 0,
                 proposals: HashMap::new(),
                 refused: (0, 0),
@@ -159,7 +172,11 @@ impl Node {
             id: options.id,
             _directory: directory,
             hosted: RefCell::new(hosted),
+            dirty: RefCell::new((0..names.len()).collect()),
+            timers: RefCell::default(),
+            watch: RefCell::new(Watch::new(timeout, options.seed)),
             names,
+            wal_ids,
             disk,
             reader,
             io,
@@ -211,30 +228,66 @@ impl Node {
             let now = clock::now();
             let mut done: Vec<Box<dyn FnOnce()>> = Vec::new();
             let mut job = Vec::new();
-            let mut next = Time::NEVER;
-            for (place, hosted) in self.hosted.borrow_mut().iter_mut().enumerate() {
-                if hosted.dirty || now >= hosted.deadline {
-                    hosted.dirty = false;
-                    hosted.group.advance(now);
-                    loop {
-                        let ready = hosted.group.ready(hosted.election_timeout * 2, now);
-                        if ready.is_empty() {
-                            break;
-                        }
-                        self.perform(place, hosted, ready, &mut job, &mut done);
+            self.timers_ended(now);
+            let next = self.watch_nodes(now);
+            let mut all = self.hosted.borrow_mut();
+            for place in self.dirty.take() {
+                let hosted = &mut all[place];
+                hosted.dirty = false;
+                hosted.group.advance(now);
+                loop {
+                    let ready = hosted.group.ready(hosted.election_timeout * 2, now);
+                    if ready.is_empty() {
+                        break;
                     }
-                    hosted.deadline = hosted.group.next_deadline();
+                    self.perform(place, hosted, ready, &mut job, &mut done);
                 }
-                next = next.min(hosted.deadline);
+                hosted.deadline = hosted.group.next_deadline();
+                if hosted.deadline < hosted.timer {
+                    hosted.timer = hosted.deadline;
+                    self.timers
+                        .borrow_mut()
+                        .push(Reverse((hosted.timer, place)));
+                }
             }
+            drop(all);
             if !job.is_empty() {
                 self.disk.write(job);
             }
             // Whoever waited may ask for more at once: no group is borrowed any more.
             if done.is_empty() {
-                return next;
+                let timers = self.timers.borrow();
+                return timers
+                    .peek()
+                    .map_or(next, |Reverse((timer, _))| next.min(*timer));
             }
             done.into_iter().for_each(|done| done());
+        }
+    }
+
+    /// Marks the groups whose time has come.
+    fn timers_ended(&self, now: Time) {
+        let (mut timers, mut all) = (self.timers.borrow_mut(), self.hosted.borrow_mut());
+        while let Some(&Reverse((timer, place))) = timers.peek().filter(|timer| timer.0.0 <= now) {
+            timers.pop();
+            let hosted = &mut all[place];
+            if timer != hosted.timer {
+                // A nearer one has taken its place.
+                continue;
+            }
+            hosted.timer = Time::NEVER;
+            if now >= hosted.deadline {
+                self.mark(place, hosted);
+            } else if hosted.deadline < Time::NEVER {
+                hosted.timer = hosted.deadline;
+                timers.push(Reverse((hosted.timer, place)));
+            }
+        }
+    }
+
+    fn mark(&self, place: usize, hosted: &mut Hosted) {
+        if !std::mem::replace(&mut hosted.dirty, true) {
+            self.dirty.borrow_mut().push(place);
         }
     }
 
@@ -367,6 +420,7 @@ impl Node {
                 index,
             } => {
                 tracing::info!(group = hosted.name, node = %self.id, index, %configuration, "configuration committed");
+                self.watch.borrow_mut().members_changed();
                 if !configuration.is_joint() {
                     let names = |peers: &[PeerId]| peers.iter().map(PeerId::to_string).collect();
                     let (voters, learners) =
@@ -520,9 +574,21 @@ impl Node {
 
     pub(crate) fn with_group<T>(&self, place: usize, act: impl FnOnce(&mut Hosted) -> T) -> T {
         let hosted = &mut self.hosted.borrow_mut()[place];
-        hosted.dirty = true;
+        self.mark(place, hosted);
         self.wake.notify_one();
+        if hosted.group.raft().is_quiesced() {
+            // No timer tells it the time.
+            hosted.group.advance(clock::now());
+        }
         act(hosted)
+    }
+
+    pub(crate) fn group_count(&self) -> usize {
+        self.names.len()
+    }
+
+    pub(crate) fn each_group(&self, look: impl FnMut(&Hosted)) {
+        self.hosted.borrow().iter().for_each(look);
     }
 
     /// Where a group stands on this node.
@@ -574,12 +640,7 @@ impl Node {
     }
 
     fn with_wal_id(&self, wal_id: GroupId, act: impl FnOnce(&mut Raft)) {
-        let place = self
-            .hosted
-            .borrow()
-            .iter()
-            .position(|hosted| hosted.wal_id == wal_id);
-        if let Some(place) = place {
+        if let Some(&place) = self.wal_ids.get(&wal_id) {
             self.with_group(place, |hosted| act(hosted.group.raft_mut()));
         }
     }

@@ -14,16 +14,37 @@ use crate::machine::{self, Shared};
 const REQUEST: &[u8] = b"harness.KvRequest";
 const RESPONSE: &[u8] = b"harness.KvResponse";
 
+/// The name of one of the groups over which keys are spread.
+pub fn group_name(first: &str, nth: usize) -> String {
+    match nth {
+        0 => first.to_owned(),
+        nth => format!("{first}-{nth}"),
+    }
+}
+
+/// The group of a key: FNV-1a over its bytes.
+fn shard_of(key: &[u8], groups: usize) -> usize {
+    let hash = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    (hash % groups as u64) as usize
+}
+
 /// Serves clients of the store.
-pub fn handler(group: String, shared: Shared) -> AppHandler {
+pub fn handler(shards: Vec<(String, Shared)>) -> AppHandler {
     Arc::new(move |node, mut incoming| {
         if incoming.frame.class != REQUEST {
             return incoming.responder.send_status(Status::NoProcessor);
         }
         let command = Bytes::copy_from_slice(incoming.frame.content);
+        let shard = match machine::parse(&command) {
+            Some((_, key, _)) if shards.len() > 1 => shard_of(&key, shards.len()),
+            _ => 0,
+        };
+        let (group, shared) = &shards[shard];
         let mut responder = incoming.responder;
         responder.defer();
-        carry_out(node, &group, &shared, command, move |answer| {
+        carry_out(node, group, shared, command, move |answer| {
             respond(&mut responder, &answer)
         });
     })
