@@ -2,6 +2,7 @@
 //! [`diwan_raft::Raft`] (proposals that wait for their outcome, reads that wait to be applied); [`WriteQueue`] brings their writes into the log that they share; [`wire`] maps the core's
 //! messages to JRaft's and back. Sockets, files and threads are the runtime's, or the simulator's.
 
+pub mod batch;
 mod group;
 mod liveness;
 mod outcome;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use diwan_jraft::{ErrorResponse, GetLeaderRequest, Message};
 use diwan_net::Workers;
 use diwan_raft::{ErrorCode, PeerId};
+use tokio::sync::mpsc;
 
 use crate::peers::{self, Peers};
 
@@ -58,7 +59,8 @@ impl CliClient {
     /// The threads that hold connections cannot be started.
     pub fn new(timeout: Duration) -> io::Result<Self> {
         Ok(Self {
-            peers: Peers::new(Workers::shared()?.clone()),
+            // Nobody sends batches to a client.
+            peers: Peers::new(Workers::shared()?.clone(), mpsc::unbounded_channel().0),
             timeout,
         })
     }

@@ -13,10 +13,11 @@ use diwan_jraft::{
 };
 use diwan_net::bolt::{Handler, Incoming, Responder};
 use diwan_raft::ErrorCode;
+use diwan_replica::batch;
 use diwan_replica::wire::{self, RequestKind};
 
-use crate::node::{Node, respond};
-use crate::snapshot;
+use crate::node::{Node, Reply, respond};
+use crate::{snapshot, traffic};
 
 /// Serves a request whose class is none of JRaft's. Called on the node's thread.
 pub type AppHandler = Arc<dyn Fn(&Rc<Node>, Incoming<'_>) + Send + Sync>;
@@ -50,6 +51,10 @@ impl Handler for NodeHandler {
     fn request(&self, mut incoming: Incoming<'_>) {
         let Some(node) = &self.node else { return };
         let class = incoming.frame.class;
+        if class == batch::CLASS.as_bytes() {
+            let back = incoming.peer();
+            return node.batch_came(&back, traffic::read(incoming.frame.content));
+        }
         if !class.starts_with(b"com.alipay.sofa.jraft.rpc.") {
             match &self.app {
                 Some(app) => app(node, incoming),
@@ -88,7 +93,7 @@ fn serve(node: &Rc<Node>, message: Message, mut responder: Responder) {
         | Message::TimeoutNowRequest(_)
         | Message::ReadIndexRequest(_) => match wire::read_request(message) {
             Ok(request) => match RequestKind::of(&request.body) {
-                Some(kind) => node.receive(request, responder, kind),
+                Some(kind) => node.receive(request, Reply::Frame(responder, kind)),
                 None => refuse(&mut responder, ErrorCode::Invalid, "no request".into()),
             },
             Err(error) => {

@@ -18,6 +18,7 @@ mod node;
 mod peers;
 mod snapshot;
 mod start;
+mod traffic;
 mod watch;
 
 pub use cli_client::{CliClient, CliError};

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use diwan_log::{Command, Event as LogEvent, ProposalError, ReadError};
 use diwan_net::Workers;
-use diwan_net::bolt::Responder;
+use diwan_net::bolt::{Peer, Responder};
 use diwan_raft::{
     ChangeError, Config, Configuration, Event, Outgoing, Payload, PeerId, ProposeError, Raft, Role,
     Status, Time, Token,
 };
+use diwan_replica::batch::{self, BatchError};
 use diwan_replica::wire::{self, RequestKind};
 use diwan_replica::{Group, GroupReady, Outcome, store};
 use diwan_wal::{GroupId, OsFile, Reader};
@@ -30,6 +31,7 @@ use crate::metrics::{DiskCounts, GroupMetrics, NodeMetrics};
 use crate::peers::{self, Peers};
 use crate::snapshot::{self, Snapshots};
 use crate::start::{Seed, group_id};
+use crate::traffic::{Open, OpenRequests, Outboxes};
 use crate::watch::Watch;
 
 /// Something to do on the node's thread.
@@ -52,7 +54,9 @@ pub struct Node {
     reader: Reader<OsFile>,
     io: std_mpsc::Sender<Box<dyn FnOnce() + Send>>,
     peers: OnceCell<RefCell<Peers>>,
-    responders: RefCell<HashMap<Token, (Responder, RequestKind)>>,
+    responders: RefCell<HashMap<Token, Reply>>,
+    outboxes: RefCell<Outboxes>,
+    open: RefCell<OpenRequests>,
     parked: RefCell<HashMap<u64, Responder>>,
     next_token: Cell<u64>,
     wake: Notify,
@@ -71,6 +75,27 @@ pub(crate) struct Pulled {
     pub(crate) path: PathBuf,
     pub(crate) index: u64,
     pub(crate) used: Instant,
+}
+
+/// How a request wants to be answered.
+pub(crate) enum Reply {
+    /// By a frame of its own.
+    Frame(Responder, RequestKind),
+    /// In a batch.
+    Batch {
+        back: Peer,
+        group: GroupId,
+        token: Token,
+        kind: RequestKind,
+    },
+}
+
+impl Reply {
+    fn kind(&self) -> RequestKind {
+        match self {
+            Self::Frame(_, kind) | Self::Batch { kind, .. } => *kind,
+        }
+    }
 }
 
 /// Counters of a node.
@@ -182,6 +207,8 @@ impl Node {
             io,
             peers: OnceCell::new(),
             responders: RefCell::new(HashMap::new()),
+            outboxes: RefCell::default(),
+            open: RefCell::default(),
             parked: RefCell::new(HashMap::new()),
             next_token: Cell::new(options.seed >> 1),
             wake: Notify::new(),
@@ -195,7 +222,8 @@ impl Node {
     }
 
     pub(crate) fn begin(self: &Rc<Self>, workers: Workers) {
-        let _ = self.peers.set(RefCell::new(Peers::new(workers)));
+        let peers = Peers::new(workers, self.tasks.clone());
+        let _ = self.peers.set(RefCell::new(peers));
         self.wake.notify_one();
     }
 
@@ -229,6 +257,8 @@ impl Node {
             let mut done: Vec<Box<dyn FnOnce()>> = Vec::new();
             let mut job = Vec::new();
             self.timers_ended(now);
+            let expired = self.open.borrow_mut().expire(now);
+            self.unanswered(expired);
             let next = self.watch_nodes(now);
             let mut all = self.hosted.borrow_mut();
             for place in self.dirty.take() {
@@ -251,15 +281,17 @@ impl Node {
                 }
             }
             drop(all);
+            self.outboxes.borrow_mut().flush();
             if !job.is_empty() {
                 self.disk.write(job);
             }
             // Whoever waited may ask for more at once: no group is borrowed any more.
             if done.is_empty() {
                 let timers = self.timers.borrow();
-                return timers
+                let timer = timers
                     .peek()
-                    .map_or(next, |Reverse((timer, _))| next.min(*timer));
+                    .map_or(Time::NEVER, |Reverse((timer, _))| *timer);
+                return next.min(timer).min(self.open.borrow().next_deadline());
             }
             done.into_iter().for_each(|done| done());
         }
@@ -446,8 +478,8 @@ impl Node {
     fn send(self: &Rc<Self>, place: usize, hosted: &Hosted, message: Outgoing) {
         let Outgoing { to, token, body } = message;
         let Some(kind) = RequestKind::of(&body) else {
-            if let Some((mut responder, kind)) = self.responders.borrow_mut().remove(&token) {
-                respond(&mut responder, &wire::answer(body, kind));
+            if let Some(reply) = self.responders.borrow_mut().remove(&token) {
+                self.reply(reply, body);
             }
             return;
         };
@@ -467,6 +499,13 @@ impl Node {
         let Some(peers) = self.peers.get() else {
             return;
         };
+        if let Some(peer) = peers.borrow().for_batches(&to) {
+            let mut outboxes = self.outboxes.borrow_mut();
+            outboxes.push(peer, token, hosted.wal_id, &request);
+            let open = Open { place, token, to };
+            self.open.borrow_mut().add(open, timeout, clock::now());
+            return;
+        }
         let call = peers.borrow_mut().call(&to, &request, timeout);
         let node = self.clone();
         tokio::task::spawn_local(async move {
@@ -474,33 +513,133 @@ impl Node {
                 Ok(call) => peers::answer(call).await,
                 Err(error) => Err(error),
             };
-            let body = answer.and_then(|message| {
-                wire::read_answer(message)
-                    .map_err(|error| peers::PeerError::Answer(error.to_string()))
-            });
-            let now = clock::now();
-            node.with_group(place, |hosted| match body {
-                Ok(body) => {
-                    hosted.group.advance(now);
-                    if let Err(error) = hosted.group.raft_mut().step(&to, token, body) {
-                        tracing::debug!(group = hosted.name, %error, "answer not taken");
+            let body = match answer {
+                Ok(message) => wire::read_answer(message).map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            node.answered(place, &to, token, body);
+        });
+    }
+
+    fn reply(&self, reply: Reply, body: diwan_raft::Body) {
+        let message = wire::answer(body, reply.kind());
+        match reply {
+            Reply::Frame(mut responder, _) => respond(&mut responder, &message),
+            Reply::Batch {
+                back, group, token, ..
+            } => {
+                self.outboxes
+                    .borrow_mut()
+                    .push(&back, token, group, &message);
+                self.wake.notify_one();
+            }
+        }
+    }
+
+    /// A batch of requests.
+    pub(crate) fn batch_came(
+        &self,
+        back: &Peer,
+        items: impl Iterator<Item = Result<batch::Item, BatchError>>,
+    ) {
+        for item in items {
+            let item = match item {
+                Ok(item) if item.is_request => item,
+                Ok(_) => {
+                    self.malformed("an answer among requests");
+                    continue;
+                }
+                Err(error) => return self.malformed(&error.to_string()),
+            };
+            let (group, token) = (item.group, item.token);
+            match wire::read_request(item.message) {
+                Ok(request) => {
+                    if let Some(kind) = RequestKind::of(&request.body) {
+                        let back = back.clone();
+                        let reply = Reply::Batch {
+                            back,
+                            group,
+                            token,
+                            kind,
+                        };
+                        self.receive(request, reply);
                     }
                 }
-                Err(error) => {
-                    tracing::debug!(group = hosted.name, %to, %error, "no answer");
-                    hosted.group.raft_mut().unanswered(&to, token);
+                // Its sender hears nothing, and tries again.
+                Err(error) => self.malformed(&error.to_string()),
+            }
+        }
+    }
+
+    /// Answers to requests that left in batches.
+    pub(crate) fn answers_came(&self, items: Vec<Result<batch::Item, BatchError>>) {
+        for item in items {
+            let item = match item {
+                Ok(item) if !item.is_request => item,
+                Ok(_) => {
+                    self.malformed("a request among answers");
+                    continue;
                 }
+                Err(error) => return self.malformed(&error.to_string()),
+            };
+            let Some(&place) = self.wal_ids.get(&item.group) else {
+                count(&self.counts.unknown_groups);
+                continue;
+            };
+            let Some(to) = self.open.borrow_mut().take(place, item.token) else {
+                // Too late: it was given up.
+                continue;
+            };
+            let body = wire::read_answer(item.message).map_err(|error| error.to_string());
+            self.answered(place, &to, item.token, body);
+        }
+    }
+
+    fn unanswered(&self, requests: Vec<Open>) {
+        for Open { place, token, to } in requests {
+            self.with_group(place, |hosted| {
+                hosted.group.raft_mut().unanswered(&to, token)
             });
+        }
+    }
+
+    /// What was on its way to a node is lost, and who answers there next is not known.
+    pub(crate) fn connection_lost(&self, node: &PeerId) {
+        self.peer_is_ours(node, false);
+        let lost = self.open.borrow_mut().lost(node);
+        self.unanswered(lost);
+    }
+
+    pub(crate) fn peer_is_ours(&self, node: &PeerId, ours: bool) {
+        if let Some(peers) = self.peers.get() {
+            peers.borrow_mut().set_ours(node, ours);
+        }
+    }
+
+    fn answered(
+        &self,
+        place: usize,
+        to: &PeerId,
+        token: Token,
+        body: Result<diwan_raft::Body, String>,
+    ) {
+        let now = clock::now();
+        self.with_group(place, |hosted| match body {
+            Ok(body) => {
+                hosted.group.advance(now);
+                if let Err(error) = hosted.group.raft_mut().step(to, token, body) {
+                    tracing::debug!(group = hosted.name, %error, "answer not taken");
+                }
+            }
+            Err(error) => {
+                tracing::debug!(group = hosted.name, %to, error, "no answer");
+                hosted.group.raft_mut().unanswered(to, token);
+            }
         });
     }
 
     /// A request of another member.
-    pub(crate) fn receive(
-        &self,
-        request: wire::Request,
-        mut responder: Responder,
-        kind: RequestKind,
-    ) {
+    pub(crate) fn receive(&self, request: wire::Request, mut reply: Reply) {
         let place = self
             .names
             .get(&request.group)
@@ -512,18 +651,15 @@ impl Node {
                 "there is no group {} of member {} here",
                 request.group, request.to
             );
-            respond(
-                &mut responder,
-                &wire::refusal(diwan_raft::ErrorCode::Other(1012), why, kind),
-            );
-            return;
+            let code = diwan_raft::ErrorCode::Other(1012);
+            return self.reply(reply, diwan_raft::Body::Error { code, message: why });
         };
-        responder.defer();
+        if let Reply::Frame(responder, _) = &mut reply {
+            responder.defer();
+        }
         let token = Token(self.next_token.get());
         self.next_token.set(token.0 + 1);
-        self.responders
-            .borrow_mut()
-            .insert(token, (responder, kind));
+        self.responders.borrow_mut().insert(token, reply);
         let now = clock::now();
         self.with_group(place, |hosted| {
             hosted.group.advance(now);

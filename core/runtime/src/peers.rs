@@ -1,24 +1,55 @@
 //! Requests to other members, on one connection each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use diwan_bolt::{FrameWriter, Head, Kind, Status};
 use diwan_jraft::{AppendEntriesRequestHeader, Message};
 use diwan_net::Workers;
-use diwan_net::bolt::{Call, CallError, Client, ClientOptions};
+use diwan_net::bolt::{
+    Call, CallError, Client, ClientEvent, ClientOptions, Handler, Incoming, Peer,
+};
 use diwan_raft::PeerId;
+use diwan_replica::batch;
+use tokio::sync::mpsc;
+
+use crate::node::Task;
+use crate::traffic;
 
 /// The serializer byte of JRaft's frames: the content is what the class's own serializer wrote.
-const CODEC: u8 = 1;
+pub(crate) const CODEC: u8 = 1;
 
 /// Connections to other members.
 pub(crate) struct Peers {
     workers: Workers,
-    clients: HashMap<(String, u16), Client>,
+    tasks: mpsc::UnboundedSender<Task>,
+    clients: HashMap<PeerId, Client>,
+    /// Nodes of ours, as far as their connections live: they understand batches.
+    ours: HashSet<PeerId>,
+}
+
+/// The node on which a member lives.
+pub(crate) fn node_of(peer: &PeerId) -> PeerId {
+    PeerId::new(peer.host(), peer.port())
+}
+
+/// Takes the answers that come back in batches.
+struct BackHandler(mpsc::UnboundedSender<Task>);
+
+impl Handler for BackHandler {
+    fn request(&self, mut incoming: Incoming<'_>) {
+        if incoming.frame.class != batch::CLASS.as_bytes() {
+            return incoming.responder.send_status(Status::NoProcessor);
+        }
+        let items: Vec<_> = traffic::read(incoming.frame.content).collect();
+        // The node's thread is gone only when the process ends.
+        let _ = self.0.send(Box::new(move |node| node.answers_came(items)));
+    }
 }
 
 /// Why a request got no answer, in words for the log line.
@@ -35,11 +66,31 @@ pub(crate) enum PeerError {
 }
 
 impl Peers {
-    pub(crate) fn new(workers: Workers) -> Self {
+    pub(crate) fn new(workers: Workers, tasks: mpsc::UnboundedSender<Task>) -> Self {
         Self {
             workers,
+            tasks,
             clients: HashMap::new(),
+            ours: HashSet::new(),
         }
+    }
+
+    /// A node has answered as one of ours, or not; or its connection broke and nobody knows who comes next.
+    pub(crate) fn set_ours(&mut self, node: &PeerId, ours: bool) {
+        match ours {
+            true => drop(self.ours.insert(node.clone())),
+            false => drop(self.ours.remove(node)),
+        }
+    }
+
+    /// The connection to a member that understands batches.
+    pub(crate) fn for_batches(&self, to: &PeerId) -> Option<&Peer> {
+        let node = node_of(to);
+        let client = self
+            .clients
+            .get(&node)
+            .filter(|_| self.ours.contains(&node));
+        client.map(Client::peer)
     }
 
     /// Sends `message` to a member.
@@ -49,15 +100,23 @@ impl Peers {
         message: &Message,
         timeout: Duration,
     ) -> Result<Call, PeerError> {
-        let key = (to.host().to_owned(), to.port());
-        let client = match self.clients.entry(key) {
+        let node = node_of(to);
+        let client = match self.clients.entry(node.clone()) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(new) => {
                 let wrong =
                     |error: io::Error| PeerError::Address(to.to_string(), error.to_string());
                 let addr = resolve(to).map_err(wrong)?;
+                let (back, tasks) = (self.tasks.clone(), self.tasks.clone());
                 let options = ClientOptions {
                     reconnect: (Duration::from_millis(20), Duration::from_millis(500)),
+                    handler: Some(Arc::new(move || Rc::new(BackHandler(back.clone())))),
+                    events: Some(Arc::new(move |event| {
+                        if matches!(event, ClientEvent::Closed(..)) {
+                            let node = node.clone();
+                            let _ = tasks.send(Box::new(move |it| it.connection_lost(&node)));
+                        }
+                    })),
                     ..ClientOptions::default()
                 };
                 new.insert(Client::connect_on(&self.workers, 0, addr, options))

@@ -12,6 +12,7 @@ use diwan_replica::Liveness;
 use crate::clock;
 use crate::group::Hosted;
 use crate::node::Node;
+use crate::peers::node_of;
 
 const PROGRAM: &str = "diwan ";
 
@@ -47,11 +48,6 @@ impl Watch {
             error_message: Some(format!("{PROGRAM}{:016x}", self.incarnation)),
         })
     }
-}
-
-/// The node on which a member lives.
-fn node_of(peer: &PeerId) -> PeerId {
-    PeerId::new(peer.host(), peer.port())
 }
 
 /// The incarnation in the answer to a ping, if it comes from a node of ours.
@@ -108,6 +104,7 @@ impl Node {
             return;
         };
         let now = clock::now();
+        self.peer_is_ours(&node, incarnation_in(&pong).is_some());
         let changed =
             self.watch
                 .borrow_mut()

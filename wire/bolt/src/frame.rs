@@ -94,6 +94,14 @@ impl Head {
         }
     }
 
+    /// A request of version 1 that is never answered.
+    pub fn oneway(id: u32, codec: u8) -> Self {
+        Self {
+            kind: Kind::Oneway { timeout_ms: 0 },
+            ..Self::request(id, codec, 0)
+        }
+    }
+
     /// A heartbeat of version 1.
     pub fn heartbeat(id: u32, codec: u8) -> Self {
         Self {
