@@ -2,7 +2,7 @@
 //! connection and prints one JSON line per case, in the shape of the Java client's.
 //!
 //! ```text
-//! raftload --peers A,B,C [--group kv] --value-bytes 16 --in-flight 1024,64,1 --warmup 3 --seconds 10 [--reads] [--pids P,Q,R]
+//! raftload --peers A,B,C [--group kv] [--groups 1] --value-bytes 16 --in-flight 1024,64,1 --warmup 3 --seconds 10 [--reads] [--pids P,Q,R]
 //! ```
 
 use std::io::{self, Read as _, Write as _};
@@ -21,6 +21,9 @@ struct Arguments {
     peers: Vec<String>,
     #[arg(long, default_value = "kv")]
     group: String,
+    /// Over how many groups the members spread the keys: one connection to each node that leads some, all at once.
+    #[arg(long, default_value_t = 1)]
+    groups: usize,
     #[arg(long, default_value_t = 16)]
     value_bytes: usize,
     /// Requests in flight, one case each.
@@ -42,23 +45,25 @@ const KEYS: u64 = 10_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
-    let leader = find_leader(&arguments)?;
-    let mut client = Client::connect(&leader)?;
-    client.run(&arguments, 64, false, Until::Count(KEYS))?;
+    let mut lanes = lanes(&arguments)?;
+    run(&mut lanes, &arguments, 64, false, Until::AllKeys)?;
     for in_flight in &arguments.in_flight {
         let until = |seconds: f64| Until::Time(Instant::now() + Duration::from_secs_f64(seconds));
-        client.run(
+        let reads = arguments.reads;
+        run(
+            &mut lanes,
             &arguments,
             *in_flight,
-            arguments.reads,
+            reads,
             until(arguments.warmup),
         )?;
         let before = cpu_us(&arguments.pids)?;
         let began = Instant::now();
-        let mut latencies = client.run(
+        let mut latencies = run(
+            &mut lanes,
             &arguments,
             *in_flight,
-            arguments.reads,
+            reads,
             until(arguments.seconds),
         )?;
         let seconds = began.elapsed().as_secs_f64();
@@ -71,7 +76,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!(
             "{{\"case\":\"{}\",\"client\":\"native\",\"value_bytes\":{},\"in_flight\":{in_flight},\"ops\":{ops},\"ops_per_s\":{:.0},\
              \"p50_us\":{},\"p99_us\":{},\"max_us\":{},\"nodes_cpu_us_per_op\":{:.2},\"rss_mib\":{:.0?}}}",
-            if arguments.reads { "read" } else { "put" },
+            if reads { "read" } else { "put" },
             arguments.value_bytes,
             ops as f64 / seconds,
             at(0.5),
@@ -89,14 +94,72 @@ fn cpu_us(pids: &[u32]) -> Result<u64, String> {
     pids.iter().map(|pid| process::cpu_us(*pid)).sum()
 }
 
-fn find_leader(arguments: &Arguments) -> Result<String, Box<dyn std::error::Error>> {
+/// A connection to a leader, and the keys of the groups that it leads.
+struct Lane {
+    client: Client,
+    keys: Vec<String>,
+}
+
+fn lanes(arguments: &Arguments) -> Result<Vec<Lane>, Box<dyn std::error::Error>> {
+    let groups = arguments.groups;
+    let mut keys = vec![Vec::new(); groups];
+    for key in (0..KEYS).map(|key| format!("key-{key:012}")) {
+        // As the members spread them: FNV-1a.
+        let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        keys[(hash % groups as u64) as usize].push(key);
+    }
+    let mut led = std::collections::BTreeMap::<String, Vec<String>>::new();
+    for (nth, keys) in keys.into_iter().enumerate() {
+        let group = match nth {
+            0 => arguments.group.clone(),
+            nth => format!("{}-{nth}", arguments.group),
+        };
+        led.entry(find_leader(arguments, &group)?)
+            .or_default()
+            .extend(keys);
+    }
+    let lane = |(leader, keys): (String, Vec<String>)| {
+        Client::connect(&leader).map(|client| Lane { client, keys })
+    };
+    Ok(led.into_iter().map(lane).collect::<io::Result<_>>()?)
+}
+
+/// Keeps `in_flight` requests on their way on all lanes together; returns how long each took, in microseconds.
+fn run(
+    lanes: &mut [Lane],
+    arguments: &Arguments,
+    in_flight: usize,
+    reads: bool,
+    until: Until,
+) -> Result<Vec<u32>, Box<dyn std::error::Error>> {
+    let each = in_flight.div_ceil(lanes.len());
+    let mut latencies = Vec::new();
+    std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for Lane { client, keys } in lanes {
+            let run = move || client.run(keys, arguments.value_bytes, each, reads, until);
+            threads.push(scope.spawn(run));
+        }
+        for thread in threads {
+            let result = thread
+                .join()
+                .map_err(|_| io::Error::other("a lane panicked"))?;
+            latencies.extend(result?);
+        }
+        Ok(latencies)
+    })
+}
+
+fn find_leader(arguments: &Arguments, group: &str) -> Result<String, Box<dyn std::error::Error>> {
     for _ in 0..100 {
         for peer in &arguments.peers {
             let Ok(mut client) = Client::connect(peer) else {
                 continue;
             };
             let request = GetLeaderRequest {
-                group_id: arguments.group.clone(),
+                group_id: group.to_owned(),
                 peer_id: Some(peer.clone()),
             };
             let message = Message::GetLeaderRequest(request);
@@ -122,8 +185,9 @@ fn find_leader(arguments: &Arguments) -> Result<String, Box<dyn std::error::Erro
     Err("no leader".into())
 }
 
+#[derive(Clone, Copy)]
 enum Until {
-    Count(u64),
+    AllKeys,
     Time(Instant),
 }
 
@@ -195,7 +259,8 @@ impl Client {
     /// Keeps `in_flight` requests on their way; returns how long each took, in microseconds.
     fn run(
         &mut self,
-        arguments: &Arguments,
+        keys: &[String],
+        value_bytes: usize,
         in_flight: usize,
         reads: bool,
         until: Until,
@@ -203,11 +268,11 @@ impl Client {
         let mut began: std::collections::HashMap<u32, Instant> = std::collections::HashMap::new();
         let mut latencies = Vec::new();
         let mut sent = 0;
-        let value = vec![b'v'; arguments.value_bytes];
+        let value = vec![b'v'; value_bytes];
         let mut content = Vec::new();
         loop {
             let more = match until {
-                Until::Count(count) => sent < count,
+                Until::AllKeys => sent < keys.len(),
                 Until::Time(end) => Instant::now() < end,
             };
             if !more && began.is_empty() {
@@ -220,12 +285,12 @@ impl Client {
                     .wrapping_mul(6_364_136_223_846_793_005)
                     .wrapping_add(1);
                 let key = match until {
-                    Until::Count(_) => sent,
-                    Until::Time(_) => (self.random >> 33) % KEYS,
+                    Until::AllKeys => sent % keys.len(),
+                    Until::Time(_) => (self.random >> 33) as usize % keys.len(),
                 };
+                let key = &keys[key];
                 content.clear();
                 content.push(if reads { 2 } else { 1 });
-                let key = format!("key-{key:012}");
                 content.extend_from_slice(&(key.len() as u32).to_be_bytes());
                 content.extend_from_slice(key.as_bytes());
                 if !reads {

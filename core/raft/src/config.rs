@@ -16,6 +16,9 @@ pub struct Config {
     /// A follower stands for election after one to two of these without a leader; a leader steps down after one without
     /// a majority.
     pub election_timeout: Duration,
+    /// A member that has just started asks after one to two of these whether there is a leader. On a node with many groups it
+    /// has to be long enough for all of them to ask in turn.
+    pub start_timeout: Duration,
     /// Between heartbeats of an idle leader.
     pub heartbeat_interval: Duration,
     /// A leader that has had nothing to do for so long lets its group fall silent, if the nodes of all members answer.
@@ -65,8 +68,9 @@ impl Config {
             id,
             initial,
             election_timeout: Duration::from_millis(1000),
+            start_timeout: Duration::from_millis(250),
             heartbeat_interval: Duration::from_millis(100),
-            quiesce_after: Duration::from_secs(3),
+            quiesce_after: Duration::from_secs(1),
             append_timeout: Duration::from_secs(5),
             install_timeout: Duration::from_secs(300),
             inflight_messages_max: 256,
@@ -91,6 +95,7 @@ impl Config {
     /// An election timeout, and the heartbeat interval that belongs to it: a tenth.
     pub fn with_election_timeout(mut self, timeout: Duration) -> Self {
         self.election_timeout = timeout;
+        self.start_timeout = timeout / 4;
         self.heartbeat_interval = (timeout / 10).max(Duration::from_millis(10));
         self
     }

@@ -616,7 +616,7 @@ impl Raft {
     pub(crate) fn reset_deadline(&mut self) {
         // Whoever starts asks soon whether there is a leader: if there is, its followers say no to the pre-vote.
         let timeout = if self.fresh {
-            self.config.election_timeout / 4
+            self.config.start_timeout
         } else {
             self.config.election_timeout
         };

@@ -34,6 +34,9 @@ use crate::start::{Seed, group_id};
 use crate::traffic::{Open, OpenRequests, Outboxes};
 use crate::watch::Watch;
 
+/// How much longer the members of a node that starts wait for word of a leader, for each of them.
+const START_TIMEOUT: Duration = Duration::from_micros(400);
+
 /// Something to do on the node's thread.
 pub(crate) type Task = Box<dyn FnOnce(&Rc<Node>) + Send>;
 
@@ -122,6 +125,7 @@ impl Node {
             failed,
         } = seed;
         let now = clock::now();
+        let start_timeout = START_TIMEOUT * u32::try_from(groups.len()).unwrap_or(u32::MAX);
         let timeouts = groups.iter().map(|(group, ..)| group.election_timeout);
         let timeout = timeouts.min().unwrap_or(Duration::from_secs(1));
         let reader = wal.reader();
@@ -132,6 +136,7 @@ impl Node {
             let mut config = Config::new(options.id.clone(), group.initial)
                 .with_election_timeout(group.election_timeout);
             config.seed = options.seed ^ group_id(&group.name).0;
+            config.start_timeout = config.start_timeout.max(start_timeout);
             config.lease_reads = group.lease_reads;
             let mut machine = (group.machine)();
             let newest = start.snapshot.clone();

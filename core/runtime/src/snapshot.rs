@@ -50,7 +50,9 @@ pub(crate) fn find(directory: &Path) -> Result<Option<SnapshotMeta>, StartError>
         path: directory.to_owned(),
         what: error.to_string(),
     };
-    create_durably(directory).map_err(at)?;
+    if !directory.exists() {
+        return Ok(None);
+    }
     let mut indexes = Vec::new();
     for entry in fs::read_dir(directory).map_err(at)?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -182,13 +184,24 @@ pub(crate) fn write(
     meta: &SnapshotMeta,
     state: SnapshotWriter,
 ) -> io::Result<()> {
-    let mut data = DataFile::create(&begin(directory, meta.last.index)?)?;
-    state(&mut data)?;
-    finish(directory, meta, data.sync()?)
+    let temporary = begin(directory, meta.last.index)?;
+    let written = DataFile::create(&temporary).and_then(|mut data| {
+        state(&mut data)?;
+        data.sync()
+    });
+    match written {
+        Ok(sum) => finish(directory, meta, sum),
+        Err(error) => {
+            // On a full disk a half snapshot is in the way of everything else.
+            let _ = fs::remove_dir_all(&temporary);
+            Err(error)
+        }
+    }
 }
 
 /// An empty directory for a snapshot that is about to be written.
 pub(crate) fn begin(directory: &Path, index: u64) -> io::Result<PathBuf> {
+    create_durably(directory)?;
     let temporary = temporary(directory, index);
     if temporary.exists() {
         fs::remove_dir_all(&temporary)?;

@@ -19,8 +19,9 @@ const PROGRAM: &str = "diwan ";
 /// What a node knows of the others.
 pub(crate) struct Watch {
     liveness: Liveness<PeerId>,
-    /// Members of a group changed.
-    stale: bool,
+    /// When it is to be found out anew which nodes there are: never, unless members of a group changed.
+    collect_at: Time,
+    collected: Time,
     /// Drawn at the start.
     incarnation: u64,
     timeout: Duration,
@@ -31,14 +32,20 @@ impl Watch {
     pub(crate) fn new(timeout: Duration, incarnation: u64) -> Self {
         Self {
             liveness: Liveness::new(timeout),
-            stale: true,
+            collect_at: Time(0),
+            collected: Time(0),
             incarnation,
             timeout,
         }
     }
 
+    /// Members of a group changed. Where there are many groups this happens often, and all are looked at then: not at once.
     pub(crate) fn members_changed(&mut self) {
-        self.stale = true;
+        self.collect_at = self.collected + self.timeout / 4;
+    }
+
+    fn next_deadline(&self) -> Time {
+        self.liveness.next_deadline().min(self.collect_at)
     }
 
     /// The answer to a ping.
@@ -63,10 +70,11 @@ impl Node {
     /// Pings whom it is time to ping. Returns when to come again.
     pub(crate) fn watch_nodes(self: &Rc<Self>, now: Time) -> Time {
         let mut watch = self.watch.borrow_mut();
-        if now < watch.liveness.next_deadline() && !watch.stale {
-            return watch.liveness.next_deadline();
+        if now < watch.next_deadline() {
+            return watch.next_deadline();
         }
-        if std::mem::take(&mut watch.stale) {
+        if now >= watch.collect_at {
+            (watch.collect_at, watch.collected) = (Time::NEVER, now);
             let own = node_of(&self.id);
             let mut nodes = Vec::new();
             self.each_group(|hosted| {
@@ -82,7 +90,7 @@ impl Node {
             watch = self.watch.borrow_mut();
         }
         let (ping, silent) = watch.liveness.advance(now);
-        let next = watch.liveness.next_deadline();
+        let next = watch.next_deadline();
         let timeout = watch.timeout;
         drop(watch);
         if !silent.is_empty() {
