@@ -2,6 +2,8 @@
 //! [`diwan_raft::Raft`] (proposals that wait for their outcome, reads that wait to be applied); [`wire`] maps the core's
 //! messages to JRaft's and back. Sockets, files and threads are the runtime's, or the simulator's.
 
+#[doc(hidden)]
+pub mod fuzz;
 mod group;
 mod outcome;
 pub mod store;
