@@ -212,7 +212,7 @@ impl World {
                 let (index, keep) = (self.raft.applied_index(), input.number());
                 self.raft.compact(index, keep);
             }
-            13 => self.fetched(input.byte() % 4 != 0),
+            13 => self.fetched(input.byte() & 3 != 0),
             14 => match input.byte() {
                 0 => self.raft.hand_over(),
                 _ => self.holds = true,
@@ -274,7 +274,7 @@ impl World {
             return;
         };
         let sent = self.sent[place].clone();
-        let flag = input.byte() % 8 != 0;
+        let flag = input.byte() & 7 != 0;
         let (term, index) = (input.term(&self.raft), input.number());
         let body = match input.byte() % 16 {
             0 => Body::Error {
