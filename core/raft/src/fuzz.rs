@@ -26,8 +26,10 @@ pub fn fuzz_member(data: &[u8]) {
         if input.0.is_empty() {
             return;
         }
+        let committed = world.raft.committed();
         world.step(&mut input);
         world.turn();
+        assert!(world.raft.committed() >= committed, "a commit sinks");
     }
 }
 
