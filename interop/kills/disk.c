@@ -5,7 +5,8 @@
 //   DISK_ROOT     the folder, absolute and without links
 //   DISK_JOURNAL  a folder on the same file system: `journal`, and what was unlinked or replaced, under numbers
 //   DISK_LIES     a file: while it is there, fdatasync does nothing and says it is done
-//   DISK_FULL     a file with a number: while it is there, no more bytes than that find room beyond what has room already
+//   DISK_FULL     a file with a number: while it is there, no more bytes than that find room beyond what has room already;
+//                 a file of this name and `.felt` appears when a write has found none
 //
 // A note precedes its change, so that whoever is killed in between has changed nothing. Notes (little-endian):
 //   u32 length of the rest, u8 kind, u64 inode, then
@@ -39,6 +40,7 @@ static size_t root_length;
 static dev_t device;
 static int journal = -1;
 static const char *lies, *full;
+static char felt[PATH_MAX];
 static uint64_t filled;
 static uint64_t notes, kept_next = 1;
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
@@ -62,6 +64,7 @@ __attribute__((constructor)) static void start(void) {
     root_length = strlen(root);
     lies = getenv("DISK_LIES");
     full = getenv("DISK_FULL");
+    if (full) snprintf(felt, sizeof felt, "%s.felt", full);
     if (stat(kept, &stat_of)) die(kept);
     device = stat_of.st_dev;
     char path[PATH_MAX + 16];
@@ -228,6 +231,7 @@ static ssize_t writes(int fd, const struct iovec *parts, int count, off_t offset
             first = parts[0];
             if (first.iov_len > fits) first.iov_len = fits;
             if (!first.iov_len) {
+                syscall(SYS_close, syscall(SYS_openat, AT_FDCWD, felt, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
                 pthread_mutex_unlock(&turn);
                 errno = ENOSPC;
                 return -1;

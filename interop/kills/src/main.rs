@@ -124,7 +124,12 @@ fn main() -> ExitCode {
     let (history, losses, faults) = (group.shared.history.counts(), group.losses, group.faults);
     println!("{faults:?}\n{losses:?}\n{history:?}");
     match outcome {
-        Ok(()) if losses.sectors_lost == 0 || history.puts == 0 || history.gets == 0 => {
+        Ok(())
+            if losses.sectors_lost == 0
+                || history.puts == 0
+                || history.gets == 0
+                || faults.full_disks > 10 && faults.full_disks_felt == 0 =>
+        {
             println!("nothing was tried");
             ExitCode::from(2)
         }
@@ -228,6 +233,7 @@ struct Faults {
     partitions: u32,
     one_way_partitions: u32,
     full_disks: u32,
+    full_disks_felt: u32,
     stopped_by_a_full_disk: u32,
 }
 
@@ -474,49 +480,64 @@ impl Group {
             self.kill(&victims)?;
         }
         for victim in &victims {
-            self.members[*victim].empty().map_err(error)?;
+            let felt = self.members[*victim].empty().map_err(error)?;
+            self.faults.full_disks_felt += u32::from(felt);
             if killed {
                 self.members[*victim].start(&self.program)?;
             }
         }
-        for victim in &victims {
-            self.await_life(*victim)?;
-        }
-        Ok(())
+        self.await_life(victims)
     }
 
-    /// Waits until a member that was in need answers, or has stopped and answers after another start.
-    fn await_life(&mut self, victim: usize) -> Result<(), String> {
+    /// Waits until all members that were in need answer; those that have stopped are started again.
+    fn await_life(&mut self, mut victims: Vec<usize>) -> Result<(), String> {
         let (key, began) = (name(u64::MAX >> 32), Instant::now());
         let mut client = Client::new(&self.shared.addresses);
-        loop {
-            let member = &mut self.members[victim];
-            if let Some(status) = member.ended() {
-                // Not by a signal and not by a panic.
-                let stopped = status.code().is_some_and(|code| code != 101);
-                if !stopped || !FULL_DISK_MAY_STOP {
-                    return Err(format!(
-                        "the member on {} ended with its disk full ({status}): {}",
-                        member.address,
-                        member.last_words()
-                    ));
-                }
-                self.faults.stopped_by_a_full_disk += 1;
-                self.lose(victim)?;
-                self.members[victim].start(&self.program)?;
-            } else if let Answer::Done(_) = client.get(member.address.port(), &key) {
-                return Ok(());
+        while let Some(awaited) = victims.last() {
+            let port = self.members[*awaited].address.port();
+            if let Answer::Done(_) = client.get(port, &key) {
+                victims.pop();
+                continue;
+            }
+            for victim in 0..self.members.len() {
+                self.start_if_full(victim)?;
             }
             if began.elapsed() > RECOVERY {
-                let member = &self.members[victim];
                 return Err(format!(
-                    "the member on {} does not answer within {RECOVERY:?} after its disk was full: {}",
-                    member.address,
-                    member.last_words()
+                    "the member on port {port} does not answer within {RECOVERY:?} after disks were full\n{}",
+                    self.last_words()
                 ));
             }
             thread::sleep(Duration::from_millis(20));
         }
+        Ok(())
+    }
+
+    /// Starts a member again that has ended because its disk was full.
+    fn start_if_full(&mut self, victim: usize) -> Result<(), String> {
+        let member = &mut self.members[victim];
+        let Some(status) = member.ended() else {
+            return Ok(());
+        };
+        // Not by a signal and not by a panic.
+        let stopped = status.code().is_some_and(|code| code != 101);
+        if !stopped || !FULL_DISK_MAY_STOP || !member.last_words().contains("disk is full") {
+            return Err(format!(
+                "the member on {} ended with its disk full ({status}): {}",
+                member.address,
+                member.last_words()
+            ));
+        }
+        self.faults.stopped_by_a_full_disk += 1;
+        self.lose(victim)?;
+        self.members[victim].start(&self.program)
+    }
+
+    /// The ends of all logs.
+    fn last_words(&self) -> String {
+        let words = |member: &Member| format!("{}:\n    {}", member.address, member.last_words());
+        let words: Vec<String> = self.members.iter().map(words).collect();
+        words.join("\n")
     }
 
     fn restart_all_in_turn(&mut self) -> Result<(), String> {
@@ -535,14 +556,9 @@ impl Group {
         let (before, began) = (self.shared.history.counts().puts, Instant::now());
         while self.shared.history.counts().puts == before {
             if began.elapsed() > RECOVERY {
-                let words: Vec<String> = self
-                    .members
-                    .iter()
-                    .map(|member| format!("{}:\n    {}", member.address, member.last_words()))
-                    .collect();
                 return Err(format!(
                     "no put is acknowledged within {RECOVERY:?}\n{}",
-                    words.join("\n")
+                    self.last_words()
                 ));
             }
             thread::sleep(Duration::from_millis(5));

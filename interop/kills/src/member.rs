@@ -150,9 +150,10 @@ impl Member {
         fs::write(&self.full, bytes.to_string())
     }
 
-    /// There is room again.
-    pub fn empty(&self) -> io::Result<()> {
-        fs::remove_file(&self.full)
+    /// There is room again. Returns whether a write found none meanwhile.
+    pub fn empty(&self) -> io::Result<bool> {
+        fs::remove_file(&self.full)?;
+        Ok(fs::remove_file(self.full.with_extension("felt")).is_ok())
     }
 
     /// Stops it where it stands.
