@@ -5,6 +5,8 @@
 //   DISK_ROOT     the folder, absolute and without links
 //   DISK_JOURNAL  a folder on the same file system: `journal`, and what was unlinked or replaced, under numbers
 //   DISK_LIES     a file: while it is there, fdatasync does nothing and says it is done
+//   DISK_FULL     a file with a number: while it is there, no more bytes than that find room beyond what has room already;
+//                 a file of this name and `.felt` appears when a write has found none
 //
 // A note precedes its change, so that whoever is killed in between has changed nothing. Notes (little-endian):
 //   u32 length of the rest, u8 kind, u64 inode, then
@@ -37,7 +39,9 @@ static char root[PATH_MAX], kept[PATH_MAX];
 static size_t root_length;
 static dev_t device;
 static int journal = -1;
-static const char *lies;
+static const char *lies, *full;
+static char felt[PATH_MAX];
+static uint64_t filled;
 static uint64_t notes, kept_next = 1;
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 
@@ -59,6 +63,8 @@ __attribute__((constructor)) static void start(void) {
     snprintf(kept, sizeof kept, "%s", beside);
     root_length = strlen(root);
     lies = getenv("DISK_LIES");
+    full = getenv("DISK_FULL");
+    if (full) snprintf(felt, sizeof felt, "%s.felt", full);
     if (stat(kept, &stat_of)) die(kept);
     device = stat_of.st_dev;
     char path[PATH_MAX + 16];
@@ -183,6 +189,33 @@ int open64(const char *path, int flags, ...) { OPENED(AT_FDCWD); }
 int openat(int at, const char *path, int flags, ...) { OPENED(at); }
 int openat64(int at, const char *path, int flags, ...) { OPENED(at); }
 
+// How many of the bytes at `offset` find room: a hole and what lies beyond the end need some, other bytes have theirs.
+static uint64_t room(int fd, const struct stat *found, uint64_t offset, uint64_t length) {
+    int control = full ? syscall(SYS_openat, AT_FDCWD, full, O_RDONLY | O_CLOEXEC) : -1;
+    if (control < 0) {
+        filled = 0;
+        return length;
+    }
+    char text[32] = "", path[64];
+    if (syscall(SYS_read, control, text, sizeof text - 1) < 0) die(full);
+    syscall(SYS_close, control);
+    // The place of the caller's descriptor stays where it is.
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int reader = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (reader < 0) die(path);
+    uint64_t end = found->st_size, has = 0;
+    if (offset < end) {
+        off_t hole = lseek(reader, offset, SEEK_HOLE);
+        has = (hole < 0 ? end : (uint64_t)hole) - offset;
+    }
+    syscall(SYS_close, reader);
+    if (has >= length) return length;
+    uint64_t quota = strtoull(text, NULL, 10), more = quota > filled ? quota - filled : 0;
+    if (more > length - has) more = length - has;
+    filled += more;
+    return has + more;
+}
+
 static ssize_t writes(int fd, const struct iovec *parts, int count, off_t offset, int placed) {
     struct stat found;
     if (journal < 0) goto plain;
@@ -191,6 +224,22 @@ static ssize_t writes(int fd, const struct iovec *parts, int count, off_t offset
         uint64_t length = 0, at = placed ? offset : lseek(fd, 0, SEEK_CUR);
         if (fcntl(fd, F_GETFL) & O_APPEND) at = found.st_size;
         for (int i = 0; i < count; i++) length += parts[i].iov_len;
+        uint64_t fits = room(fd, &found, at, length);
+        struct iovec first;
+        if (fits < length) {
+            // A part of what was asked for may be written, as on a real disk.
+            first = parts[0];
+            if (first.iov_len > fits) first.iov_len = fits;
+            if (!first.iov_len) {
+                syscall(SYS_close, syscall(SYS_openat, AT_FDCWD, felt, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+                pthread_mutex_unlock(&turn);
+                errno = ENOSPC;
+                return -1;
+            }
+            parts = &first;
+            count = 1;
+            length = first.iov_len;
+        }
         changes(fd, &found, at, length, at + length > (uint64_t)found.st_size ? at + length : (uint64_t)found.st_size);
         ssize_t done = placed ? syscall(SYS_pwritev, fd, parts, count, offset, 0) : syscall(SYS_writev, fd, parts, count);
         pthread_mutex_unlock(&turn);

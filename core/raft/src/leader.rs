@@ -6,7 +6,7 @@ use crate::change::Change;
 use crate::config::Config;
 use crate::entry::{Entry, LogId, Payload};
 use crate::message::{AppendResponse, Body, InstallRequest, SnapshotMeta, Token};
-use crate::peer::PeerId;
+use crate::peer::{PeerId, Priority};
 use crate::progress::{Progress, State, View};
 use crate::raft::{PeerStatus, Raft, Role};
 use crate::ready::{ChangeError, Event, ProposeError, StepError};
@@ -555,13 +555,18 @@ impl Raft {
         let Some(leader) = &mut self.leader else {
             return;
         };
-        let heir = leader
-            .peers
-            .iter()
-            .filter(|progress| configuration.peers.contains(&progress.peer));
+        // Of those that have as much, JRaft too takes the one of highest priority, and never one of priority 0.
+        let heir = leader.peers.iter().filter_map(|progress| {
+            let voter = configuration
+                .peers
+                .iter()
+                .find(|voter| **voter == progress.peer)?;
+            let priority = voter.priority();
+            (priority != Priority::Never).then_some((progress.matched, priority, voter))
+        });
         if let Some(heir) = heir
-            .max_by_key(|progress| progress.matched)
-            .map(|progress| progress.peer.clone())
+            .max_by_key(|(matched, priority, _)| (*matched, *priority))
+            .map(|(.., voter)| voter.clone())
         {
             leader.timeout_now_sent = true;
             self.out.request(&heir, Body::TimeoutNowRequest { term });

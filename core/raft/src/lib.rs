@@ -11,6 +11,8 @@ mod durable;
 mod election;
 mod entry;
 mod follower;
+#[doc(hidden)]
+pub mod fuzz;
 mod leader;
 mod log;
 mod message;

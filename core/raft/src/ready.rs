@@ -166,7 +166,7 @@ pub enum ChangeError {
     #[error("another change is under way")]
     Busy,
     /// A group needs a voter, and nobody is voter and learner at once.
-    #[error("the new configuration is not possible: {0}")]
+    #[error("not possible: {0}")]
     Invalid(&'static str),
     /// A new member did not get the log in time.
     #[error("{0} did not catch up")]

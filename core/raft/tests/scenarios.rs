@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use diwan_raft::{
-    Config, Configuration, Entry, Event, HardState, LogId, LogState, Outgoing, Payload, PeerId,
-    Purpose, Raft, SnapshotMeta, Start, Time,
+    Body, Config, Configuration, Entry, Event, Fetch, HardState, LogId, LogState, Outgoing,
+    Payload, PeerId, Purpose, Raft, SnapshotMeta, Start, Time,
 };
 
 #[test]
@@ -49,7 +49,8 @@ struct Member {
     raft: Option<Raft>,
     lives: u64,
     initial: Configuration,
-    lease: bool,
+    /// What is configured otherwise than by default: `name=value`.
+    options: Vec<String>,
     /// The member's clock in thousandths of the world's, and how far it is ahead.
     clock_permille: u64,
     ahead_ms: u64,
@@ -62,6 +63,9 @@ struct Member {
     /// Entries wait for room, terms and votes do not.
     is_full: bool,
     held: Vec<diwan_raft::Write>,
+    /// Snapshots are not there before `fetched`.
+    holds_fetch: bool,
+    fetch: Option<Fetch>,
 }
 
 #[derive(Default)]
@@ -74,6 +78,8 @@ struct World {
     /// Messages that left since the last `traffic`.
     sent: usize,
     quiet: bool,
+    /// Messages are written down as they arrive.
+    shows: bool,
 }
 
 fn peer(name: u16) -> PeerId {
@@ -104,10 +110,22 @@ impl World {
         match words[0] {
             "group" => {
                 for name in numbers(words[1]) {
-                    self.add(name, configuration(words[1], ""), words.contains(&"lease"));
+                    self.add(name, configuration(words[1], ""), &words[2..]);
                 }
             }
-            "spare" => self.add(number(1), Configuration::default(), false),
+            "learner" => {
+                let name = number(1);
+                let voters: Vec<_> = self.members.keys().map(u16::to_string).collect();
+                let initial = configuration(&voters.join(","), words[1]);
+                for member in self.members.values_mut() {
+                    member.initial = initial.clone();
+                }
+                self.add(name, initial, &words[2..]);
+                for name in self.members.keys().copied().collect::<Vec<_>>() {
+                    self.start(name);
+                }
+            }
+            "spare" => self.add(number(1), Configuration::default(), &words[2..]),
             "priority" => self.give_priority(number(1), words[2]),
             "clock" => self.member(number(1)).clock_permille = words[2].parse().unwrap(),
             "campaign" => {
@@ -135,6 +153,7 @@ impl World {
             }
             "heal" => self.cut.clear(),
             "lose" => self.way.clear(),
+            "handover" => self.raft(number(1)).hand_over(),
             "hold" => self.member(number(1)).holds_writes = true,
             "full" => self.member(number(1)).is_full = true,
             "room" => {
@@ -156,21 +175,39 @@ impl World {
                 }
             }
             "sync" => {
+                // All of its writes, or so many of them.
                 let member = self.member(number(1));
-                member.holds_writes = false;
-                for write in std::mem::take(&mut member.held) {
+                let count = words.get(2).map(|count| count.parse().unwrap());
+                member.holds_writes = count.is_some();
+                let count = count.unwrap_or(member.held.len());
+                for write in member.held.drain(..count).collect::<Vec<_>>() {
                     member.persist(write);
+                }
+            }
+            "delay" => self.member(number(1)).holds_fetch = true,
+            "fetched" => {
+                let member = self.member(number(1));
+                member.holds_fetch = false;
+                if let Some(fetch) = member.fetch.take() {
+                    member.fetched(&fetch, words.get(2).copied(), &mut out);
                 }
             }
             "crash" => {
                 let member = self.member(number(1));
                 member.raft = None;
+                member.fetch = None;
                 member.held.clear();
                 self.way.retain(|(from, _)| *from != number(1));
             }
             "start" => self.start(number(1)),
             "change" => {
-                let target = configuration(words[2], words.get(3).copied().unwrap_or(""));
+                let mut target = configuration(words[2], words.get(3).copied().unwrap_or(""));
+                // With their priorities.
+                for peer in &mut target.peers {
+                    if let Some(member) = self.members.get(&peer.port()) {
+                        *peer = member.id.clone();
+                    }
+                }
                 if let Err(error) = self.raft(number(1)).change_members(target) {
                     writeln!(out, "{error}").unwrap();
                 }
@@ -195,6 +232,8 @@ impl World {
             }
             "quiet" => self.quiet = true,
             "loud" => self.quiet = false,
+            "show" => self.shows = true,
+            "hide" => self.shows = false,
             "status" => self.status(&mut out),
             "traffic" => {
                 writeln!(
@@ -204,23 +243,24 @@ impl World {
                 )
                 .unwrap();
             }
+            "progress" => self.progress(number(1), &mut out),
             other => panic!("no command {other}"),
         }
         self.turns(&mut out);
-        if self.quiet && words[0] != "status" {
+        if self.quiet && !matches!(words[0], "status" | "progress") {
             String::new()
         } else {
             out
         }
     }
 
-    fn add(&mut self, name: u16, initial: Configuration, lease: bool) {
+    fn add(&mut self, name: u16, initial: Configuration, options: &[&str]) {
         let member = Member {
             id: peer(name),
             raft: None,
             lives: 0,
             initial,
-            lease,
+            options: options.iter().map(|word| (*word).to_owned()).collect(),
             clock_permille: 1000,
             ahead_ms: 0,
             hard_state: HardState::default(),
@@ -230,6 +270,8 @@ impl World {
             holds_writes: false,
             is_full: false,
             held: Vec::new(),
+            holds_fetch: false,
+            fetch: None,
         };
         self.members.insert(name, member);
         self.start(name);
@@ -267,8 +309,10 @@ impl World {
         member.lives += 1;
         let mut config = Config::new(member.id.clone(), member.initial.clone());
         config.seed = u64::from(name) * 1000 + member.lives;
-        config.lease_reads = member.lease;
         config.clock_drift_permille = 10;
+        for option in &member.options {
+            configure(&mut config, option);
+        }
         let mut log = LogState {
             compacted: member.compacted,
             last: member.compacted.index,
@@ -317,7 +361,15 @@ impl World {
                     .get_mut(&to)
                     .and_then(|member| member.raft.as_mut())
                 {
-                    let _ = raft.step(&peer(from), message.token, message.body);
+                    if self.shows {
+                        let (now_ms, said) = (self.now_ms, said(&message.body));
+                        writeln!(out, "{now_ms:>6} {from}->{to} {said}").unwrap();
+                    }
+                    if let Err(error) = raft.step(&peer(from), message.token, message.body)
+                        && self.shows
+                    {
+                        writeln!(out, "       {to} refuses: {error}").unwrap();
+                    }
                 }
             }
             let now_ms = self.now_ms;
@@ -412,18 +464,17 @@ impl World {
                     None => raft.snapshot_refused(peer),
                 }
             }
-            if let Some(fetch) = ready.fetch
-                && raft.begin_install(fetch.token)
-            {
-                let meta = fetch.request.meta.clone();
-                writeln!(
-                    out,
-                    "{now_ms:>6} {name} installs a snapshot at {}",
-                    meta.last.index
-                )
-                .unwrap();
-                member.snapshot = Some(meta.clone());
-                raft.snapshot_installed(fetch.token, meta);
+            if let Some(fetch) = ready.fetch {
+                match member.holds_fetch {
+                    true => member.fetch = Some(fetch),
+                    false => {
+                        let mut said = String::new();
+                        member.fetched(&fetch, None, &mut said);
+                        for line in said.lines() {
+                            writeln!(out, "{now_ms:>6} {line}").unwrap();
+                        }
+                    }
+                }
             }
             if let Some(write) = ready.write {
                 member.write(write);
@@ -431,6 +482,20 @@ impl World {
             self.sent += ready.messages.len();
             self.way
                 .extend(ready.messages.into_iter().map(|message| (name, message)));
+        }
+    }
+
+    /// How a leader sends to the others.
+    fn progress(&self, name: u16, out: &mut String) {
+        let raft = self.members[&name].raft.as_ref().unwrap();
+        for peer in raft.status().peers {
+            let (port, matched, on_way) = (peer.peer.port(), peer.matched, peer.inflight);
+            writeln!(
+                out,
+                "{port} {} holds {matched}, {on_way} on the way",
+                peer.state
+            )
+            .unwrap();
         }
     }
 
@@ -460,7 +525,84 @@ impl World {
     }
 }
 
+/// `lease`, or a limit: `name=value`.
+fn configure(config: &mut Config, option: &str) {
+    let Some((name, value)) = option.split_once('=') else {
+        assert_eq!(option, "lease");
+        config.lease_reads = true;
+        return;
+    };
+    let value: usize = value.parse().unwrap();
+    match name {
+        "cache" => config.cache_bytes_max = value,
+        "entries" => config.message_entries_max = value,
+        "inflight" => config.inflight_messages_max = value,
+        "margin" => config.catch_up_margin = value as u64,
+        "reads" => config.reads_max = value,
+        "uncommitted" => config.uncommitted_bytes_max = value,
+        other => panic!("no option {other}"),
+    }
+}
+
+fn said(body: &Body) -> String {
+    let yes = |yes: bool| if yes { "yes" } else { "no" };
+    match body {
+        Body::VoteRequest(vote) => {
+            let kind = if vote.pre_vote { "pre-vote" } else { "vote" };
+            format!(
+                "asks for a {kind} in term {}, log ends at {}",
+                vote.term,
+                at(vote.last)
+            )
+        }
+        Body::VoteResponse { term, granted } => format!("{}, term {term}", yes(*granted)),
+        Body::AppendRequest(append) => {
+            let kind = match (append.heartbeat, append.entries.len()) {
+                (true, _) => "heartbeat".to_owned(),
+                (_, 0) => "probe".to_owned(),
+                (_, 1) => "1 entry".to_owned(),
+                (_, count) => format!("{count} entries"),
+            };
+            format!(
+                "{kind} after {}, committed {}",
+                at(append.prev),
+                append.committed
+            )
+        }
+        Body::AppendResponse(response) => {
+            let last = response.last_index.map(|last| format!(", last {last}"));
+            let last = last.unwrap_or_default();
+            format!("{}, term {}{last}", yes(response.success), response.term)
+        }
+        Body::InstallRequest(install) => format!("snapshot at {}", at(install.meta.last)),
+        Body::InstallResponse { success, .. } => format!("snapshot: {}", yes(*success)),
+        Body::TimeoutNowRequest { term } => format!("stand at once, term {term}"),
+        Body::TimeoutNowResponse { success, .. } => format!("stands: {}", yes(*success)),
+        Body::ReadIndexRequest { .. } => "up to where may be read?".to_owned(),
+        Body::ReadIndexResponse { index, success } => {
+            format!("read at {index}: {}", yes(*success))
+        }
+        Body::Error { message, .. } => format!("error: {message}"),
+    }
+}
+
 impl Member {
+    fn fetched(&mut self, fetch: &Fetch, failed: Option<&str>, out: &mut String) {
+        let (name, meta) = (self.id.port(), fetch.request.meta.clone());
+        let raft = self.raft.as_mut().unwrap();
+        if failed.is_some() {
+            writeln!(out, "{name} gets no snapshot at {}", meta.last.index).unwrap();
+            raft.snapshot_failed(fetch.token, "it broke");
+        } else if raft.begin_install(fetch.token) {
+            writeln!(out, "{name} installs a snapshot at {}", meta.last.index).unwrap();
+            self.snapshot = Some(meta.clone());
+            raft.snapshot_installed(fetch.token, meta);
+        } else {
+            let index = meta.last.index;
+            writeln!(out, "{name} needs the snapshot at {index} no more").unwrap();
+        }
+    }
+
     fn clock(&self, now_ms: u64) -> Time {
         Time(now_ms * self.clock_permille + self.ahead_ms * 1000)
     }

@@ -1,8 +1,11 @@
 //! The Raft groups of one node, as pure as the core under them: [`Group`] keeps what belongs to one group beside its
-//! [`diwan_raft::Raft`] (proposals that wait for their outcome, reads that wait to be applied); [`WriteQueue`] brings their writes into the log that they share; [`wire`] maps the core's
-//! messages to JRaft's and back. Sockets, files and threads are the runtime's, or the simulator's.
+//! [`diwan_raft::Raft`] (proposals that wait for their outcome, reads that wait to be applied); [`WriteQueue`] brings the
+//! writes of all into the log that they share; [`Liveness`] watches the other nodes; [`wire`] maps the core's messages to
+//! JRaft's and back, and [`batch`] puts many into one frame. Sockets, files and threads are the runtime's, or the simulator's.
 
 pub mod batch;
+#[doc(hidden)]
+pub mod fuzz;
 mod group;
 mod liveness;
 mod outcome;

@@ -1,7 +1,7 @@
 //! A client of the store: one connection to each member, one request at a time.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
 
 use diwan_bolt::{Decoded, FrameWriter, Head, Kind, decode};
@@ -18,8 +18,8 @@ pub enum Answer {
 }
 
 /// Connections to the members.
-#[derive(Default)]
 pub struct Client {
+    addresses: Vec<SocketAddrV4>,
     connections: Vec<(u16, TcpStream)>,
     next_id: u32,
 }
@@ -30,6 +30,15 @@ pub const TIMEOUT: Duration = Duration::from_millis(1500);
 const CLASS: &[u8] = b"harness.KvRequest";
 
 impl Client {
+    /// A client of the members at `addresses`.
+    pub fn new(addresses: &[SocketAddrV4]) -> Client {
+        Client {
+            addresses: addresses.to_vec(),
+            connections: Vec::new(),
+            next_id: 0,
+        }
+    }
+
     /// Puts at the member on `port`.
     pub fn put(&mut self, port: u16, key: &str, value: &[u8]) -> Answer {
         self.ask(port, 1, key, value)
@@ -47,7 +56,7 @@ impl Client {
             .position(|(known, _)| *known == port);
         let mut stream = match place {
             Some(place) => self.connections.swap_remove(place).1,
-            None => match connect(port) {
+            None => match self.connect(port) {
                 Ok(stream) => stream,
                 Err(_) => return Answer::NotDone(None),
             },
@@ -61,14 +70,15 @@ impl Client {
             Err(_) => Answer::Unknown,
         }
     }
-}
 
-fn connect(port: u16) -> io::Result<TcpStream> {
-    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let stream = TcpStream::connect_timeout(&addr, TIMEOUT)?;
-    stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
-    Ok(stream)
+    fn connect(&self, port: u16) -> io::Result<TcpStream> {
+        let known = self.addresses.iter().find(|known| known.port() == port);
+        let address = SocketAddr::V4(*known.ok_or(io::ErrorKind::NotFound)?);
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        Ok(stream)
+    }
 }
 
 fn exchange(

@@ -1,5 +1,6 @@
 //! Three or five real nodes under load, on disks that forget what was not synced. Members are killed with kill -9, and then
 //! lose what no sync covered; they are frozen and thawed, restarted one after the other, and the power fails for all of them.
+//! Their disks are full for a while, and, where that can be had, ways between them are cut, both ways or one.
 //! Clients put unique values and get them linearizably; in the end one order has to explain all they saw.
 //!
 //! ```text
@@ -9,8 +10,10 @@
 mod client;
 mod history;
 mod member;
+mod network;
 mod rewind;
 
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,6 +27,7 @@ use diwan_sim::{Action, Random};
 use crate::client::{Answer, Client};
 use crate::history::{History, bytes_of, value_of};
 use crate::member::{Member, Program};
+use crate::network::Network;
 use crate::rewind::{Losses, Share};
 
 /// Kills members of a group and checks what clients were promised. Exit code 1 if a promise was broken, 2 if that could not
@@ -60,6 +64,9 @@ struct Arguments {
     /// Nothing but the power fails, of all members at once.
     #[arg(long)]
     power_only: bool,
+    /// Cuts ways between members, too: this process has to have a network namespace of its own.
+    #[arg(long)]
+    partitions: bool,
     /// The size of the log's segments.
     #[arg(long, default_value_t = 1 << 20)]
     segment_bytes: u32,
@@ -72,6 +79,7 @@ const RECOVERY: Duration = Duration::from_secs(20);
 /// What the clients and the faults share.
 struct Shared {
     history: History,
+    addresses: Vec<SocketAddrV4>,
     ports: Vec<u16>,
     leader: AtomicU16,
     stop: AtomicBool,
@@ -113,7 +121,12 @@ fn main() -> ExitCode {
     let (history, losses, faults) = (group.shared.history.counts(), group.losses, group.faults);
     println!("{faults:?}\n{losses:?}\n{history:?}");
     match outcome {
-        Ok(()) if losses.sectors_lost == 0 || history.puts == 0 || history.gets == 0 => {
+        Ok(())
+            if losses.sectors_lost == 0
+                || history.puts == 0
+                || history.gets == 0
+                || faults.full_disks > 10 && faults.full_disks_felt == 0 =>
+        {
             println!("nothing was tried");
             ExitCode::from(2)
         }
@@ -137,7 +150,7 @@ fn main() -> ExitCode {
 
 /// A client: one request after the other, until it is told to stop.
 fn work(shared: &Shared, mut random: Random) {
-    let mut client = Client::default();
+    let mut client = Client::new(&shared.addresses);
     while !shared.stop.load(Ordering::Relaxed) {
         let key = shared.history.key(&mut random);
         if random.chance(2, 5) {
@@ -214,12 +227,17 @@ struct Faults {
     freezes: u32,
     power_failures: u32,
     rolling_restarts: u32,
+    partitions: u32,
+    one_way_partitions: u32,
+    full_disks: u32,
+    full_disks_felt: u32,
 }
 
 struct Group {
     members: Vec<Member>,
     program: Program,
     shared: Arc<Shared>,
+    network: Network,
     random: Random,
     lose_all: bool,
     power_only: bool,
@@ -237,14 +255,17 @@ impl Group {
         let ports: Vec<u16> = (0..arguments.members)
             .map(|number| arguments.port + number as u16)
             .collect();
-        let peers: Vec<String> = ports
-            .iter()
-            .map(|port| format!("127.0.0.1:{port}"))
-            .collect();
-        let members: Result<Vec<Member>, _> = ports
-            .iter()
-            .map(|port| Member::new(place.join(port.to_string()), *port))
-            .collect();
+        let network = match arguments.partitions {
+            true => Network::of_namespaces(&ports)?,
+            false => Network::loopback(&ports),
+        };
+        let addresses = network.addresses().to_vec();
+        let peers: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let member = |(number, address): (usize, &SocketAddrV4)| {
+            let place = place.join(address.port().to_string());
+            Member::new(place, *address, network.namespace(number))
+        };
+        let members: Result<Vec<Member>, _> = addresses.iter().enumerate().map(member).collect();
         let mut group = Group {
             members: members.map_err(|error| error.to_string())?,
             program: Program {
@@ -256,10 +277,12 @@ impl Group {
             },
             shared: Arc::new(Shared {
                 history: History::new(),
+                addresses,
                 leader: AtomicU16::new(ports[0]),
                 ports,
                 stop: AtomicBool::new(false),
             }),
+            network,
             random: Random::new(seed),
             lose_all: arguments.lose_all,
             power_only: arguments.power_only,
@@ -268,6 +291,9 @@ impl Group {
         };
         for member in &mut group.members {
             member.start(&group.program)?;
+        }
+        if group.network.can_cut() {
+            group.network.prove()?;
         }
         Ok(group)
     }
@@ -281,7 +307,7 @@ impl Group {
         }
         while self.faults.kills < kills {
             self.rest(50, 800);
-            match self.random.below(10) {
+            match self.random.below(14) {
                 _ if self.power_only => self.power_fails()?,
                 0..=2 => {
                     let victim = self.anyone();
@@ -301,13 +327,15 @@ impl Group {
                     self.freeze(leader);
                 }
                 8 => self.kill_beside_a_frozen_one()?,
-                _ => self.restart_all_in_turn()?,
+                9 => self.restart_all_in_turn()?,
+                10 | 11 if self.network.can_cut() => self.partition()?,
+                _ => self.fill_disks()?,
             }
             for member in &mut self.members {
                 if let Some(status) = member.ended() {
                     return Err(format!(
                         "the member on {} ended by itself ({status}): {}",
-                        member.port,
+                        member.address,
                         member.last_words()
                     ));
                 }
@@ -390,6 +418,117 @@ impl Group {
         result
     }
 
+    /// Some ways are cut for a while; now and then somebody is killed meanwhile.
+    fn partition(&mut self) -> Result<(), String> {
+        let count = self.members.len();
+        let one = match self.random.chance(1, 2) {
+            true => self.leader(),
+            false => self.anyone(),
+        };
+        let others: Vec<usize> = (0..count).filter(|other| *other != one).collect();
+        let (out, back) = match self.random.below(4) {
+            0 => (true, false),
+            1 => (false, true),
+            _ => (true, true),
+        };
+        // From all others, or from some: then the rest hears both.
+        let all = self.random.chance(2, 3);
+        for other in others {
+            if !all && self.random.chance(1, 2) {
+                continue;
+            }
+            if out {
+                self.network.cut(one, other)?;
+            }
+            if back {
+                self.network.cut(other, one)?;
+            }
+        }
+        self.faults.partitions += 1;
+        self.faults.one_way_partitions += u32::from(out != back);
+        self.rest(200, 3000);
+        if self.random.chance(1, 3) {
+            let victim = self.anyone();
+            self.kill_and_restart(&[victim])?;
+        }
+        self.network.heal()
+    }
+
+    /// One disk or all of them are full for a while.
+    fn fill_disks(&mut self) -> Result<(), String> {
+        let victims: Vec<usize> = match self.random.below(3) {
+            0 => (0..self.members.len()).collect(),
+            1 => vec![self.leader()],
+            _ => vec![self.anyone()],
+        };
+        let error = |error: std::io::Error| error.to_string();
+        for victim in &victims {
+            self.faults.full_disks += 1;
+            let bytes = match self.random.chance(1, 2) {
+                true => 0,
+                false => self.random.below(3 << 20),
+            };
+            self.members[*victim].fill(bytes).map_err(error)?;
+        }
+        self.rest(300, 3000);
+        let killed = self.random.chance(1, 4);
+        if killed {
+            self.kill(&victims)?;
+        }
+        for victim in &victims {
+            let felt = self.members[*victim].empty().map_err(error)?;
+            self.faults.full_disks_felt += u32::from(felt);
+            if killed {
+                self.members[*victim].start(&self.program)?;
+            }
+        }
+        self.await_life(victims)
+    }
+
+    /// Waits until all members that were in need answer; those that have stopped are started again.
+    fn await_life(&mut self, mut victims: Vec<usize>) -> Result<(), String> {
+        let (key, began) = (name(u64::MAX >> 32), Instant::now());
+        let mut client = Client::new(&self.shared.addresses);
+        while let Some(awaited) = victims.last() {
+            let port = self.members[*awaited].address.port();
+            if let Answer::Done(_) = client.get(port, &key) {
+                victims.pop();
+                continue;
+            }
+            for victim in 0..self.members.len() {
+                self.must_run(victim)?;
+            }
+            if began.elapsed() > RECOVERY {
+                return Err(format!(
+                    "the member on port {port} does not answer within {RECOVERY:?} after disks were full\n{}",
+                    self.last_words()
+                ));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// A member whose disk is full does not end.
+    fn must_run(&mut self, victim: usize) -> Result<(), String> {
+        let member = &mut self.members[victim];
+        match member.ended() {
+            None => Ok(()),
+            Some(status) => Err(format!(
+                "the member on {} ended with its disk full ({status}): {}",
+                member.address,
+                member.last_words()
+            )),
+        }
+    }
+
+    /// The ends of all logs.
+    fn last_words(&self) -> String {
+        let words = |member: &Member| format!("{}:\n    {}", member.address, member.last_words());
+        let words: Vec<String> = self.members.iter().map(words).collect();
+        words.join("\n")
+    }
+
     fn restart_all_in_turn(&mut self) -> Result<(), String> {
         self.faults.rolling_restarts += 1;
         for place in 0..self.members.len() {
@@ -406,14 +545,9 @@ impl Group {
         let (before, began) = (self.shared.history.counts().puts, Instant::now());
         while self.shared.history.counts().puts == before {
             if began.elapsed() > RECOVERY {
-                let words: Vec<String> = self
-                    .members
-                    .iter()
-                    .map(|member| format!("{}:\n    {}", member.port, member.last_words()))
-                    .collect();
                 return Err(format!(
                     "no put is acknowledged within {RECOVERY:?}\n{}",
-                    words.join("\n")
+                    self.last_words()
                 ));
             }
             thread::sleep(Duration::from_millis(5));
@@ -441,7 +575,7 @@ impl Group {
 }
 
 fn read_all(shared: &Shared, keys: &[u64]) -> Result<(), String> {
-    let mut client = Client::default();
+    let mut client = Client::new(&shared.addresses);
     for (place, key) in keys.iter().enumerate() {
         let began = Instant::now();
         let mut attempt = place;

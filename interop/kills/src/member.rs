@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -28,7 +29,10 @@ pub struct Program {
 /// A member.
 pub struct Member {
     /// Where it listens.
-    pub port: u16,
+    pub address: SocketAddrV4,
+    namespace: Option<PathBuf>,
+    /// While this file is there, its disk has no room but for as many bytes as it says.
+    full: PathBuf,
     root: PathBuf,
     beside: PathBuf,
     log: PathBuf,
@@ -37,9 +41,15 @@ pub struct Member {
 
 impl Member {
     /// A member that has never run, below `place`.
-    pub fn new(place: PathBuf, port: u16) -> io::Result<Member> {
+    pub fn new(
+        place: PathBuf,
+        address: SocketAddrV4,
+        namespace: Option<PathBuf>,
+    ) -> io::Result<Member> {
         let member = Member {
-            port,
+            address,
+            namespace,
+            full: place.join("full"),
             root: place.join("data"),
             beside: place.join("journal"),
             log: place.join("log"),
@@ -55,14 +65,26 @@ impl Member {
     pub fn start(&mut self, program: &Program) -> Result<(), String> {
         let io = |error: io::Error| error.to_string();
         let log = File::create(&self.log).map_err(io)?;
-        let mut command = Command::new(&program.path);
+        // The library is for the program alone, not for what brings it into its namespace.
+        let mut command = match &self.namespace {
+            Some(namespace) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net={}", namespace.display()));
+                command.arg("env");
+                command
+            }
+            None => Command::new("env"),
+        };
+        let variable = |name: &str, value: &PathBuf| format!("{name}={}", value.display());
         command
-            .args([
-                "--group",
-                "kv",
-                "--self",
-                &format!("127.0.0.1:{}", self.port),
-            ])
+            .arg(variable("LD_PRELOAD", &program.disk))
+            .arg(variable("DISK_ROOT", &self.root))
+            .arg(variable("DISK_JOURNAL", &self.beside))
+            .arg(variable("DISK_LIES", &program.lies))
+            .arg(variable("DISK_FULL", &self.full))
+            .arg("LOG_LEVEL=info")
+            .arg(&program.path)
+            .args(["--group", "kv", "--self", &self.address.to_string()])
             .args(["--peers", &program.peers, "--election-timeout-ms", "300"])
             .args([
                 "--snapshot-interval-s",
@@ -76,11 +98,6 @@ impl Member {
                 "--data",
             ])
             .arg(&self.root)
-            .env("LD_PRELOAD", &program.disk)
-            .env("DISK_ROOT", &self.root)
-            .env("DISK_JOURNAL", &self.beside)
-            .env("DISK_LIES", &program.lies)
-            .env("LOG_LEVEL", "info")
             .stdout(log.try_clone().map_err(io)?)
             .stderr(log);
         self.process = Some(command.spawn().map_err(io)?);
@@ -89,7 +106,7 @@ impl Member {
             if let Some(status) = self.ended() {
                 return Err(format!(
                     "the member on {} refuses to start ({status}): {}",
-                    self.port,
+                    self.address,
                     self.last_words()
                 ));
             }
@@ -100,7 +117,7 @@ impl Member {
         }
         Err(format!(
             "the member on {} is not ready after 20 s: {}",
-            self.port,
+            self.address,
             self.last_words()
         ))
     }
@@ -128,6 +145,17 @@ impl Member {
         }
     }
 
+    /// From now on its disk has room for so many bytes more.
+    pub fn fill(&self, bytes: u64) -> io::Result<()> {
+        fs::write(&self.full, bytes.to_string())
+    }
+
+    /// There is room again. Returns whether a write found none meanwhile.
+    pub fn empty(&self) -> io::Result<bool> {
+        fs::remove_file(&self.full)?;
+        Ok(fs::remove_file(self.full.with_extension("felt")).is_ok())
+    }
+
     /// Stops it where it stands.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
@@ -147,11 +175,22 @@ impl Member {
     pub fn stop(&mut self) -> Result<(), String> {
         self.signal(Signal::TERM);
         let until = Instant::now() + Duration::from_secs(10);
-        while self.process.is_some() && self.ended().is_none() {
+        while self.process.is_some() {
+            match self.ended() {
+                Some(status) if status.success() => break,
+                Some(status) => {
+                    return Err(format!(
+                        "the member on {} was asked to stop and ended with {status}: {}",
+                        self.address,
+                        self.last_words()
+                    ));
+                }
+                None => {}
+            }
             if Instant::now() > until {
                 return Err(format!(
                     "the member on {} does not stop within 10 s: {}",
-                    self.port,
+                    self.address,
                     self.last_words()
                 ));
             }

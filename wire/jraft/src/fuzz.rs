@@ -11,7 +11,9 @@ pub fn fuzz_messages(data: &[u8]) {
         .position(|byte| *byte == 0)
         .unwrap_or(data.len());
     let content = Bytes::copy_from_slice(data.get(end + 1..).unwrap_or(&[]));
-    let _ = SnapshotFiles::read(content.clone());
+    if let Ok(files) = SnapshotFiles::read(content.clone()) {
+        assert_eq!(SnapshotFiles::read(files.write()).as_ref(), Ok(&files));
+    }
     if let Ok(message) = Message::decode(&data[..end], content) {
         let mut encoded = BytesMut::new();
         message.encode(&mut encoded);

@@ -7,6 +7,7 @@
 
 mod cli;
 mod entry;
+mod fields;
 #[doc(hidden)]
 pub mod fuzz;
 mod message;

@@ -3,7 +3,11 @@
 use bytes::{BufMut, Bytes};
 use prost::Message as _;
 
+use crate::fields::{self, FIELDS_MAX};
 use crate::{cli, rpc};
+
+/// The numbers of the fields that are messages: a snapshot's meta, an entry's, an error.
+const NESTED: [u32; 3] = [5, 7, 99];
 
 /// Why the content of a frame is not the message that its class names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,10 +44,15 @@ macro_rules! messages {
 
             /// Reads the content of a frame with this class. Byte fields share `content`'s memory.
             /// # Errors
-            /// The class is not JRaft's, or the content is not this message.
+            /// The class is not JRaft's, or the content is not this message, or has absurdly many fields.
             pub fn decode(class: &[u8], content: Bytes) -> Result<Self, DecodeError> {
+                let few = fields::are_few(&content, &NESTED);
                 match class {
-                    $(class if class == $class.as_bytes() => {
+                    $(class if class == $class.as_bytes() && !few => Err(DecodeError::Damaged {
+                        class: $class,
+                        what: format!("more than {FIELDS_MAX} fields"),
+                    }),
+                    class if class == $class.as_bytes() => {
                         <$type>::decode(content).map(Self::$name).map_err(|error| DecodeError::Damaged {
                             class: $class,
                             what: error.to_string(),

@@ -5,12 +5,16 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::entry::SnapshotMeta;
+use crate::fields::{self, FIELDS_MAX};
 
 /// The name under which the list is pulled; in a directory of JRaft's it is a file with a head of its own.
 pub const SNAPSHOT_META_FILE: &str = "__raft_snapshot_meta";
 
 /// More files than this are refused.
 const FILES_MAX: usize = 100_000;
+
+/// The numbers of the fields that are messages.
+const NESTED: [u32; 2] = [1, 2];
 
 /// What is known of one file.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -67,6 +71,9 @@ impl SnapshotFiles {
     /// # Errors
     /// It is damaged, or names what must not be written.
     pub fn read(content: Bytes) -> Result<Self, MetaError> {
+        if !fields::are_few(&content, &NESTED) {
+            return Err(MetaError::Damaged(format!("more than {FIELDS_MAX} fields")));
+        }
         let files = Self::decode(content).map_err(|error| MetaError::Damaged(error.to_string()))?;
         if files.meta.is_none() {
             return Err(MetaError::NoMeta);

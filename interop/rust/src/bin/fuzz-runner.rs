@@ -23,9 +23,13 @@ enum Feed {
     Contents,
     /// Files of the write-ahead log, and descriptions of some.
     Segments,
+    /// Recorded messages between members of a JRaft group.
+    Raft,
+    /// What members may say to one.
+    Member,
 }
 
-const TARGETS: [Target; 5] = [
+const TARGETS: [Target; 7] = [
     Target {
         name: "frames",
         run: diwan_bolt::fuzz::fuzz_frames,
@@ -51,7 +55,20 @@ const TARGETS: [Target; 5] = [
         run: diwan_wal::fuzz::fuzz_segments,
         feed: Feed::Segments,
     },
+    Target {
+        name: "raft",
+        run: diwan_replica::fuzz::fuzz_messages,
+        feed: Feed::Raft,
+    },
+    Target {
+        name: "member",
+        run: diwan_raft::fuzz::fuzz_member,
+        feed: Feed::Member,
+    },
 ];
+
+/// One frame a line.
+const RAFT_FRAMES: &str = include_str!("../../../../wire/jraft/tests/frames.txt");
 
 /// The seed of the first half of each target's time; the other half has a fresh one.
 const FIXED_SEED: u64 = 7;
@@ -166,6 +183,11 @@ fn corpus(feed: Feed, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
     match feed {
         Feed::Frames => return frames.to_vec(),
         Feed::Segments => return diwan_wal::fuzz::seeds(),
+        Feed::Member => return diwan_raft::fuzz::seeds(),
+        Feed::Raft => {
+            let lines = RAFT_FRAMES.lines().filter(|line| !line.starts_with('#'));
+            return lines.filter_map(raft_message).collect();
+        }
         Feed::Contents => {}
     }
     let content = |frame: &Vec<u8>| match decode(frame, FRAME_BYTES_MAX) {
@@ -173,6 +195,15 @@ fn corpus(feed: Feed, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
         _ => None,
     };
     frames.iter().filter_map(content).collect()
+}
+
+/// Class and content of a frame, with a zero between them.
+fn raft_message(line: &str) -> Option<Vec<u8>> {
+    let bytes = from_hex(line)?;
+    match decode(&bytes, FRAME_BYTES_MAX) {
+        Ok(Decoded::Frame { frame, .. }) => Some([frame.class, b"\0", frame.content].concat()),
+        _ => None,
+    }
 }
 
 fn write_corpus(folder: &Path, frames: &[Vec<u8>]) -> io::Result<()> {

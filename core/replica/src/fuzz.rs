@@ -1,0 +1,112 @@
+//! Fuzz target of this crate, run on seeds by the test suite and by cargo-fuzz from `fuzz/`.
+
+use bytes::Bytes;
+use diwan_jraft::Message;
+use diwan_raft::{Body, LogId};
+
+use crate::wire::{
+    RequestKind, answer, entry_from_disk, entry_to_disk, read_answer, read_request, request,
+};
+
+/// Bytes up to the first zero are the class of a message, the rest is its content: what can be read is written and read again
+/// to the same, as JRaft's message, as the core's, and as entries in the write-ahead log.
+pub fn fuzz_messages(data: &[u8]) {
+    diwan_jraft::fuzz::fuzz_messages(data);
+    let end = data.iter().position(|byte| *byte == 0);
+    let (class, content) = data.split_at(end.unwrap_or(data.len()));
+    let content = Bytes::copy_from_slice(content.get(1..).unwrap_or(&[]));
+    disk(content.clone());
+    let Ok(message) = Message::decode(class, content) else {
+        return;
+    };
+    let asked = match &message {
+        Message::RequestVoteResponse(_) => RequestKind::Vote,
+        Message::InstallSnapshotResponse(_) => RequestKind::Install,
+        Message::TimeoutNowResponse(_) => RequestKind::TimeoutNow,
+        Message::ReadIndexResponse(_) => RequestKind::ReadIndex,
+        _ => RequestKind::Append,
+    };
+    if let Ok(body) = read_answer(message.clone()) {
+        assert_eq!(read_answer(answer(body.clone(), asked)), Ok(body));
+    }
+    if let Ok(read) = read_request(message) {
+        if let Body::AppendRequest(append) = &read.body {
+            for entry in &append.entries {
+                let (kind, data) = entry_to_disk(entry);
+                assert_eq!(entry_from_disk(entry.id, kind, data).as_ref(), Ok(entry));
+            }
+        }
+        let written = request(&read.group, &read.from, &read.to, read.body.clone());
+        let written = written.expect("a request is written as one");
+        assert_eq!(read_request(written), Ok(read));
+    }
+}
+
+/// The content as an entry that lies in the write-ahead log behind its kind.
+fn disk(mut content: Bytes) {
+    if content.is_empty() {
+        return;
+    }
+    let kind = content.split_to(1)[0];
+    let id = LogId { term: 1, index: 1 };
+    if let Ok(entry) = entry_from_disk(id, kind, content) {
+        let (kind, data) = entry_to_disk(&entry);
+        assert_eq!(entry_from_disk(id, kind, data), Ok(entry));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use diwan_raft::{AppendRequest, Configuration, Entry, Payload, PeerId};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::Request;
+
+    fn peers() -> impl Strategy<Value = Vec<PeerId>> {
+        let peer = "[a-z0-9.]{1,20}:[1-9][0-9]{0,3}(:[0-9]{1,2}(:-?[0-9]{1,3})?)?";
+        prop::collection::vec(peer.prop_map(|name| name.parse().unwrap()), 1..5)
+    }
+
+    fn payload() -> impl Strategy<Value = Payload> {
+        let members = (peers(), peers(), peers()).prop_map(|(peers, learners, old_peers)| {
+            Payload::Configuration(Arc::new(Configuration {
+                peers,
+                learners,
+                old_peers,
+                ..Configuration::default()
+            }))
+        });
+        let data = prop::collection::vec(any::<u8>(), 0..50);
+        prop_oneof![
+            Just(Payload::NoOp),
+            data.prop_map(|data| Payload::Data(data.into())),
+            members,
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn entries_are_the_same_on_the_other_side(
+            payloads in prop::collection::vec(payload(), 0..6),
+            heartbeat: bool,
+            (term, index, committed) in (1..1_u64 << 40, 0..1_u64 << 40, 0..1_u64 << 40),
+        ) {
+            let ids = (index + 1..).map(|index| LogId { term, index });
+            let append = AppendRequest {
+                term,
+                prev: LogId { term, index },
+                committed,
+                heartbeat: heartbeat && payloads.is_empty(),
+                quiesce: heartbeat && payloads.is_empty() && committed % 2 == 0,
+                entries: ids.zip(payloads).map(|(id, payload)| Entry { id, payload }).collect(),
+            };
+            let (from, to) = (PeerId::new("a", 1), PeerId::new("b", 2));
+            let said = Request { group: "g".into(), from, to, body: Body::AppendRequest(append) };
+            let message = request(&said.group, &said.from, &said.to, said.body.clone()).unwrap();
+            prop_assert_eq!(read_request(message), Ok(said));
+        }
+    }
+}
