@@ -29,6 +29,8 @@ pub(crate) struct Disk {
     pub(crate) acknowledgements: VecDeque<(u64, Outgoing)>,
     /// Answers that wait for the write of this turn.
     pub(crate) after_write: Vec<Outgoing>,
+    /// Entries are refused for want of room.
+    pub(crate) full: bool,
 }
 
 impl Raft {
@@ -76,7 +78,6 @@ impl Raft {
             sequence < self.disk.next_sequence,
             "write {sequence} was never asked for"
         );
-        self.disk.durable_sequence = self.disk.durable_sequence.max(sequence);
         while let Some((_, last)) = self
             .disk
             .writes
@@ -84,6 +85,13 @@ impl Raft {
         {
             self.disk.stable = self.disk.stable.max(last);
         }
+        self.persisted_without_entries(sequence);
+    }
+
+    /// All that the write `sequence` and those before it asked for is on stable storage but their entries, for which a full
+    /// disk has no room: `persisted` is to follow for these. A member with a full disk votes nevertheless.
+    pub fn persisted_without_entries(&mut self, sequence: u64) {
+        self.disk.durable_sequence = self.disk.durable_sequence.max(sequence);
         while let Some((_, message)) = self
             .disk
             .withheld
@@ -101,6 +109,12 @@ impl Raft {
             Some(_) => self.advance_commit(),
             None => self.commit_as_allowed(),
         }
+    }
+
+    /// Whether the disk refuses entries for want of room. While it does, this member takes no proposals and does not stand
+    /// for election, and if it leads it hands leadership to another voter as soon as one can take it.
+    pub fn set_disk_full(&mut self, full: bool) {
+        self.disk.full = full;
     }
 
     pub(crate) fn truncate_after(&mut self, last: u64) {

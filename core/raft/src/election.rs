@@ -25,7 +25,11 @@ impl Raft {
 
     /// Whether this member votes as far as is settled, or will. One that is leaving must still be able to stand until its
     /// leaving is committed: it may be the only one with the entry that says so, while the others need its vote.
+    /// One whose disk is full could not lead: whatever majority can write without it can elect one of its own.
     fn may_stand(&self) -> bool {
+        if self.disk.full {
+            return false;
+        }
         if bug!(self, LeaverMayNotStand) {
             return self.configuration().votes(&self.config.id);
         }

@@ -161,6 +161,9 @@ impl Raft {
         if leader.transfer.is_some() {
             return Err(ProposeError::Transferring);
         }
+        if self.disk.full {
+            return Err(ProposeError::Busy);
+        }
         let (bytes, limit) = (data.len(), self.config.entry_bytes_max);
         if bytes > limit {
             return Err(ProposeError::TooLarge { bytes, limit });
@@ -226,7 +229,26 @@ impl Raft {
             false => leader.peer(peer).map_or(Time(0), |progress| progress.heard),
         });
         self.advance_change();
+        if self.disk.full {
+            self.seek_heir();
+        }
         self.step_down_without_majority(heard.unwrap_or(now));
+    }
+
+    /// A leader that cannot write hands leadership to the voter that holds most and has answered lately, if there is one
+    /// and neither a transfer nor a membership change is under way.
+    fn seek_heir(&mut self) {
+        let (now, patience) = (self.now, self.config.election_timeout / 2);
+        let configuration = self.log.configuration();
+        let Some(leader) = &self.leader else { return };
+        let heir = leader
+            .peers
+            .iter()
+            .filter(|it| configuration.peers.contains(&it.peer) && now.since(it.heard) < patience)
+            .max_by_key(|it| it.matched);
+        if let Some(heir) = heir.map(|it| it.peer.clone()) {
+            let _ = self.transfer_leader(&heir);
+        }
     }
 
     pub(crate) fn on_append_response(

@@ -182,8 +182,8 @@ pub enum ProposeError {
     /// Ask the leader, if one is known.
     #[error("this member does not lead")]
     NotLeader(Option<PeerId>),
-    /// Too much is proposed and not committed.
-    #[error("too much is waiting for commit")]
+    /// Too much is proposed and not committed, or the disk is full.
+    #[error("too much is waiting for commit, or the disk is full")]
     Busy,
     /// Leadership is being handed to another member.
     #[error("leadership is being transferred")]

@@ -59,6 +59,8 @@ struct Member {
     snapshot: Option<SnapshotMeta>,
     /// Writes wait for `sync`.
     holds_writes: bool,
+    /// Entries wait for `room`; what else a write holds goes through.
+    full: bool,
     held: Vec<diwan_raft::Write>,
 }
 
@@ -132,6 +134,19 @@ impl World {
             "heal" => self.cut.clear(),
             "lose" => self.way.clear(),
             "hold" => self.member(number(1)).holds_writes = true,
+            "full" => {
+                let member = self.member(number(1));
+                member.full = true;
+                member.raft.as_mut().expect("it is up").set_disk_full(true);
+            }
+            "room" => {
+                let member = self.member(number(1));
+                member.full = false;
+                for write in std::mem::take(&mut member.held) {
+                    member.persist(write);
+                }
+                member.raft.as_mut().expect("it is up").set_disk_full(false);
+            }
             "sync" => {
                 let member = self.member(number(1));
                 member.holds_writes = false;
@@ -197,6 +212,7 @@ impl World {
             entries: BTreeMap::new(),
             snapshot: None,
             holds_writes: false,
+            full: false,
             held: Vec::new(),
         };
         self.members.insert(name, member);
@@ -393,10 +409,18 @@ impl World {
                 member.snapshot = Some(meta.clone());
                 raft.snapshot_installed(fetch.token, meta);
             }
-            if let Some(write) = ready.write {
-                match member.holds_writes {
-                    true => member.held.push(write),
-                    false => member.persist(write),
+            if let Some(mut write) = ready.write {
+                match (member.full, member.holds_writes) {
+                    (true, _) => {
+                        if let Some(hard_state) = write.hard_state.take() {
+                            member.hard_state = hard_state;
+                        }
+                        let raft = member.raft.as_mut().unwrap();
+                        raft.persisted_without_entries(write.sequence);
+                        member.held.push(write);
+                    }
+                    (_, true) => member.held.push(write),
+                    (_, false) => member.persist(write),
                 }
             }
             self.way
