@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use diwan_raft::{Configuration, Payload, PeerId, Time, Token, Write};
+use diwan_raft::{Configuration, Payload, PeerId, Priority, Time, Token, Write};
 use diwan_replica::Group;
 use diwan_replica::wire::RequestKind;
 
@@ -27,15 +27,22 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// The name of a machine's member. It is the machine's number and how often its disk was replaced: a disk that lost what
+    /// its member had promised never comes back under the same name.
+    pub(crate) fn name(place: usize, disks_replaced: u32) -> PeerId {
+        let port = 7000 + u16::try_from(place).unwrap_or(0);
+        PeerId::with("10.0.0.1", port, disks_replaced, Priority::Off)
+    }
+
     /// One line for people.
     pub(crate) fn describe(&self) -> String {
         let Some(alive) = &self.alive else {
-            return format!("{} is down", self.id.port());
+            return format!("{} is down", self.id);
         };
         let status = alive.group.raft().status();
         format!(
             "{} {:?} term {} leader {:?} committed {} applied {} last {:?} stable {} of [{}] {:?}",
-            self.id.port(),
+            self.id,
             status.role,
             status.term,
             status.leader.map(|leader| leader.port()),
@@ -49,6 +56,14 @@ impl Node {
     }
 }
 
+/// What a sync under way makes durable.
+pub(crate) struct Syncing {
+    /// Up to this write,
+    pub(crate) sequence: u64,
+    /// with entries or without.
+    pub(crate) entries: bool,
+}
+
 pub(crate) struct Alive {
     pub(crate) group: Group,
     pub(crate) machine: Machine,
@@ -56,7 +71,11 @@ pub(crate) struct Alive {
     pub(crate) timer: u64,
     /// Writes that wait for the disk, which syncs one batch at a time.
     pub(crate) queued: Vec<Write>,
-    pub(crate) syncing: Option<u64>,
+    pub(crate) syncing: Option<Syncing>,
+    /// The disk refused entries for want of room, and they wait.
+    pub(crate) full: bool,
+    /// This leader was asked for a membership change that has not ended.
+    pub(crate) changing: bool,
     /// Requests that wait for this member's answer.
     pub(crate) asked: BTreeMap<(PeerId, Token), RequestKind>,
     /// The configurations in its log, from what it wrote.
@@ -65,6 +84,22 @@ pub(crate) struct Alive {
 }
 
 impl Alive {
+    /// Asks this leader for a membership change; whether it has begun.
+    pub(crate) fn change_members(&mut self, target: Configuration) -> bool {
+        let begun = self.group.raft_mut().change_members(target).is_ok();
+        self.changing |= begun;
+        begun
+    }
+
+    /// Whether this leader's configuration is committed and no change of it is under way.
+    pub(crate) fn is_settled(&self) -> bool {
+        let raft = self.group.raft();
+        let since = self.configurations.keys().next_back();
+        !self.changing
+            && !raft.configuration().is_joint()
+            && since.is_some_and(|since| raft.committed() >= *since)
+    }
+
     /// What a write does to the configurations in the log.
     pub(crate) fn note_configurations(&mut self, write: &Write) {
         if let Some(reset) = write.reset {
