@@ -124,7 +124,11 @@ impl Raft {
             self.commit
         );
 
+        let stale = bug!(self, StaleAfterTruncation).then(|| self.configuration().clone());
         self.log.truncate_after(last);
+        if let Some(stale) = stale.filter(|stale| stale != self.configuration()) {
+            self.log.override_configuration(stale);
+        }
         let disk = &mut self.disk;
         disk.stable = disk.stable.min(last);
         disk.unwritten = disk.unwritten.min(last + 1);
@@ -136,7 +140,12 @@ impl Raft {
 
     /// The log begins anew after a snapshot that is durable and loaded.
     pub(crate) fn reset_log(&mut self, last: LogId, configuration: Configuration) {
+        let stale = bug!(self, StaleAfterSnapshot) && self.log.configuration_index() > self.commit;
+        let stale = stale.then(|| self.configuration().clone());
         self.log.reset(last, configuration);
+        if let Some(stale) = stale {
+            self.log.override_configuration(stale);
+        }
         let disk = &mut self.disk;
         disk.reset = Some(last);
         disk.compact = None;

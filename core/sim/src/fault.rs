@@ -56,6 +56,16 @@ impl Luck {
         }
     }
 
+    /// Members that change all the time, in a group that falls apart whenever they do.
+    pub(crate) fn of_changes() -> Self {
+        Self {
+            weights: [3, 1, 1, 4, 2, 1, 1, 0, 2, 0, 0, 8],
+            pause_micros: 700_000,
+            crash_after_word_permille: 2,
+            part_after_change_permille: 900,
+        }
+    }
+
     fn choose(&self, random: &mut Random) -> usize {
         let mut at = random.below(self.weights.iter().sum::<u64>().max(1));
         for (choice, weight) in self.weights.iter().enumerate() {

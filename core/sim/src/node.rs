@@ -7,7 +7,7 @@ use diwan_replica::Group;
 use diwan_replica::wire::RequestKind;
 
 use crate::machine::Machine;
-use crate::store::Store;
+use crate::store::{Snapshot, Store};
 
 /// One machine of the world.
 pub(crate) struct Node {
@@ -101,11 +101,12 @@ impl Alive {
     }
 
     /// What a write does to the configurations in the log.
-    pub(crate) fn note_configurations(&mut self, write: &Write) {
+    pub(crate) fn note_configurations(&mut self, write: &Write, snapshot: Option<&Snapshot>) {
         if let Some(reset) = write.reset {
             self.configurations.clear();
-            if let Some(meta) = self.group.raft().snapshot_meta(reset.index) {
-                self.configurations.insert(reset.index, meta.configuration);
+            if let Some(snapshot) = snapshot.filter(|it| it.meta.last == reset) {
+                let configuration = snapshot.meta.configuration.clone();
+                self.configurations.insert(reset.index, configuration);
             }
         }
         if let Some(first) = write.append.first() {

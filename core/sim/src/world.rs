@@ -33,6 +33,8 @@ pub struct Options {
     pub lease_reads: bool,
     /// Whether elections go wrong all the time, and entries travel one by one.
     pub hostile_elections: bool,
+    /// Whether members change all the time, and the group falls apart while they do.
+    pub hostile_changes: bool,
     /// What puts carry beside key and value: large ones fill disks.
     pub padding_bytes: usize,
     /// Largest clock error in parts per million.
@@ -40,6 +42,9 @@ pub struct Options {
     /// Old bugs that are to be present.
     #[cfg(feature = "museum")]
     pub bugs: diwan_raft::museum::Bugs,
+    /// Whether the log trusts what a failed sync left in the page cache.
+    #[cfg(feature = "museum")]
+    pub trusts_page_cache: bool,
 }
 
 impl Options {
@@ -51,10 +56,13 @@ impl Options {
             nodes: 6,
             lease_reads: seed.is_multiple_of(3),
             hostile_elections: seed % 4 == 1,
+            hostile_changes: seed % 8 == 3,
             padding_bytes: if seed % 4 == 2 { 1_500 } else { 0 },
             drift_ppm: 10_000,
             #[cfg(feature = "museum")]
             bugs: diwan_raft::museum::Bugs::default(),
+            #[cfg(feature = "museum")]
+            trusts_page_cache: false,
         }
     }
 }
@@ -193,6 +201,8 @@ impl World {
             members,
             if options.hostile_elections {
                 Luck::of_elections()
+            } else if options.hostile_changes {
+                Luck::of_changes()
             } else {
                 Luck::draw(&mut random)
             },
@@ -369,7 +379,7 @@ impl World {
             Event::Calm => {
                 self.calm();
                 self.calm_since = Some(self.now);
-                if self.random.permille(500) {
+                if self.options.hostile_changes || self.random.permille(500) {
                     self.deafen_leader();
                     self.after(HALF_CALM_MICROS, Event::HalfCalm);
                 }
@@ -443,6 +453,10 @@ impl World {
         #[cfg(feature = "museum")]
         {
             config.bugs = self.options.bugs;
+        }
+        #[cfg(feature = "museum")]
+        if self.options.trusts_page_cache {
+            it.store.trust_page_cache();
         }
         let opened = it.store.open(it.life, &mut self.counts);
         let Some(start) = self.judge_opening(node, opened) else {
@@ -575,10 +589,9 @@ impl World {
             for event in ready.events {
                 self.raft_event(node, event);
             }
-            if let Some(write) = &ready.write
-                && let Some(alive) = &mut self.nodes[node].alive
-            {
-                alive.note_configurations(write);
+            let it = &mut self.nodes[node];
+            if let (Some(write), Some(alive)) = (&ready.write, &mut it.alive) {
+                alive.note_configurations(write, it.store.snapshot.as_ref());
             }
             if let Some(write) = ready.write {
                 self.trace(&[2, node as u64, write.sequence, write.append.len() as u64]);
