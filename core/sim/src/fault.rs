@@ -324,7 +324,8 @@ impl World {
         };
         let configuration = alive.group.raft().configuration();
         // In the middle of a change the leader may be one of two whose votes are both needed.
-        if configuration.peers.len() >= 3 && self.all_agree(configuration) {
+        let settled = alive.is_settled();
+        if configuration.peers.len() >= 3 && settled && self.all_agree(configuration) {
             self.counts.add("deaf leaders");
             for other in (0..self.nodes.len()).filter(|other| *other != leader) {
                 self.network.cut.insert((other, leader));
