@@ -157,7 +157,12 @@ impl Raft {
 
     /// The log begins anew after a snapshot that is durable and loaded.
     pub(crate) fn reset_log(&mut self, last: LogId, configuration: Configuration) {
+        let stale = bug!(self, StaleAfterSnapshot) && self.log.configuration_index() > self.commit;
+        let stale = stale.then(|| self.configuration().clone());
         self.log.reset(last, configuration);
+        if let Some(stale) = stale {
+            self.log.override_configuration(stale);
+        }
         let disk = &mut self.disk;
         disk.reset = Some(last);
         disk.compact = None;

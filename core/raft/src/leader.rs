@@ -307,7 +307,16 @@ impl Raft {
                     true => self.stable(),
                     false => leader.matched(peer),
                 });
-        let Some(reached) = reached else { return };
+        let Some(mut reached) = reached else { return };
+        if bug!(self, CommitWithoutQuorum) {
+            let peers = &self.log.configuration().peers;
+            let peer = &peers[(peers.len() - 1) / 2];
+            let unsorted = match *peer == self.config.id {
+                true => self.stable(),
+                false => leader.matched(peer),
+            };
+            reached = reached.max(unsorted);
+        }
         // Raft's figure 8: only an entry of its own term shows a leader that earlier ones are safe.
         let own_term =
             self.log.term_at(reached) == Some(self.hard_state.term) || bug!(self, CommitOlderTerm);

@@ -15,8 +15,12 @@ pub enum Bug {
     ReadBeforeTermCommit,
     /// Reads are answered without asking a majority whether this member still leads, and nothing else makes a leader ask.
     ReadWithoutQuorum,
-    /// databendlabs/openraft#1802 class: an entry of an older term is committed by counting copies.
+    /// Figure 8 of the Raft paper: an entry of an older term is committed by counting copies.
     CommitOlderTerm,
+    /// databendlabs/openraft#1802: what counts as reached by a majority is looked up in a list that is not in order.
+    CommitWithoutQuorum,
+    /// databendlabs/openraft#1808: a snapshot replaces the log, and a configuration that only the old log held stays in force.
+    StaleAfterSnapshot,
     /// Membership changes skip joint consensus.
     SkipJoint,
     /// databendlabs/openraft#2080: a leader without a majority never steps down.
@@ -33,13 +37,15 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::VoteRequestBeforePersist,
         Self::VoteAnswerBeforePersist,
         Self::AcknowledgeUnsynced,
         Self::ReadBeforeTermCommit,
         Self::ReadWithoutQuorum,
         Self::CommitOlderTerm,
+        Self::CommitWithoutQuorum,
+        Self::StaleAfterSnapshot,
         Self::SkipJoint,
         Self::NoStepDown,
         Self::CommitBeyondMatch,

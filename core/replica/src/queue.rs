@@ -1,6 +1,6 @@
 //! Writes of all groups on their way into the log, and what becomes of them while the disk is full.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use diwan_raft::{Entry, Write};
 use diwan_wal::{Batch, Directory, Error, GroupId, Wal};
@@ -106,6 +106,7 @@ impl WriteQueue {
         wal: &mut Wal<D>,
         flushed: &mut Flushed,
     ) -> Result<(), Error> {
+        self.drop_what_a_reset_replaces();
         let mut waiting = BTreeMap::<GroupId, Waiting>::new();
         let mut whole = Vec::new();
         self.batch.clear();
@@ -158,6 +159,21 @@ impl WriteQueue {
             .map(|(group, waiting)| (group, waiting.newest));
         flushed.hard_states = newest.collect();
         Ok(())
+    }
+}
+
+impl WriteQueue {
+    /// Entries that wait are not missed where the group's log begins anew in a later write.
+    fn drop_what_a_reset_replaces(&mut self) {
+        let mut resets = BTreeSet::new();
+        for (group, write) in self.pending.iter_mut().rev() {
+            if resets.contains(group) {
+                write.append.clear();
+            }
+            if write.reset.is_some() {
+                resets.insert(*group);
+            }
+        }
     }
 }
 

@@ -13,34 +13,25 @@ fn main() {
     let (first, count) = (number(), number());
     let only = arguments.next();
     let wanted = arguments.next().unwrap_or_default();
-    for bug in Bug::ALL {
-        if only
-            .as_ref()
-            .is_some_and(|only| *only != format!("{bug:?}"))
-        {
+    let hunts = Bug::ALL.map(|bug| (format!("{bug:?}"), Bugs::of(bug), false));
+    let page_cache = ("PageCache".to_owned(), Bugs::default(), true);
+    for (name, bugs, trusts_page_cache) in hunts.into_iter().chain([page_cache]) {
+        if only.as_ref().is_some_and(|only| *only != name) {
             continue;
         }
-        let mut caught = 0;
-        for seed in first..first + count {
-            let options = diwan_sim::Options {
-                bugs: Bugs::of(bug),
+        let caught = (first..first + count).filter_map(|seed| {
+            let report = diwan_sim::run(&diwan_sim::Options {
+                bugs,
+                trusts_page_cache,
                 minutes: 1,
                 ..diwan_sim::Options::new(seed)
-            };
-            if let Some(violation) = diwan_sim::run(&options)
-                .violation
-                .filter(|it| it.what.contains(&wanted))
-            {
-                caught += 1;
-                println!(
-                    "{bug:?}: seed {seed}: {}",
-                    violation.to_string().chars().take(160).collect::<String>()
-                );
-                if caught == 3 {
-                    break;
-                }
-            }
+            });
+            let violation = report.violation.filter(|it| it.what.contains(&wanted))?;
+            Some(format!("seed {seed}: {violation}"))
+        });
+        for caught in caught.take(3) {
+            println!("{name}: {}", caught.chars().take(160).collect::<String>());
         }
-        println!("{bug:?}: done");
+        println!("{name}: done");
     }
 }

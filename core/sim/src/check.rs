@@ -136,10 +136,11 @@ impl World {
             .and_then(|it| it.alive.as_ref())
             .map(|it| it.group.raft().configuration().members());
         for member in members.unwrap_or_default() {
-            let applied = self.nodes[self.place_of(&member)]
-                .alive
-                .as_ref()
-                .map_or(0, |alive| alive.applied);
+            let node = &self.nodes[self.place_of(&member)];
+            if node.id != member {
+                return self.violated(format!("{member}, whose disk is gone, is still a member"));
+            }
+            let applied = node.alive.as_ref().map_or(0, |alive| alive.applied);
             if applied + 500 < last {
                 return self.violated(format!(
                     "{member} stands at {applied} after the calm, the group at {last}"

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use diwan_raft::Role;
+
 use crate::linear::{Action, Operation, is_linearizable};
 use crate::machine;
 use crate::world::{Event, World};
@@ -88,11 +90,11 @@ impl World {
         self.faults.hold(ask, node);
         match asked.put {
             Some(value) => {
-                if alive
-                    .group
-                    .propose(machine::put(asked.key, value), ask)
-                    .is_err()
-                {
+                let put = machine::put(asked.key, value, self.options.padding_bytes);
+                if alive.group.propose(put, ask).is_err() {
+                    if alive.queue.is_full() && alive.group.raft().role() == Role::Leader {
+                        self.counts.add("proposals refused by a full disk");
+                    }
                     let leader = alive.group.raft().leader().cloned();
                     self.faults.last_leader = match leader {
                         Some(leader) => self.place_of(&leader),

@@ -126,6 +126,7 @@ struct State {
     sync_failures: u64,
     write_failures: u64,
     misdirections: u64,
+    cached_stays: bool,
     random: Option<Random>,
     counts: DiskCounts,
 }
@@ -329,6 +330,11 @@ impl SimDisk {
     /// The next writes go to another place of the same file.
     pub fn misdirect_writes(&self, count: u64) {
         self.state().misdirections = count;
+    }
+
+    /// Settling a file does not drop what a failed sync left in the page cache, as if `File::settle` only synced.
+    pub fn keep_cached(&self, stays: bool) {
+        self.state().cached_stays = stays;
     }
 
     /// Sets how much the disk holds.
@@ -586,7 +592,9 @@ impl File for SimFile {
 
     fn settle(&self) -> io::Result<()> {
         self.sync()?;
-        if let Some(file) = self.state().files.get_mut(&self.id) {
+        let mut state = self.state();
+        let cached_stays = state.cached_stays;
+        if let Some(file) = state.files.get_mut(&self.id).filter(|_| !cached_stays) {
             file.dropped.clear();
         }
         Ok(())

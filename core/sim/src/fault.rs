@@ -13,7 +13,7 @@ use crate::world::{ELECTION_TIMEOUT_MICROS, Event, World};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Luck {
     /// How often each kind of fault comes, as weights.
-    weights: [u64; 10],
+    weights: [u64; 12],
     /// Longest time between faults.
     pause_micros: u64,
     /// Power failures right after a member said something that others count on, in so many of 1000 such messages.
@@ -24,8 +24,8 @@ pub(crate) struct Luck {
 
 impl Luck {
     pub(crate) fn draw(random: &mut Random) -> Self {
-        // kill, blackout, pause, partition, heal, disturb, slow disk, clock, transfer, members / snapshot / sync
-        let mut weights = [4, 1, 2, 3, 1, 1, 1, 1, 2, 3];
+        // kill, blackout, pause, partition, heal, disturb, slow disk, clock, transfer, full disk, damage, members / snapshot
+        let mut weights = [4, 1, 2, 3, 1, 1, 1, 1, 2, 1, 1, 3];
         for weight in &mut weights {
             *weight = match random.below(4) {
                 0 => 0,
@@ -49,10 +49,20 @@ impl Luck {
     /// Elections that go wrong all the time: members lose power as soon as they have said something, and links fail.
     pub(crate) fn of_elections() -> Self {
         Self {
-            weights: [6, 1, 1, 6, 3, 3, 4, 0, 2, 0],
+            weights: [6, 1, 1, 6, 3, 3, 4, 0, 2, 1, 0, 0],
             pause_micros: 800_000,
             crash_after_word_permille: 150,
             part_after_change_permille: 0,
+        }
+    }
+
+    /// Members that change all the time, in a group that falls apart whenever they do.
+    pub(crate) fn of_changes() -> Self {
+        Self {
+            weights: [3, 1, 1, 4, 2, 1, 1, 0, 2, 0, 0, 8],
+            pause_micros: 700_000,
+            crash_after_word_permille: 2,
+            part_after_change_permille: 900,
         }
     }
 
@@ -76,6 +86,16 @@ pub(crate) struct Faults {
     /// Which node works on which question of a client.
     held: BTreeMap<u64, usize>,
     pub(crate) luck: Luck,
+    /// The machine whose disk was damaged, until that is settled: one at a time.
+    pub(crate) damaged: Option<Damaged>,
+}
+
+/// A machine whose disk was damaged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Damaged {
+    pub(crate) node: usize,
+    /// Its disk was replaced; what is left is the group's membership.
+    pub(crate) replaced: bool,
 }
 
 impl Faults {
@@ -85,7 +105,12 @@ impl Faults {
             last_leader: 0,
             held: BTreeMap::new(),
             luck,
+            damaged: None,
         }
+    }
+
+    pub(crate) fn damaged_node(&self) -> Option<usize> {
+        self.damaged.map(|damaged| damaged.node)
     }
 
     pub(crate) fn hold(&mut self, ask: u64, node: usize) {
@@ -141,7 +166,7 @@ impl World {
             3 => self.partition(victim),
             4 => self.heal(),
             5 => self.disturb(),
-            6 if self.random.permille(500) => {
+            6 if self.random.permille(500) && self.faults.damaged_node() != Some(victim) => {
                 self.counts.add("failing syncs");
                 self.nodes[victim].disk_may_fail = true;
                 self.nodes[victim].store.fail_next_sync();
@@ -155,6 +180,8 @@ impl World {
                 self.drift(victim);
             }
             8 => self.transfer(),
+            9 => self.fill_disk(victim),
+            10 => self.damage_disk(victim),
             _ if self.random.permille(800) => self.change_members(),
             _ => self.take_snapshot(victim),
         }
@@ -165,7 +192,7 @@ impl World {
         self.after(pause, Event::Fault);
     }
 
-    fn leader(&self) -> Option<usize> {
+    pub(crate) fn leader(&self) -> Option<usize> {
         let leads = |place: &usize| {
             self.nodes[*place]
                 .alive
@@ -257,7 +284,9 @@ impl World {
     fn change_members(&mut self) {
         let Some(leader) = self.leader() else { return };
         let voters = self.random.between(1, 5).max(self.random.between(1, 5));
-        let mut places: Vec<PeerId> = self.nodes.iter().map(|node| node.id.clone()).collect();
+        // Nobody counts on a machine whose disk may be gone.
+        let sound = (0..self.nodes.len()).filter(|node| self.faults.damaged_node() != Some(*node));
+        let mut places: Vec<PeerId> = sound.map(|node| self.nodes[node].id.clone()).collect();
         for at in (1..places.len()).rev() {
             let other = usize::try_from(self.random.below(at as u64 + 1)).unwrap_or(0);
             places.swap(at, other);
@@ -274,7 +303,7 @@ impl World {
         let Some(alive) = &mut self.nodes[leader].alive else {
             return;
         };
-        if alive.group.raft_mut().change_members(target).is_ok() {
+        if alive.change_members(target) {
             self.counts.add("membership changes");
             if self
                 .random
@@ -295,16 +324,22 @@ impl World {
         };
         let configuration = alive.group.raft().configuration();
         // In the middle of a change the leader may be one of two whose votes are both needed.
-        let agreed = configuration.members().iter().all(|member| {
-            let other = self.nodes[self.place_of(member)].alive.as_ref();
-            other.is_some_and(|other| other.group.raft().configuration() == configuration)
-        });
-        if configuration.peers.len() >= 3 && agreed {
+        let settled = alive.is_settled();
+        if configuration.peers.len() >= 3 && settled && self.all_agree(configuration) {
             self.counts.add("deaf leaders");
             for other in (0..self.nodes.len()).filter(|other| *other != leader) {
                 self.network.cut.insert((other, leader));
             }
         }
+    }
+
+    /// Whether all members of `configuration` are up and have it in force.
+    pub(crate) fn all_agree(&self, configuration: &Configuration) -> bool {
+        configuration.members().iter().all(|member| {
+            let other = &self.nodes[self.place_of(member)];
+            let raft = other.alive.as_ref().map(|other| other.group.raft());
+            other.id == *member && raft.is_some_and(|it| it.configuration() == configuration)
+        })
     }
 
     /// All faults stop, and everybody is up.
@@ -314,6 +349,7 @@ impl World {
             self.nodes[node].disk_factor = 1;
             self.nodes[node].paused_until = 0;
             self.nodes[node].store.heal();
+            self.nodes[node].store.set_full(None);
             self.after(0, Event::Start { node });
             self.after(0, Event::Resume { node });
         }

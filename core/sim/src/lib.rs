@@ -10,6 +10,8 @@ mod linear;
 mod machine;
 mod network;
 mod node;
+mod operator;
+mod persist;
 mod random;
 mod report;
 mod store;

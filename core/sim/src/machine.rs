@@ -10,17 +10,18 @@ pub(crate) struct Machine {
     pub(crate) registers: BTreeMap<u64, u64>,
 }
 
-/// A put as it lies in the log.
-pub(crate) fn put(key: u64, value: u64) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(16);
+/// A put as it lies in the log: the key, so many bytes of no meaning, the value.
+pub(crate) fn put(key: u64, value: u64, padding_bytes: usize) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(16 + padding_bytes);
     bytes.put_u64(key);
+    bytes.put_bytes(0xa5, padding_bytes);
     bytes.put_u64(value);
     bytes.freeze()
 }
 
 impl Machine {
     pub(crate) fn apply(&mut self, command: &[u8]) {
-        if let ([key, value], []) = command.as_chunks::<8>() {
+        if let (Some(key), Some(value)) = (command.first_chunk(), command.last_chunk()) {
             self.registers
                 .insert(u64::from_be_bytes(*key), u64::from_be_bytes(*value));
         }

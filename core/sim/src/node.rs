@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use diwan_raft::{Configuration, Payload, PeerId, Time, Token, Write};
-use diwan_replica::Group;
+use diwan_raft::{Configuration, Payload, PeerId, Priority, Time, Token, Write};
 use diwan_replica::wire::RequestKind;
+use diwan_replica::{Flushed, Group, WriteQueue};
 
 use crate::machine::Machine;
-use crate::store::Store;
+use crate::store::{Snapshot, Store};
 
 /// One machine of the world.
 pub(crate) struct Node {
@@ -27,15 +27,22 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// The name of a machine's member. It is the machine's number and how often its disk was replaced: a disk that lost what
+    /// its member had promised never comes back under the same name.
+    pub(crate) fn name(place: usize, disks_replaced: u32) -> PeerId {
+        let port = 7000 + u16::try_from(place).unwrap_or(0);
+        PeerId::with("10.0.0.1", port, disks_replaced, Priority::Off)
+    }
+
     /// One line for people.
     pub(crate) fn describe(&self) -> String {
         let Some(alive) = &self.alive else {
-            return format!("{} is down", self.id.port());
+            return format!("{} is down", self.id);
         };
         let status = alive.group.raft().status();
         format!(
             "{} {:?} term {} leader {:?} committed {} applied {} last {:?} stable {} of [{}] {:?}",
-            self.id.port(),
+            self.id,
             status.role,
             status.term,
             status.leader.map(|leader| leader.port()),
@@ -54,9 +61,12 @@ pub(crate) struct Alive {
     pub(crate) machine: Machine,
     /// The next timer that the world knows of.
     pub(crate) timer: u64,
-    /// Writes that wait for the disk, which syncs one batch at a time.
-    pub(crate) queued: Vec<Write>,
-    pub(crate) syncing: Option<u64>,
+    /// Writes that wait for the disk, which makes one sync at a time.
+    pub(crate) queue: WriteQueue,
+    /// What the sync under way makes durable.
+    pub(crate) syncing: Option<Flushed>,
+    /// This leader was asked for a membership change that has not ended.
+    pub(crate) changing: bool,
     /// Requests that wait for this member's answer.
     pub(crate) asked: BTreeMap<(PeerId, Token), RequestKind>,
     /// The configurations in its log, from what it wrote.
@@ -65,12 +75,29 @@ pub(crate) struct Alive {
 }
 
 impl Alive {
+    /// Asks this leader for a membership change; whether it has begun.
+    pub(crate) fn change_members(&mut self, target: Configuration) -> bool {
+        let begun = self.group.raft_mut().change_members(target).is_ok();
+        self.changing |= begun;
+        begun
+    }
+
+    /// Whether this leader's configuration is committed and no change of it is under way.
+    pub(crate) fn is_settled(&self) -> bool {
+        let raft = self.group.raft();
+        let since = self.configurations.keys().next_back();
+        !self.changing
+            && !raft.configuration().is_joint()
+            && since.is_some_and(|since| raft.committed() >= *since)
+    }
+
     /// What a write does to the configurations in the log.
-    pub(crate) fn note_configurations(&mut self, write: &Write) {
+    pub(crate) fn note_configurations(&mut self, write: &Write, snapshot: Option<&Snapshot>) {
         if let Some(reset) = write.reset {
             self.configurations.clear();
-            if let Some(meta) = self.group.raft().snapshot_meta(reset.index) {
-                self.configurations.insert(reset.index, meta.configuration);
+            if let Some(snapshot) = snapshot.filter(|it| it.meta.last == reset) {
+                let configuration = snapshot.meta.configuration.clone();
+                self.configurations.insert(reset.index, configuration);
             }
         }
         if let Some(first) = write.append.first() {

@@ -1,10 +1,12 @@
 //! What a simulated member keeps through a crash: a write-ahead log on a simulated disk, and its last snapshot.
 
-use diwan_raft::{Entry, SnapshotMeta, Start, Write};
-use diwan_replica::store;
-use diwan_wal::{Batch, GroupId, Options, Reader, Wal};
+use diwan_raft::{Entry, SnapshotMeta, Start};
+use diwan_replica::store::{self, StoreError};
+use diwan_replica::{Flushed, WriteQueue};
+use diwan_wal::{GroupId, Options, Position, Reader, Wal};
 
 use crate::disk::{SimDisk, SimFile};
+use crate::random::Random;
 use crate::report::Counts;
 
 /// A snapshot of the key-value state.
@@ -14,13 +16,30 @@ pub(crate) struct Snapshot {
     pub(crate) state: crate::machine::Machine,
 }
 
-const GROUP: GroupId = GroupId(1);
+pub(crate) const GROUP: GroupId = GroupId(1);
+
+pub(crate) const SEGMENT_BYTES: u32 = 64 << 10;
+
+/// What an opened log shows of the damage that its disk suffered meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kept {
+    /// All that was durable.
+    All,
+    /// All that the log itself proved to be durable, but not all that was: the end was taken for a torn tail.
+    Proven,
+    /// Less, which nobody was told.
+    Less,
+}
 
 /// The disk of one member.
 pub(crate) struct Store {
     disk: SimDisk,
     open: Option<(Wal<SimDisk>, Reader<SimFile>)>,
     pub(crate) snapshot: Option<Snapshot>,
+    /// Up to where the log was durable, and up to where it says so itself.
+    durable: Position,
+    proven: Position,
+    refuses_snapshots: bool,
 }
 
 impl Store {
@@ -29,48 +48,69 @@ impl Store {
             disk: SimDisk::new(seed),
             open: None,
             snapshot: None,
+            durable: Position::default(),
+            proven: Position::default(),
+            refuses_snapshots: false,
         }
     }
 
     /// Reads what is there, as a process that starts does.
-    pub(crate) fn open(&mut self, salt: u64, counts: &mut Counts) -> Result<Start, String> {
+    pub(crate) fn open(
+        &mut self,
+        salt: u64,
+        counts: &mut Counts,
+    ) -> Result<(Start, Kept), StoreError> {
         let options = Options {
-            segment_bytes: 64 << 10,
+            segment_bytes: SEGMENT_BYTES,
             salt,
         };
-        let (wal, recovery) =
-            Wal::open(self.disk.current(), options).map_err(|error| error.to_string())?;
+        let (wal, recovery) = Wal::open(self.disk.current(), options)?;
         if recovery.torn.is_some() {
             counts.add("torn tails cut");
         }
+        let kept = match recovery.end {
+            end if end >= self.durable => Kept::All,
+            end if end >= self.proven => Kept::Proven,
+            _ => Kept::Less,
+        };
+        // The batch that opening writes says what was durable before it.
+        (self.proven, self.durable) = (recovery.end, wal.durable());
         let reader = wal.reader();
         let snapshot = self.snapshot.as_ref().map(|snapshot| snapshot.meta.clone());
         let start = store::start(&reader, GROUP, recovery.groups.get(&GROUP), snapshot);
         self.open = Some((wal, reader));
-        start.map_err(|error| error.to_string())
+        Ok((start?, kept))
     }
 
-    pub(crate) fn write(&mut self, writes: &[Write]) -> Result<(), String> {
+    /// Writes what waits, as far as there is room. Nothing of a disk that is not open.
+    pub(crate) fn flush(&mut self, queue: &mut WriteQueue) -> Result<Flushed, diwan_wal::Error> {
+        match &mut self.open {
+            Some((wal, _)) => queue.flush(wal),
+            None => Ok(Flushed::default()),
+        }
+    }
+
+    pub(crate) fn sync(&mut self) -> Result<(), diwan_wal::Error> {
         let Some((wal, _)) = &mut self.open else {
             return Ok(());
         };
-        let mut batch = Batch::new();
-        writes
-            .iter()
-            .for_each(|write| store::add_to_batch(&mut batch, GROUP, write));
-        wal.write(&mut batch)
-            .map(drop)
-            .map_err(|error| error.to_string())
+        let before = wal.durable();
+        let durable = wal.sync()?;
+        if durable > before {
+            (self.proven, self.durable) = (before, durable);
+        }
+        wal.maintain(u64::from(SEGMENT_BYTES) / 2).map(drop)
     }
 
-    pub(crate) fn sync(&mut self) -> Result<(), String> {
-        let Some((wal, _)) = &mut self.open else {
-            return Ok(());
-        };
-        wal.sync().map_err(|error| error.to_string())?;
-        wal.maintain(32 << 10)
-            .map(drop)
-            .map_err(|error| error.to_string())
+    /// Looks for room as a log with time to do so.
+    pub(crate) fn look_for_room(&mut self) -> Result<(), diwan_wal::Error> {
+        (0..4).try_for_each(|_| self.sync())
+    }
+
+    /// What a failed sync leaves in the page cache is read as if it were on the disk.
+    #[cfg(feature = "museum")]
+    pub(crate) fn trust_page_cache(&self) {
+        self.disk.keep_cached(true);
     }
 
     /// The next fdatasync fails, and what it was to save may be lost.
@@ -81,6 +121,46 @@ impl Store {
     /// All syncs succeed again.
     pub(crate) fn heal(&mut self) {
         self.disk.fail_syncs(0);
+    }
+
+    /// The disk has so many free bytes left; None for room enough. Snapshots fit or they do not.
+    pub(crate) fn set_full(&mut self, full: Option<(u64, bool)>) {
+        let capacity = full.map(|(free, _)| self.disk.used_bytes() + free);
+        self.disk.set_capacity(capacity);
+        self.refuses_snapshots = full.is_some_and(|(_, snapshots_fit)| !snapshots_fit);
+    }
+
+    pub(crate) fn refuses_snapshots(&self) -> bool {
+        self.refuses_snapshots
+    }
+
+    /// Damages a sector that holds a batch, of the newest ones or of any, in use or not. Whether there was one.
+    pub(crate) fn damage(&mut self, random: &mut Random) -> bool {
+        const BLOCK: usize = 4096;
+        let mut batches: Vec<(u64, String, usize)> = Vec::new();
+        for name in self.disk.names() {
+            let content = self.disk.content(&name).unwrap_or_default();
+            for (block, bytes) in content.chunks_exact(BLOCK).enumerate() {
+                if let Some(number) = bytes[24..].first_chunk()
+                    && bytes.starts_with(b"BATC")
+                {
+                    batches.push((u64::from_le_bytes(*number), name.clone(), block * BLOCK));
+                }
+            }
+        }
+        batches.sort();
+        let newest = batches.len().saturating_sub(2)..batches.len();
+        if batches.is_empty() {
+            return false;
+        }
+        let (_, name, offset) = match random.permille(300) {
+            true => random.pick(&batches[newest]),
+            false => random.pick(&batches),
+        };
+        // The header, its records or the zeros behind them.
+        let at = *offset as u64 + random.below(512);
+        self.disk.corrupt(name, at, 1 << random.below(8));
+        true
     }
 
     /// Power is lost: of what was not synced a random part stays.

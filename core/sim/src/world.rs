@@ -9,7 +9,7 @@ use diwan_raft::{
     Token,
 };
 use diwan_replica::wire::{self, RequestKind};
-use diwan_replica::{Group, Outcome};
+use diwan_replica::{Group, Outcome, WriteQueue};
 
 use crate::check::Promises;
 use crate::client::{Ask, History};
@@ -18,7 +18,7 @@ use crate::network::Network;
 use crate::node::{Alive, Clock, Node};
 use crate::random::Random;
 use crate::report::{Counts, Report, Violation};
-use crate::store::{Snapshot, Store};
+use crate::store::{GROUP as GROUP_ID, SEGMENT_BYTES, Snapshot, Store};
 
 /// What a world is like.
 #[derive(Clone, Debug)]
@@ -33,11 +33,18 @@ pub struct Options {
     pub lease_reads: bool,
     /// Whether elections go wrong all the time, and entries travel one by one.
     pub hostile_elections: bool,
+    /// Whether members change all the time, and the group falls apart while they do.
+    pub hostile_changes: bool,
+    /// What puts carry beside key and value: large ones fill disks.
+    pub padding_bytes: usize,
     /// Largest clock error in parts per million.
     pub drift_ppm: u64,
     /// Old bugs that are to be present.
     #[cfg(feature = "museum")]
     pub bugs: diwan_raft::museum::Bugs,
+    /// Whether the log trusts what a failed sync left in the page cache.
+    #[cfg(feature = "museum")]
+    pub trusts_page_cache: bool,
 }
 
 impl Options {
@@ -49,9 +56,13 @@ impl Options {
             nodes: 6,
             lease_reads: seed.is_multiple_of(3),
             hostile_elections: seed % 4 == 1,
+            hostile_changes: seed % 8 == 3,
+            padding_bytes: if seed % 4 == 2 { 1_500 } else { 0 },
             drift_ppm: 10_000,
             #[cfg(feature = "museum")]
             bugs: diwan_raft::museum::Bugs::default(),
+            #[cfg(feature = "museum")]
+            trusts_page_cache: false,
         }
     }
 }
@@ -71,8 +82,8 @@ const GROUP: &str = "sim";
 
 /// A message on its way, as bytes.
 pub(crate) struct Packet {
-    to: usize,
-    from: usize,
+    to: PeerId,
+    from: PeerId,
     token: Token,
     message: Bytes,
     class: &'static str,
@@ -122,6 +133,17 @@ pub(crate) enum Event {
         node: usize,
         life: u64,
     },
+    /// A member whose disk is full looks for room.
+    Room {
+        node: usize,
+        life: u64,
+    },
+    /// Somebody has made room on a full disk.
+    Free {
+        node: usize,
+    },
+    /// The operator looks whether a member that is gone for good is still one.
+    Operator,
     Client {
         client: usize,
     },
@@ -139,7 +161,7 @@ pub(crate) enum Event {
 }
 
 pub(crate) struct World {
-    options: Options,
+    pub(crate) options: Options,
     pub(crate) now: u64,
     order: u64,
     queue: BTreeMap<(u64, u64), Event>,
@@ -163,7 +185,7 @@ impl World {
         let mut random = Random::new(options.seed);
         let members = if random.permille(500) { 3 } else { 5 }.min(options.nodes);
         let node = |place: usize, random: &mut Random| Node {
-            id: PeerId::new("10.0.0.1", 7000 + u16::try_from(place).unwrap_or(0)),
+            id: Node::name(place, 0),
             store: Store::new(options.seed ^ (place as u64 + 1) << 40),
             clock: Clock::new(random.below(1_000_000_000), 1_000_000),
             alive: None,
@@ -179,6 +201,8 @@ impl World {
             members,
             if options.hostile_elections {
                 Luck::of_elections()
+            } else if options.hostile_changes {
+                Luck::of_changes()
             } else {
                 Luck::draw(&mut random)
             },
@@ -250,8 +274,9 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Arrives(packet) if self.paused(packet.to) => {
-                self.at(self.nodes[packet.to].paused_until, Event::Arrives(packet));
+            Event::Arrives(packet) if self.paused(self.place_of(&packet.to)) => {
+                let until = self.nodes[self.place_of(&packet.to)].paused_until;
+                self.at(until, Event::Arrives(packet));
             }
             Event::Arrives(packet) => self.receive(packet),
             Event::Timer { node, life, at } => {
@@ -340,6 +365,13 @@ impl World {
                     self.after(down, Event::Start { node });
                 }
             }
+            Event::Room { node, life } => {
+                if self.nodes[node].life == life {
+                    self.look_for_room(node);
+                }
+            }
+            Event::Free { node } => self.nodes[node].store.set_full(None),
+            Event::Operator => self.replace_member(),
             Event::Client { client } => self.client_asks(client),
             Event::Arrive { ask, node } => self.ask_arrives(ask, node),
             Event::GiveUp { ask } => self.finish_unknown(ask),
@@ -347,7 +379,7 @@ impl World {
             Event::Calm => {
                 self.calm();
                 self.calm_since = Some(self.now);
-                if self.random.permille(500) {
+                if self.options.hostile_changes || self.random.permille(500) {
                     self.deafen_leader();
                     self.after(HALF_CALM_MICROS, Event::HalfCalm);
                 }
@@ -398,13 +430,9 @@ impl World {
         if self.nodes[node].alive.is_some() {
             return;
         }
-        let initial = match node < self.faults.first_members {
-            true => Configuration::of(
-                self.nodes[..self.faults.first_members]
-                    .iter()
-                    .map(|it| it.id.clone())
-                    .collect(),
-            ),
+        let first = self.faults.first_members;
+        let initial = match node < first && self.nodes[node].id.index() == 0 {
+            true => Configuration::of((0..first).map(|place| Node::name(place, 0)).collect()),
             false => Configuration::default(),
         };
         let it = &mut self.nodes[node];
@@ -426,13 +454,15 @@ impl World {
         {
             config.bugs = self.options.bugs;
         }
-        let start = match it.store.open(it.life, &mut self.counts) {
-            Ok(start) => start,
-            Err(error) => {
-                it.life += 1;
-                return self.disk_failed(node, format!("it cannot start: {error}"));
-            }
+        #[cfg(feature = "museum")]
+        if self.options.trusts_page_cache {
+            it.store.trust_page_cache();
+        }
+        let opened = it.store.open(it.life, &mut self.counts);
+        let Some(start) = self.judge_opening(node, opened) else {
+            return;
         };
+        let it = &mut self.nodes[node];
         let snapshot = it.store.snapshot.clone();
         let machine = snapshot
             .as_ref()
@@ -448,8 +478,9 @@ impl World {
             group: Group::new(raft),
             machine,
             timer: u64::MAX,
-            queued: Vec::new(),
+            queue: WriteQueue::new(u64::from(SEGMENT_BYTES) / 4),
             syncing: None,
+            changing: false,
             asked: BTreeMap::new(),
             configurations,
             applied,
@@ -493,8 +524,12 @@ impl World {
             class,
             request,
         } = packet;
+        let (sender, target) = (from, to);
+        let (from, to) = (self.place_of(&sender), self.place_of(&target));
         self.trace(&[1, to as u64, from as u64, token.0, message.len() as u64]);
-        let sender = self.nodes[from].id.clone();
+        if self.nodes[to].id != target {
+            return self.counts.add("packets for members that are gone");
+        }
         let now = self.nodes[to].clock.local(self.now);
         let Some(alive) = &mut self.nodes[to].alive else {
             return;
@@ -553,15 +588,14 @@ impl World {
             for event in ready.events {
                 self.raft_event(node, event);
             }
-            if let Some(write) = &ready.write
-                && let Some(alive) = &mut self.nodes[node].alive
-            {
-                alive.note_configurations(write);
+            let it = &mut self.nodes[node];
+            if let (Some(write), Some(alive)) = (&ready.write, &mut it.alive) {
+                alive.note_configurations(write, it.store.snapshot.as_ref());
             }
             if let Some(write) = ready.write {
                 self.trace(&[2, node as u64, write.sequence, write.append.len() as u64]);
                 if let Some(alive) = &mut self.nodes[node].alive {
-                    alive.queued.push(write);
+                    alive.queue.push(GROUP_ID, write);
                 }
                 self.start_sync(node);
             }
@@ -665,8 +699,15 @@ impl World {
                 };
                 self.counts.add(name);
             }
-            RaftEvent::ChangeEnded(Ok(())) => self.counts.add("membership changes completed"),
-            RaftEvent::ChangeEnded(Err(_)) => self.counts.add("membership changes failed"),
+            RaftEvent::ChangeEnded(result) => {
+                if let Some(alive) = &mut self.nodes[node].alive {
+                    alive.changing = false;
+                }
+                self.counts.add(match result {
+                    Ok(()) => "membership changes completed",
+                    Err(_) => "membership changes failed",
+                });
+            }
             RaftEvent::TransferFailed(_) => self.counts.add("transfers failed"),
             RaftEvent::Leading { .. } => {}
         }
@@ -719,63 +760,14 @@ impl World {
             self.after(
                 delay,
                 Event::Arrives(Packet {
-                    to: place,
-                    from: node,
+                    to: to.clone(),
+                    from: own.clone(),
                     token,
                     message,
                     class,
                     request,
                 }),
             );
-        }
-    }
-
-    fn start_sync(&mut self, node: usize) {
-        let it = &mut self.nodes[node];
-        let (life, factor) = (it.life, it.disk_factor);
-        let Some(alive) = &mut it.alive else { return };
-        if alive.syncing.is_some() || alive.queued.is_empty() {
-            return;
-        }
-        let writes = std::mem::take(&mut alive.queued);
-        alive.syncing = writes.last().map(|write| write.sequence);
-        if let Err(error) = it.store.write(&writes) {
-            return self.disk_failed(node, error);
-        }
-        let latency = self.random.between(100, 5_000) * factor;
-        self.after(latency, Event::Synced { node, life });
-    }
-
-    /// A member whose disk failed stops: it must not go on as if its writes were durable.
-    fn disk_failed(&mut self, node: usize, error: String) {
-        if !std::mem::take(&mut self.nodes[node].disk_may_fail) {
-            return self.violated(format!("the disk of node {node} fails: {error}"));
-        }
-        self.counts.add("members stopped by their disk");
-        // With the machine, or alone: then the page cache may show what the disk refused.
-        let power = self.random.chance(1, 2);
-        self.crash(node, power);
-        let store = &mut self.nodes[node].store;
-        match power {
-            true => store.crash(),
-            false => store.kill(),
-        }
-        let down = self.random.between(1_000, 3_000_000);
-        self.after(down, Event::Start { node });
-    }
-
-    fn synced(&mut self, node: usize) {
-        let it = &mut self.nodes[node];
-        if let Err(error) = it.store.sync() {
-            return self.disk_failed(node, error);
-        }
-        let it = &mut self.nodes[node];
-        if let Some(alive) = &mut it.alive {
-            if let Some(sequence) = alive.syncing.take() {
-                alive.group.raft_mut().persisted(sequence);
-            }
-            self.start_sync(node);
-            self.turn(node);
         }
     }
 
@@ -845,6 +837,9 @@ impl World {
     pub(crate) fn take_snapshot(&mut self, node: usize) {
         let it = &mut self.nodes[node];
         let Some(alive) = &mut it.alive else { return };
+        if it.store.refuses_snapshots() {
+            return self.counts.add("snapshots refused by a full disk");
+        }
         let index = alive.group.raft().applied_index();
         if index != alive.applied
             || it
@@ -876,6 +871,7 @@ impl World {
             .filter(|_| reachable && self.nodes[from].alive.is_some());
         let it = &mut self.nodes[node];
         let Some(alive) = &mut it.alive else { return };
+        let snapshot = snapshot.filter(|_| !it.store.refuses_snapshots());
         let wanted = alive.group.raft().fetching(token);
         match snapshot.filter(|snapshot| Some(snapshot.meta.last) == wanted) {
             Some(snapshot) => {

@@ -1,0 +1,107 @@
+//! How a member's writes reach its disk, one sync at a time, and what it does when the disk fails or is full.
+
+use crate::store::SEGMENT_BYTES;
+use crate::world::{Event, World};
+
+impl World {
+    /// Gives the disk what waits for it, if it is free.
+    pub(crate) fn start_sync(&mut self, node: usize) {
+        let it = &mut self.nodes[node];
+        let Some(alive) = it.alive.as_mut().filter(|alive| alive.syncing.is_none()) else {
+            return;
+        };
+        let was_full = alive.queue.is_full();
+        let flushed = match it.store.flush(&mut alive.queue) {
+            Ok(flushed) => flushed,
+            Err(error) => return self.disk_failed(node, error.to_string()),
+        };
+        let full = alive.queue.is_full();
+        if full != was_full {
+            alive.group.raft_mut().disk_full(full);
+        }
+        let (life, factor) = (it.life, it.disk_factor);
+        match (was_full, full) {
+            (false, true) => {
+                self.counts.add("writes refused by a full disk");
+                let delay = self.random.between(20_000, 500_000);
+                self.after(delay, Event::Room { node, life });
+            }
+            (true, true) if flushed.bytes > 0 => self.counts.add("writes by way of the reserve"),
+            (true, false) => self.counts.add("full disks with room again"),
+            _ => {}
+        }
+        if flushed.bytes > 0 {
+            if let Some(alive) = &mut self.nodes[node].alive {
+                alive.syncing = Some(flushed);
+            }
+            let latency = self.random.between(100, 5_000) * factor;
+            self.after(latency, Event::Synced { node, life });
+        }
+    }
+
+    /// Entries that were refused are tried again.
+    pub(crate) fn look_for_room(&mut self, node: usize) {
+        let it = &mut self.nodes[node];
+        let life = it.life;
+        let Some(alive) = &it.alive else { return };
+        if alive.syncing.is_none() {
+            if let Err(error) = it.store.look_for_room() {
+                return self.disk_failed(node, error.to_string());
+            }
+            self.start_sync(node);
+        }
+        let alive = self.nodes[node].alive.as_ref();
+        if alive.is_some_and(|alive| alive.queue.is_full()) {
+            let delay = self.random.between(2_000, 200_000);
+            self.after(delay, Event::Room { node, life });
+        }
+    }
+
+    pub(crate) fn synced(&mut self, node: usize) {
+        let it = &mut self.nodes[node];
+        if let Err(error) = it.store.sync() {
+            return self.disk_failed(node, error.to_string());
+        }
+        if let Some(alive) = &mut it.alive {
+            let raft = alive.group.raft_mut();
+            let flushed = alive.syncing.take().unwrap_or_default();
+            for sequence in flushed.hard_states.into_values() {
+                raft.hard_state_persisted(sequence);
+            }
+            for sequence in flushed.groups.into_values() {
+                raft.persisted(sequence);
+            }
+            self.start_sync(node);
+            self.turn(node);
+        }
+    }
+
+    /// A member whose disk failed stops: it must not go on as if its writes were durable.
+    pub(crate) fn disk_failed(&mut self, node: usize, error: String) {
+        if !std::mem::take(&mut self.nodes[node].disk_may_fail) {
+            return self.violated(format!("the disk of node {node} fails: {error}"));
+        }
+        self.counts.add("members stopped by their disk");
+        // With the machine, or alone: then the page cache may show what the disk refused.
+        let power = self.random.chance(1, 2);
+        self.crash(node, power);
+        let store = &mut self.nodes[node].store;
+        match power {
+            true => store.crash(),
+            false => store.kill(),
+        }
+        let down = self.random.between(1_000, 3_000_000);
+        self.after(down, Event::Start { node });
+    }
+
+    /// Others fill the disk, for a while.
+    pub(crate) fn fill_disk(&mut self, node: usize) {
+        self.counts.add("disks full");
+        let free = self.random.below(2 * u64::from(SEGMENT_BYTES));
+        let snapshots_fit = self.random.permille(250);
+        let store = &mut self.nodes[node].store;
+        store.set_full(Some((free, snapshots_fit)));
+        let until = self.random.between(500_000, 20_000_000);
+        self.after(until, Event::Free { node });
+    }
+}
