@@ -122,7 +122,7 @@ impl World {
 
     /// When faults have stopped the group must serve, and its members must become alike.
     pub(crate) fn check_alive(&mut self) {
-        if self.acknowledged_in_calm < 50 {
+        if self.acknowledged_in_calm < self.busy(50) {
             let what = self.describe("in the calm");
             return self.violated(what);
         }

@@ -111,7 +111,7 @@ impl World {
     pub(crate) fn finish(&mut self, ask: u64) -> Option<Ask> {
         let asked = self.asks.remove(&ask)?;
         self.faults.release(ask);
-        let think = self.random.between(1_000, 60_000);
+        let think = self.random.between(1_000, 60_000) * if self.options.idles { 150 } else { 1 };
         self.after(
             think,
             Event::Client {

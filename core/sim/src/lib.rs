@@ -15,6 +15,7 @@ mod persist;
 mod random;
 mod report;
 mod store;
+mod watch;
 mod world;
 
 pub use disk::{DiskCounts, SimDisk, SimFile};

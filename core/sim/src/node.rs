@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use diwan_raft::{Configuration, Payload, PeerId, Priority, Time, Token, Write};
 use diwan_replica::wire::RequestKind;
-use diwan_replica::{Flushed, Group, WriteQueue};
+use diwan_replica::{Flushed, Group, Liveness, WriteQueue};
 
 use crate::machine::Machine;
 use crate::store::{Snapshot, Store};
@@ -65,6 +65,8 @@ pub(crate) struct Alive {
     pub(crate) queue: WriteQueue,
     /// What the sync under way makes durable.
     pub(crate) syncing: Option<Flushed>,
+    /// What it knows of the other nodes.
+    pub(crate) liveness: Liveness<usize>,
     /// This leader was asked for a membership change that has not ended.
     pub(crate) changing: bool,
     /// Requests that wait for this member's answer.

@@ -19,6 +19,7 @@ use crate::node::{Alive, Clock, Node};
 use crate::random::Random;
 use crate::report::{Counts, Report, Violation};
 use crate::store::{GROUP as GROUP_ID, SEGMENT_BYTES, Snapshot, Store};
+use crate::watch::Ping;
 
 /// What a world is like.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Options {
     pub hostile_elections: bool,
     /// Whether members change all the time, and the group falls apart while they do.
     pub hostile_changes: bool,
+    /// Whether clients take their time, and nodes watch each other so that an idle group may be silent.
+    pub idles: bool,
     /// What puts carry beside key and value: large ones fill disks.
     pub padding_bytes: usize,
     /// Largest clock error in parts per million.
@@ -57,6 +60,7 @@ impl Options {
             lease_reads: seed.is_multiple_of(3),
             hostile_elections: seed % 4 == 1,
             hostile_changes: seed % 8 == 3,
+            idles: seed % 8 == 7,
             padding_bytes: if seed % 4 == 2 { 1_500 } else { 0 },
             drift_ppm: 10_000,
             #[cfg(feature = "museum")]
@@ -144,6 +148,12 @@ pub(crate) enum Event {
     },
     /// The operator looks whether a member that is gone for good is still one.
     Operator,
+    /// A node looks after the others.
+    Watch {
+        node: usize,
+        life: u64,
+    },
+    Ping(Ping),
     Client {
         client: usize,
     },
@@ -372,6 +382,8 @@ impl World {
             }
             Event::Free { node } => self.nodes[node].store.set_full(None),
             Event::Operator => self.replace_member(),
+            Event::Watch { node, life } => self.watch(node, life),
+            Event::Ping(ping) => self.ping_arrives(ping),
             Event::Client { client } => self.client_asks(client),
             Event::Arrive { ask, node } => self.ask_arrives(ask, node),
             Event::GiveUp { ask } => self.finish_unknown(ask),
@@ -385,7 +397,7 @@ impl World {
                 }
             }
             Event::HalfCalm => {
-                if self.acknowledged_in_calm < 20 {
+                if self.acknowledged_in_calm < self.busy(20) {
                     let what = self.describe("with one deaf member");
                     self.violated(what);
                 }
@@ -450,6 +462,7 @@ impl World {
         };
         config.inflight_messages_max = if self.options.hostile_elections { 1 } else { 8 };
         config.catch_up_margin = 50;
+        config.quiesce_after = std::time::Duration::from_millis(200);
         #[cfg(feature = "museum")]
         {
             config.bugs = self.options.bugs;
@@ -472,6 +485,8 @@ impl World {
             .as_ref()
             .map_or(0, |snapshot| snapshot.meta.last.index);
         let now = it.clock.local(self.now);
+        let liveness = self.new_liveness(node, now);
+        let it = &mut self.nodes[node];
         let configurations = start.log.configurations.iter().cloned().collect();
         let raft = Raft::new(config, start, now);
         it.alive = Some(Alive {
@@ -480,12 +495,17 @@ impl World {
             timer: u64::MAX,
             queue: WriteQueue::new(u64::from(SEGMENT_BYTES) / 4),
             syncing: None,
+            liveness,
             changing: false,
             asked: BTreeMap::new(),
             configurations,
             applied,
         });
         self.counts.add("starts");
+        if self.options.idles {
+            let life = self.nodes[node].life;
+            self.after(0, Event::Watch { node, life });
+        }
         self.turn(node);
     }
 

@@ -6,16 +6,17 @@ use diwan_raft::museum::{Bug, Bugs};
 use diwan_sim::{Options, run};
 
 /// What catches each bug: the seed of a world, and a part of what the checks say.
-const EXHIBITS: [(Bug, u64, &str); 9] = [
+const EXHIBITS: [(Bug, u64, &str); 10] = [
+    (Bug::VoteRequestBeforePersist, 778, "both lead term"),
     (Bug::VoteAnswerBeforePersist, 22, "both lead term"),
     (Bug::AcknowledgeUnsynced, 5, "without the committed entry"),
     (Bug::ReadBeforeTermCommit, 2, "no order explains"),
     (Bug::CommitWithoutQuorum, 0, "without the committed entry"),
-    (Bug::StaleAfterSnapshot, 2, "in force"),
+    (Bug::StaleAfterSnapshot, 3, "in force"),
     (Bug::SkipJoint, 12, "without the committed entry"),
     (Bug::NoStepDown, 0, "with one deaf member"),
     (Bug::CommitBeyondMatch, 3, "others applied"),
-    (Bug::LeaverMayNotStand, 350, "in the calm"),
+    (Bug::LeaverMayNotStand, 846, "in the calm"),
 ];
 
 /// The world of the page cache.

@@ -3,7 +3,7 @@
 use diwan_sim::{Counts, Options, run};
 
 /// Everything that must have happened at least once in the fixed worlds: a fault that never comes proves nothing.
-const HAPPENS: [&str; 49] = [
+const HAPPENS: [&str; 51] = [
     "bridges",
     "clock changes",
     "commits told without entries",
@@ -23,6 +23,7 @@ const HAPPENS: [&str; 49] = [
     "isolated members",
     "joint configurations",
     "killed processes",
+    "looks at silent members",
     "leaders elected",
     "members replaced",
     "members stopped by their disk",
@@ -43,6 +44,7 @@ const HAPPENS: [&str; 49] = [
     "puts acknowledged",
     "requests of non-members",
     "sectors corrupted",
+    "silent members woken by a silent node",
     "slow disks",
     "snapshots installed",
     "snapshots refused by a full disk",

@@ -11,7 +11,7 @@ pub enum Error {
     #[error(
         "{file} (segment {segment} of the log), byte {offset}: {what}. Data that had been acknowledged is damaged, so this \
          node must not go on with it: set the whole directory aside, remove the node from its groups, and add it again with \
-         an empty directory; or restore the directory as a whole from a copy of the stopped node"
+         an empty directory and under another name (ip:port:idx), for it has forgotten its votes; or restore the directory as a whole from a copy of the stopped node"
     )]
     Corrupt {
         /// The file's name.
