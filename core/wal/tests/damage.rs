@@ -196,7 +196,7 @@ fn corruption_names_the_place_and_says_what_to_do() {
         format!(
             "{name} (segment 1 of the log), byte {}: no whole batch, though the log had been synced up to 1:{}. Data that had \
              been acknowledged is damaged, so this node must not go on with it: set the whole directory aside, remove the \
-             node from its groups, and add it again with an empty directory; or restore the directory as a whole from a \
+             node from its groups, and add it again with an empty directory and under another name (ip:port:idx), for it has forgotten its votes; or restore the directory as a whole from a \
              copy of the stopped node",
             place.offset,
             place.offset + 4096
