@@ -10,14 +10,13 @@ use crate::raft::Raft;
 use crate::ready::Write;
 use crate::{bug, invariant};
 
-const FULL: &str = "the disk is full";
+pub(crate) const FULL: &str = "the disk is full";
 
 /// What has been asked of the disk.
 #[derive(Default)]
 pub(crate) struct Disk {
     pub(crate) stable: u64,
     pub(crate) next_sequence: u64,
-    pub(crate) durable_sequence: u64,
     pub(crate) hard_state_dirty: bool,
     pub(crate) hard_state_sequence: u64,
     /// Terms and votes of all writes up to this one are durable; entries may lag behind while the disk is full.
@@ -84,7 +83,6 @@ impl Raft {
             sequence < self.disk.next_sequence,
             "write {sequence} was never asked for"
         );
-        self.disk.durable_sequence = self.disk.durable_sequence.max(sequence);
         while let Some((_, last)) = self
             .disk
             .writes
@@ -144,7 +142,6 @@ impl Raft {
             "committed entry {} would be cut at {last}",
             self.commit
         );
-
         self.log.truncate_after(last);
         let disk = &mut self.disk;
         disk.stable = disk.stable.min(last);

@@ -1,5 +1,6 @@
 //! What a follower does with entries and snapshots of its leader.
 
+use crate::durable::FULL;
 use crate::message::{AppendRequest, AppendResponse, Body, ErrorCode, InstallRequest, Token};
 use crate::peer::PeerId;
 use crate::raft::{Raft, Role};
@@ -79,8 +80,7 @@ impl Raft {
             return Ok(());
         }
         if self.disk.full && !request.entries.is_empty() && matched > self.stable() {
-            self.out
-                .refuse(from, token, ErrorCode::Busy, "the disk is full");
+            self.out.refuse(from, token, ErrorCode::Busy, FULL);
             return Ok(());
         }
         if let Err(conflict) = self.take_entries(from, &request) {

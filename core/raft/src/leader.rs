@@ -518,18 +518,27 @@ impl Raft {
         if !self.disk.full || self.commit < last || self.stable() >= last {
             return;
         }
-        let configuration = self.log.configuration().clone();
-        let Some(leader) = &self.leader else { return };
-        let heir = leader.peers.iter().filter(|progress| {
-            progress.matched == last && configuration.peers.contains(&progress.peer)
-        });
-        let heir = heir
-            .max_by_key(|progress| progress.heard)
-            .map(|progress| progress.peer.clone());
-        if let Some(heir) = heir {
+        if let Some((heir, matched)) = self.heir()
+            && matched == last
+        {
             // Refused while another transfer is under way: the next turn tries again.
             let _ = self.transfer_leader(&heir);
         }
+    }
+
+    /// The voter that has most, and how much. Of those that have as much, JRaft too takes the one of highest priority, and
+    /// never one of priority 0.
+    fn heir(&self) -> Option<(PeerId, u64)> {
+        let leader = self.leader.as_ref()?;
+        let voters = &self.log.configuration().peers;
+        let heirs = leader.peers.iter().filter_map(|progress| {
+            let voter = voters.iter().find(|voter| **voter == progress.peer)?;
+            let priority = voter.priority();
+            (priority != Priority::Never).then_some((progress.matched, priority, voter))
+        });
+        let (matched, _, voter) =
+            heirs.max_by_key(|(matched, priority, _)| (*matched, *priority))?;
+        Some((voter.clone(), matched))
     }
 
     fn advance_transfer(&mut self, from: &PeerId) {
@@ -559,24 +568,11 @@ impl Raft {
     /// A leader that stops, or that is no member any more, asks the follower that has most to stand at once.
     pub fn hand_over(&mut self) {
         self.wake();
-        let configuration = self.log.configuration().clone();
-        let term = self.hard_state.term;
+        let (term, heir) = (self.hard_state.term, self.heir());
         let Some(leader) = &mut self.leader else {
             return;
         };
-        // Of those that have as much, JRaft too takes the one of highest priority, and never one of priority 0.
-        let heir = leader.peers.iter().filter_map(|progress| {
-            let voter = configuration
-                .peers
-                .iter()
-                .find(|voter| **voter == progress.peer)?;
-            let priority = voter.priority();
-            (priority != Priority::Never).then_some((progress.matched, priority, voter))
-        });
-        if let Some(heir) = heir
-            .max_by_key(|(matched, priority, _)| (*matched, *priority))
-            .map(|(.., voter)| voter.clone())
-        {
+        if let Some((heir, _)) = heir {
             leader.timeout_now_sent = true;
             self.out.request(&heir, Body::TimeoutNowRequest { term });
         }

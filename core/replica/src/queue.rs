@@ -100,6 +100,19 @@ impl WriteQueue {
         Ok(flushed)
     }
 
+    /// Entries that wait are not missed where the group's log begins anew in a later write.
+    fn drop_what_a_reset_replaces(&mut self) {
+        let mut resets = BTreeSet::new();
+        for (group, write) in self.pending.iter_mut().rev() {
+            if resets.contains(group) {
+                write.append.clear();
+            }
+            if write.reset.is_some() {
+                resets.insert(*group);
+            }
+        }
+    }
+
     /// Writes what needs no room for entries.
     fn write_ahead<D: Directory>(
         &mut self,
@@ -159,21 +172,6 @@ impl WriteQueue {
             .map(|(group, waiting)| (group, waiting.newest));
         flushed.hard_states = newest.collect();
         Ok(())
-    }
-}
-
-impl WriteQueue {
-    /// Entries that wait are not missed where the group's log begins anew in a later write.
-    fn drop_what_a_reset_replaces(&mut self) {
-        let mut resets = BTreeSet::new();
-        for (group, write) in self.pending.iter_mut().rev() {
-            if resets.contains(group) {
-                write.append.clear();
-            }
-            if write.reset.is_some() {
-                resets.insert(*group);
-            }
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use diwan_raft::{PeerId, Time, Token};
 use diwan_replica::batch;
 use diwan_wal::GroupId;
 
-use crate::peers::CODEC;
+use crate::peers::{CODEC, node_of};
 
 /// A batch leaves before its turn ends once it has so many bytes.
 const BATCH_BYTES: usize = 1 << 20;
@@ -119,9 +119,7 @@ impl OpenRequests {
 
     /// Requests to a node whose connection broke.
     pub(crate) fn lost(&mut self, node: &PeerId) -> Vec<Open> {
-        let lost = self
-            .open
-            .extract_if(|_, to| to.host() == node.host() && to.port() == node.port());
+        let lost = self.open.extract_if(|_, to| node_of(to) == *node);
         lost.map(|((place, token), to)| Open { place, token, to })
             .collect()
     }

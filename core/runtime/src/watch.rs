@@ -86,7 +86,7 @@ impl Node {
             nodes.retain(|node| *node != own);
             watch.liveness.watch(nodes, now);
             drop(watch);
-            self.tell_groups(now);
+            self.tell_groups();
             watch = self.watch.borrow_mut();
         }
         let (ping, silent) = watch.liveness.advance(now);
@@ -96,7 +96,7 @@ impl Node {
         if !silent.is_empty() {
             let names: Vec<String> = silent.iter().map(PeerId::to_string).collect();
             tracing::info!(node = %self.id, silent = ?names, "nodes do not answer");
-            self.tell_groups(now);
+            self.tell_groups();
         }
         for node in ping {
             tokio::task::spawn_local(self.clone().ping(node, now, timeout));
@@ -119,12 +119,12 @@ impl Node {
                 .liveness
                 .answered(&node, incarnation_in(&pong), sent, now);
         if changed {
-            self.tell_groups(now);
+            self.tell_groups();
         }
     }
 
     /// Tells every group whether all its nodes answer.
-    fn tell_groups(&self, now: Time) {
+    fn tell_groups(&self) {
         let own = node_of(&self.id);
         let watch = self.watch.borrow();
         let all_answer = |hosted: &Hosted| {
@@ -137,7 +137,6 @@ impl Node {
         for place in 0..self.group_count() {
             self.with_group(place, |hosted| {
                 let all = all_answer(hosted);
-                hosted.group.advance(now);
                 hosted.group.raft_mut().nodes_answer(all);
             });
         }
