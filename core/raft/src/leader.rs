@@ -518,9 +518,15 @@ impl Raft {
         if !self.disk.full || self.commit < last || self.stable() >= last {
             return;
         }
-        if let Some((heir, matched)) = self.heir()
-            && matched == last
-        {
+        let configuration = self.log.configuration().clone();
+        let Some(leader) = &self.leader else { return };
+        let heir = leader.peers.iter().filter(|progress| {
+            progress.matched == last && configuration.peers.contains(&progress.peer)
+        });
+        let heir = heir
+            .max_by_key(|progress| progress.heard)
+            .map(|progress| progress.peer.clone());
+        if let Some(heir) = heir {
             // Refused while another transfer is under way: the next turn tries again.
             let _ = self.transfer_leader(&heir);
         }
