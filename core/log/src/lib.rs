@@ -1,9 +1,26 @@
 //! What a service sees of replication, and all it sees. A service is a [`StateMachine`]; whoever serves its clients
 //! proposes commands and waits for read barriers. Nothing here says Raft: another provider keeps the same promises.
 
+mod applier;
+mod clock;
+mod envelope;
+mod session;
+mod table;
+
+/// What the providers of a log share; services need nothing of it.
+pub mod provider {
+    pub use crate::applier::{Applier, ApplyError, Entry};
+    pub use crate::clock::{LeaderClock, Stamp};
+    pub use crate::envelope::{Envelope, EnvelopeError, Kind};
+}
+
 use std::io;
 
 use bytes::Bytes;
+
+pub use clock::LogTime;
+pub use session::{Once, Sequences, SessionId};
+pub use table::Table;
 
 /// A committed command, in the order that every replica sees.
 #[derive(Clone, Copy, Debug)]
@@ -12,8 +29,20 @@ pub struct Command<'a> {
     pub index: u64,
     /// The leadership in which it was proposed; grows.
     pub epoch: u64,
+    /// When it was proposed, as far as timeouts are concerned: it grows, and never jumps. Zero in a plain log, whose
+    /// entries carry nothing but commands.
+    pub time: LogTime,
     /// What was proposed.
     pub data: &'a Bytes,
+}
+
+/// A proposal that was carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Its command's place in the log; of a command that was carried out by an earlier try, the place of the later one.
+    pub index: u64,
+    /// What the state machine answered.
+    pub answer: Bytes,
 }
 
 /// Writes a frozen view of a state, on a thread of its own, while the state machine goes on.
@@ -25,7 +54,14 @@ pub trait StateMachine {
     /// Carries a command out and returns the answer for its proposer. It never fails: what a command may not do is an answer.
     fn apply(&mut self, command: Command<'_>) -> Bytes;
 
-    /// Freezes the state as it is, quickly: commands wait meanwhile.
+    /// Carries out commands that were committed together, and pushes one answer for each. Worth writing where a batch has
+    /// costs of its own: a lock, a transaction, a message to others.
+    fn apply_batch(&mut self, commands: &[Command<'_>], answers: &mut Vec<Bytes>) {
+        answers.extend(commands.iter().map(|command| self.apply(*command)));
+    }
+
+    /// Freezes the state as it is, within 10 ms: commands wait meanwhile. Much state wants to be in [`Table`]s, whose
+    /// clones cost next to nothing.
     fn snapshot(&mut self) -> SnapshotWriter;
 
     /// Replaces the state by what a snapshot holds.
@@ -75,7 +111,8 @@ pub enum Event {
     },
 }
 
-/// Why a proposal brought no answer. Every proposal ends with an answer or with one of these.
+/// Why a proposal brought no answer. Every proposal ends with an answer or with one of these: it was carried out, it was not
+/// and never will be, or that is unknown ([`ProposalError::is_unknown`]). Proposed as [`Once`] again, the unknown is settled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposalError {
     /// It was not carried out and never will be: it may be proposed again, to the leader if one is known.
@@ -101,6 +138,26 @@ pub enum ProposalError {
     /// It may or may not have been carried out, or may be later. Find out before proposing it again.
     #[error("unknown whether it was carried out: the leader changed")]
     Unknown,
+    /// This try was not carried out: its session was never opened, or was given up because others were used since. Whether
+    /// an earlier try was carried out can no longer be said.
+    #[error("not carried out: there is no session {0}")]
+    NoSession(SessionId),
+    /// This try was not carried out: its number was settled, by what its own client said.
+    #[error("not carried out: number {sequence} was settled before")]
+    Settled {
+        /// The number.
+        sequence: u64,
+    },
+    /// It was not carried out, and may be proposed again once the session's earlier commands are settled.
+    #[error("not carried out: too many answers of its session are not settled")]
+    Unsettled,
+}
+
+impl ProposalError {
+    /// Whether the command may have been carried out, or may be later. Otherwise this try was not and never will be.
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::Unknown
+    }
 }
 
 /// Why a read must not be served. Nothing was read: it may be tried again.
