@@ -8,7 +8,7 @@ pub struct LogTime(pub u64);
 /// Stamps the commands of one leadership after the other. From one stamp to the next, time advances by what passed on the
 /// leader's monotonic clock, give or take 1 %, whatever its wall clock does; the 1 % brings it towards the wall clock. What
 /// passed without a leader does not count at once: nothing may time out because nobody was there to serve it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LeaderClock {
     /// The last stamp, and the monotonic clock then.
     last: Option<(LogTime, u64)>,
@@ -26,19 +26,13 @@ pub struct Stamp {
 }
 
 impl LeaderClock {
-    /// A leadership begins on a state whose time is `applied`; `monotonic` is now, in microseconds.
-    pub fn begin(&mut self, applied: LogTime, monotonic: u64) {
-        if applied.0 == 0 {
-            return;
+    /// A leadership begins: everything earlier is applied, and `applied` is the state's time. `monotonic` is now, in
+    /// microseconds.
+    pub fn begin(applied: LogTime, monotonic: u64) -> Self {
+        Self {
+            last: (applied.0 != 0).then_some((applied, monotonic)),
+            carry: 0,
         }
-        // Stamps given before everything earlier was applied may be behind it; the state takes the higher.
-        let known = self.last.map_or(LogTime(0), |(time, _)| time);
-        self.last = Some((applied.max(known), monotonic));
-    }
-
-    /// The leadership ended: another leader's stamps count from here on.
-    pub fn end(&mut self) {
-        *self = Self::default();
     }
 
     /// Stamps a command at `monotonic` microseconds of a clock that never goes back, `wall` microseconds since 1970 by the
@@ -78,8 +72,7 @@ mod tests {
 
     #[test]
     fn the_first_stamp_of_a_log_is_the_wall_clocks_and_later_ones_follow_it() {
-        let mut clock = LeaderClock::default();
-        clock.begin(LogTime(0), 5);
+        let mut clock = LeaderClock::begin(LogTime(0), 5);
         assert_eq!(clock.stamp(10, NOON).time, LogTime(NOON));
         let stamp = clock.stamp(1_010, NOON + 1_000);
         assert_eq!((stamp.time, stamp.ahead), (LogTime(NOON + 1_000), 0));
@@ -88,7 +81,7 @@ mod tests {
     #[test]
     fn a_wall_clock_that_jumps_is_followed_by_one_percent_and_reported() {
         for (jump, says) in [(HOUR as i64, 101), (-(HOUR as i64), 99)] {
-            let mut clock = LeaderClock::default();
+            let mut clock = LeaderClock::begin(LogTime(0), 0);
             clock.stamp(0, NOON);
             let wall = (NOON as i64 + 100 + jump) as u64;
             let stamp = clock.stamp(100, wall);
@@ -99,7 +92,7 @@ mod tests {
 
     #[test]
     fn many_small_steps_are_corrected_like_a_large_one() {
-        let mut clock = LeaderClock::default();
+        let mut clock = LeaderClock::begin(LogTime(0), 0);
         clock.stamp(0, NOON);
         let mut last = LogTime(NOON);
         for step in 1..=1_000_000 {
@@ -110,13 +103,11 @@ mod tests {
 
     #[test]
     fn time_without_a_leader_does_not_count() {
-        let mut clock = LeaderClock::default();
-        clock.begin(LogTime(NOON), 77);
+        let mut clock = LeaderClock::begin(LogTime(NOON), 77);
         let stamp = clock.stamp(78, NOON + 24 * HOUR);
         assert_eq!(stamp.time, LogTime(NOON + 1));
         assert!(stamp.ahead > 23 * HOUR as i64);
-        clock.end();
-        clock.begin(LogTime(NOON + 9), 1_000);
+        clock = LeaderClock::begin(LogTime(NOON + 9), 1_000);
         assert_eq!(clock.stamp(1_000, 3).time, LogTime(NOON + 9));
     }
 }

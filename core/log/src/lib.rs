@@ -148,6 +148,9 @@ pub enum ProposalError {
         /// The number.
         sequence: u64,
     },
+    /// It was not carried out: a plain log has no sessions.
+    #[error("not carried out: a plain log has no sessions")]
+    Plain,
     /// It was not carried out, and may be proposed again once the session's earlier commands are settled.
     #[error("not carried out: too many answers of its session are not settled")]
     Unsettled,

@@ -103,7 +103,7 @@ fn logs() -> impl Strategy<Value = Vec<Bytes>> {
     prop::collection::vec(step, 1..200).prop_map(|steps| {
         let mut log = Vec::new();
         let mut sessions: Vec<(Sequences, Vec<u64>)> = Vec::new();
-        let (mut clock, mut monotonic, mut offset) = (LeaderClock::default(), 0, 0);
+        let (mut clock, mut monotonic, mut offset) = (LeaderClock::begin(LogTime(0), 0), 0, 0);
         for (what, who, wait, skew) in steps {
             monotonic += wait;
             let time = |clock: &mut LeaderClock, offset: i64| {
@@ -117,8 +117,8 @@ fn logs() -> impl Strategy<Value = Vec<Bytes>> {
             match (what, sessions.get_mut(who)) {
                 (0, _) => {
                     // Another leader, who saw all or not.
-                    clock = LeaderClock::default();
-                    clock.begin(LogTime(1_000_000 + skew as u64 % 1_000_000), monotonic);
+                    clock =
+                        LeaderClock::begin(LogTime(1_000_000 + skew as u64 % 1_000_000), monotonic);
                     offset = skew;
                 }
                 (1, Some((numbers, _))) if skew > 900_000 => {

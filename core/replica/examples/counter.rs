@@ -6,6 +6,8 @@
 //!   counter --self 127.0.0.1:810$n --peers 127.0.0.1:8101,127.0.0.1:8102,127.0.0.1:8103 --data /tmp/counter/$n --http 820$n &
 //! done
 //! curl -X POST 127.0.0.1:8201/add/5       # the new value, or who leads
+//! curl -X POST 127.0.0.1:8201/sessions    # a session's number, such as 7: what is sent in it may be sent again
+//! curl -X POST 127.0.0.1:8201/sessions/7/0/add/5   # its command 0: added once, however often, to whichever leader
 //! curl 127.0.0.1:8202/                    # never older than an addition that was answered before
 //! diwan raft transfer-leader --group counter --peers 127.0.0.1:8101
 //! ```
@@ -21,7 +23,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use clap::Parser;
-use diwan_log::{Command, SnapshotWriter, StateMachine};
+use diwan_log::{Command, Once, SessionId, SnapshotWriter, StateMachine};
 use diwan_raft::{Configuration, PeerId};
 use diwan_runtime::{GroupOptions, NodeHandle, NodeOptions};
 use tokio::net::TcpListener;
@@ -60,17 +62,41 @@ impl StateMachine for Counter {
 
 const GROUP: &str = "counter";
 
-/// An addition ends in one of three ways: it was carried out (the answer), it was not and never will be, or nobody knows.
-async fn add(node: NodeHandle, delta: i64) -> (StatusCode, String) {
+/// An addition ends in one of three ways: it was carried out (the answer), it was not and never will be, or nobody knows. As a
+/// numbered command of a session it may be sent again until somebody knows.
+async fn add(node: NodeHandle, once: Option<Once>, delta: i64) -> (StatusCode, String) {
     let (tell, told) = oneshot::channel();
     node.run(move |node| {
         let command = Bytes::copy_from_slice(&delta.to_be_bytes());
-        node.propose(GROUP, command, move |result| {
+        let done = move |result| {
+            let _ = tell.send(result);
+        };
+        match once {
+            Some(once) => node.propose_once(GROUP, once, command, done),
+            None => node.propose(GROUP, command, done),
+        }
+    });
+    said(told.await, |committed| {
+        String::from_utf8_lossy(&committed.answer).into_owned()
+    })
+}
+
+async fn open(node: NodeHandle) -> (StatusCode, String) {
+    let (tell, told) = oneshot::channel();
+    node.run(move |node| {
+        node.open_session(GROUP, move |result| {
             let _ = tell.send(result);
         });
     });
-    match told.await {
-        Ok(Ok(value)) => (StatusCode::OK, String::from_utf8_lossy(&value).into_owned()),
+    said(told.await, |session| session.to_string())
+}
+
+fn said<T, E: std::error::Error>(
+    told: Result<Result<T, E>, oneshot::error::RecvError>,
+    text: impl FnOnce(T) -> String,
+) -> (StatusCode, String) {
+    match told {
+        Ok(Ok(value)) => (StatusCode::OK, text(value)),
         Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         Err(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -87,14 +113,7 @@ async fn read(node: NodeHandle, counter: Counter) -> (StatusCode, String) {
             let _ = tell.send(result.map(|()| counter.0.load(Relaxed)));
         });
     });
-    match told.await {
-        Ok(Ok(value)) => (StatusCode::OK, value.to_string()),
-        Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
-        Err(_) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the node has stopped".to_owned(),
-        ),
-    }
+    said(told.await, |value| value.to_string())
 }
 
 /// A member of a replicated counter.
@@ -125,11 +144,27 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let node = diwan_runtime::start(NodeOptions::new(arguments.id, arguments.data), vec![group])?;
 
     let listener = TcpListener::bind(("127.0.0.1", arguments.http)).await?;
-    let (adding, reading) = (node.clone(), node.clone());
+    let [adding, opening, once, reading] = std::array::from_fn(|_| node.clone());
     let router = Router::new()
         .route(
             "/add/{delta}",
-            post(move |Path(delta): Path<i64>| add(adding, delta)),
+            post(move |Path(delta): Path<i64>| add(adding, None, delta)),
+        )
+        .route("/sessions", post(move || open(opening)))
+        .route(
+            "/sessions/{session}/{sequence}/add/{delta}",
+            post(
+                move |Path((session, sequence, delta)): Path<(u64, u64, i64)>| {
+                    // Its client sends one command after the other: those before this one are settled.
+                    let (session, settled) = (SessionId(session), sequence);
+                    let numbered = Once {
+                        session,
+                        sequence,
+                        settled,
+                    };
+                    add(once, Some(numbered), delta)
+                },
+            ),
         )
         .route("/", get(move || read(reading, counter)));
     tokio::select! {

@@ -77,6 +77,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut group = GroupOptions::new(&name, members.clone(), move || {
             Box::new(machine::Kv::new(own))
         });
+        // JRaft's members read commands as they are.
+        group.plain = true;
         group.election_timeout = Duration::from_millis(arguments.election_timeout_ms);
         group.snapshot_keep_entries = arguments.snapshot_keep_entries;
         groups.push(group);

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use diwan_raft::Write;
@@ -37,7 +37,20 @@ pub(crate) struct Synced {
 
 /// Hands writes to the disk thread.
 pub(crate) struct Disk {
-    jobs: mpsc::Sender<Job>,
+    /// There until it is dropped.
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Disk {
+    /// Waits until what was handed over is written and the log is closed.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // It said why if it ended early.
+            let _ = thread.join();
+        }
+    }
 }
 
 /// What is gathered before it goes to the file; a quarter of a segment if that is less. With a piece and the largest entry on
@@ -59,7 +72,7 @@ impl Disk {
     ) -> io::Result<Self> {
         let (jobs, todo) = mpsc::channel();
         let piece_bytes = PIECE_BYTES.min(u64::from(segment_bytes) / 4);
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("diwan-disk".into())
             .spawn(move || {
                 if let Err(error) = run(wal, piece_bytes, &todo, &tell) {
@@ -67,12 +80,15 @@ impl Disk {
                     tell(DiskEvent::Failed(error));
                 }
             })?;
-        Ok(Self { jobs })
+        Ok(Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+        })
     }
 
     pub(crate) fn write(&self, job: Job) {
         // The thread ends only with a failure, which it tells.
-        let _ = self.jobs.send(job);
+        let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
     }
 }
 

@@ -196,6 +196,8 @@ impl Node {
             let mut reader = snapshot::open(&hosted.snapshots.directory, meta.last.index)?;
             hosted.machine.restore(&mut reader)?;
             hosted.snapshots.newest = Some(meta.clone());
+            hosted.snapshots.newest_bytes =
+                snapshot::bytes_of(&hosted.snapshots.directory, meta.last.index);
             hosted.snapshots.log_bytes = 0;
             hosted.group.snapshot_installed(fetch.token, meta.clone());
             hosted.machine.event(&LogEvent::Restored {

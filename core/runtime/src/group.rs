@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bytes::Bytes;
-use diwan_log::{ProposalError, ReadError, StateMachine};
+use diwan_log::provider::{Applier, LeaderClock};
+use diwan_log::{Committed, ProposalError, ReadError, StateMachine};
 use diwan_raft::{ChangeError, Configuration, Time};
 use diwan_replica::Group;
 use diwan_wal::GroupId;
@@ -28,6 +28,9 @@ pub struct GroupOptions {
     pub snapshot_keep_entries: u64,
     /// Whether reads trust the leader's lease. Not with JRaft's nodes among the members.
     pub lease_reads: bool,
+    /// Whether entries are commands as they are, without time and sessions: what JRaft's nodes among the members need. It
+    /// must be the same on all members, and for as long as the group lives.
+    pub plain: bool,
 }
 
 impl GroupOptions {
@@ -45,12 +48,13 @@ impl GroupOptions {
             snapshot_log_bytes: 64 << 20,
             snapshot_keep_entries: 1000,
             lease_reads: false,
+            plain: false,
         }
     }
 }
 
 /// Is told how a proposal ended.
-pub(crate) type Proposed = Box<dyn FnOnce(Result<Bytes, ProposalError>)>;
+pub(crate) type Proposed = Box<dyn FnOnce(Result<Committed, ProposalError>)>;
 /// Is told how a read ended.
 pub(crate) type Read = Box<dyn FnOnce(Result<(), ReadError>)>;
 /// Is told how a membership change ended.
@@ -60,7 +64,11 @@ pub(crate) struct Hosted {
     pub(crate) name: String,
     pub(crate) wal_id: GroupId,
     pub(crate) group: Group,
-    pub(crate) machine: Box<dyn StateMachine>,
+    pub(crate) machine: Applier,
+    /// Of the leadership that the state machine was told of.
+    pub(crate) clock: LeaderClock,
+    /// Microseconds by which the wall clock was ahead of the log's time when that was last reported.
+    pub(crate) ahead: i64,
     pub(crate) election_timeout: Duration,
     pub(crate) dirty: bool,
     /// When time itself makes it want something.
@@ -87,6 +95,9 @@ impl Hosted {
             name: self.name.clone(),
             status: self.group.raft().status(),
             leading: self.leading.is_some(),
+            time: self.machine.time(),
+            clock_ahead_us: self.ahead,
+            sessions: self.machine.sessions() as u64,
             proposals_open: self.group.proposals_open() as u64,
             proposals_refused: self.refused,
             snapshot_index: snapshots.newest.as_ref().map_or(0, |meta| meta.last.index),

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 
+use diwan_log::LogTime;
 use diwan_raft::{PeerId, Status};
 
 use crate::disk::Synced;
@@ -16,6 +17,8 @@ pub struct NodeMetrics {
     pub groups: Vec<GroupMetrics>,
     /// Its write-ahead log.
     pub disk: DiskMetrics,
+    /// Batches of messages that were sent to nodes of ours, and the messages in them.
+    pub batches_sent: (u64, u64),
     /// Messages that could not be read.
     pub malformed: u64,
     /// Requests for groups or members that are not here.
@@ -33,6 +36,12 @@ pub struct GroupMetrics {
     pub status: Status,
     /// Whether it leads and has applied everything that was proposed before.
     pub leading: bool,
+    /// The time of its state; zero in a plain log.
+    pub time: LogTime,
+    /// Microseconds by which this member's wall clock was ahead of the log's time when it last proposed as leader.
+    pub clock_ahead_us: i64,
+    /// Open sessions.
+    pub sessions: u64,
     /// Proposals that have no outcome yet.
     pub proposals_open: u64,
     /// Proposals that were refused because this member does not lead, and for what is too much.

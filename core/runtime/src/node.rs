@@ -1,6 +1,7 @@
 //! The node's thread: everything but the disk happens on it, one turn after the other.
 
 mod messages;
+mod proposals;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::cmp::Reverse;
@@ -10,15 +11,14 @@ use std::rc::Rc;
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use diwan_log::{Command, Event as LogEvent, ProposalError, ReadError};
+use diwan_log::Event as LogEvent;
+use diwan_log::provider::{Applier, LeaderClock};
 use diwan_net::Workers;
 use diwan_net::bolt::Responder;
 use diwan_raft::{
-    ChangeError, Config, Configuration, Event, Payload, PeerId, ProposeError, Raft, Role, Status,
-    Time, Token,
+    ChangeError, Config, Configuration, Event, PeerId, Raft, Role, Status, Time, Token,
 };
-use diwan_replica::{Group, GroupReady, Outcome, store};
+use diwan_replica::{Group, GroupReady, store};
 use diwan_wal::{GroupId, OsFile, Reader};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -26,7 +26,7 @@ use crate::clock;
 use crate::directory::DataDirectory;
 use crate::disk::{Disk, DiskEvent};
 use crate::error::StartError;
-use crate::group::{Changed, Hosted, Proposed, Read};
+use crate::group::{Changed, Hosted};
 use crate::metrics::{DiskCounts, GroupMetrics, NodeMetrics};
 use crate::peers::Peers;
 use crate::snapshot::{self, Snapshots};
@@ -44,8 +44,6 @@ pub(crate) type Task = Box<dyn FnOnce(&Rc<Node>) + Send>;
 /// A node, on its own thread.
 pub struct Node {
     pub(crate) id: PeerId,
-    /// Keeps the directory for this process.
-    _directory: DataDirectory,
     hosted: RefCell<Vec<Hosted>>,
     names: HashMap<String, usize>,
     wal_ids: HashMap<GroupId, usize>,
@@ -68,7 +66,12 @@ pub struct Node {
     /// Snapshots that others pull: reader, directory, index, last use.
     pub(crate) readers: RefCell<HashMap<i64, Pulled>>,
     pub(crate) next_reader: Cell<i64>,
+    /// Keeps the directory for this process: let go once the log is closed.
+    _directory: DataDirectory,
+    /// Let go at last: whoever waits for the node's end sees it.
     failed: watch::Sender<Option<String>>,
+    /// It carries nothing out any more.
+    stopped: Cell<bool>,
     counts: Counts,
     disk_counts: DiskCounts,
 }
@@ -118,7 +121,7 @@ impl Node {
             config.seed = options.seed ^ group_id(&group.name).0;
             config.start_timeout = config.start_timeout.max(start_timeout);
             config.lease_reads = group.lease_reads;
-            let mut machine = (group.machine)();
+            let mut machine = Applier::new((group.machine)(), group.plain);
             let newest = start.snapshot.clone();
             if let Some(meta) = &newest {
                 let damaged = |error: std::io::Error| StartError::Snapshot {
@@ -136,7 +139,9 @@ impl Node {
             hosted.push(Hosted {
                 wal_id: group_id(&group.name),
                 group: Group::new(Raft::new(config, start, now)),
+                clock: LeaderClock::begin(machine.time(), now.0),
                 machine,
+                ahead: 0,
                 election_timeout: group.election_timeout,
                 dirty: true,
                 deadline: Time::NEVER,
@@ -149,6 +154,9 @@ impl Node {
                 leading_at: None,
                 leading: None,
                 snapshots: Snapshots {
+                    newest_bytes: newest
+                        .as_ref()
+                        .map_or(0, |meta| snapshot::bytes_of(&path, meta.last.index)),
                     directory: path,
                     newest,
                     busy: false,
@@ -201,6 +209,7 @@ impl Node {
             readers: RefCell::new(HashMap::new()),
             next_reader: Cell::new(first_reader),
             failed,
+            stopped: Cell::new(false),
             counts: Counts::default(),
             disk_counts,
         }))
@@ -212,8 +221,14 @@ impl Node {
         self.wake.notify_one();
     }
 
+    /// Ends `run`: once nobody holds the node, its files are closed and its directory is free.
+    pub(crate) fn stop(&self) {
+        self.stopped.set(true);
+        self.wake.notify_one();
+    }
+
     pub(crate) async fn run(self: Rc<Self>, mut todo: mpsc::UnboundedReceiver<Task>) {
-        loop {
+        while !self.stopped.get() {
             let deadline = if self.peers.get().is_some() {
                 self.turn()
             } else {
@@ -326,27 +341,7 @@ impl Node {
             self.event(hosted, event, done);
         }
         self.apply(place, hosted, ready.apply, done);
-        for (ticket, outcome) in ready.outcomes {
-            if let Some(proposed) = hosted.proposals.remove(&ticket) {
-                let error = match outcome {
-                    Outcome::NotCommitted => ProposalError::NotLeader {
-                        leader: leader_name(&hosted.group),
-                    },
-                    Outcome::Unknown | Outcome::Committed(_) => ProposalError::Unknown,
-                };
-                done.push(Box::new(move || proposed(Err(error))));
-            }
-        }
-        for (context, outcome) in ready.reads {
-            if let Some(read) = hosted.reads.remove(&context) {
-                let outcome = outcome.map_err(|error| match error {
-                    diwan_raft::ReadError::NoLeader => ReadError::NoLeader,
-                    diwan_raft::ReadError::NotConfirmed => ReadError::NotConfirmed,
-                    diwan_raft::ReadError::Busy => ReadError::Busy,
-                });
-                done.push(Box::new(move || read(outcome)));
-            }
-        }
+        self.ended(hosted, ready.outcomes, ready.reads, done);
         for wanted in ready.read_back {
             let (reader, wal_id) = (self.reader.clone(), hosted.wal_id);
             self.on_files(
@@ -373,42 +368,6 @@ impl Node {
         }
         if let Some(fetch) = ready.fetch {
             tokio::task::spawn_local(self.clone().fetch(place, fetch));
-        }
-    }
-
-    fn apply(
-        self: &Rc<Self>,
-        place: usize,
-        hosted: &mut Hosted,
-        apply: Vec<diwan_replica::Apply>,
-        done: &mut Vec<Box<dyn FnOnce()>>,
-    ) {
-        let Some(last) = apply.last().map(|apply| apply.entry.id.index) else {
-            return;
-        };
-        for diwan_replica::Apply { entry, ticket } in apply {
-            let answer = match &entry.payload {
-                Payload::Data(data) => {
-                    hosted.snapshots.log_bytes += data.len() as u64;
-                    hosted.machine.apply(Command {
-                        index: entry.id.index,
-                        epoch: entry.id.term,
-                        data,
-                    })
-                }
-                Payload::NoOp | Payload::Configuration(_) => Bytes::new(),
-            };
-            if let Some(proposed) = ticket.and_then(|ticket| hosted.proposals.remove(&ticket)) {
-                done.push(Box::new(move || proposed(Ok(answer))));
-            }
-        }
-        hosted.group.applied(last);
-        if let Some((epoch, _)) = hosted.leading_at.take_if(|(_, index)| *index <= last) {
-            hosted.leading = Some(epoch);
-            hosted.machine.event(&LogEvent::StartLeading { epoch });
-        }
-        if hosted.snapshots.log_bytes >= hosted.snapshots.log_bytes_max {
-            self.take_snapshot(place, hosted);
         }
     }
 
@@ -550,57 +509,6 @@ impl Node {
         }
     }
 
-    /// Proposes a command to a group; `done` is told its answer, or why there is none. Exactly once.
-    pub fn propose(
-        &self,
-        group: &str,
-        data: Bytes,
-        done: impl FnOnce(Result<Bytes, ProposalError>) + 'static,
-    ) {
-        let Some(place) = self.place_of(group) else {
-            return done(Err(ProposalError::NotLeader { leader: None }));
-        };
-        let refused = self.with_group(place, |hosted| {
-            let ticket = hosted.ticket();
-            match hosted.group.propose(data, ticket) {
-                Ok(_) => {
-                    hosted.proposals.insert(ticket, Box::new(done) as Proposed);
-                    None
-                }
-                Err(error) => {
-                    match error {
-                        ProposeError::NotLeader(_) => hosted.refused.0 += 1,
-                        _ => hosted.refused.1 += 1,
-                    }
-                    Some((done, error))
-                }
-            }
-        });
-        if let Some((done, error)) = refused {
-            done(Err(match error {
-                ProposeError::NotLeader(leader) => ProposalError::NotLeader {
-                    leader: leader.map(|leader| leader.to_string()),
-                },
-                ProposeError::Busy => ProposalError::Busy,
-                ProposeError::Transferring => ProposalError::Busy,
-                ProposeError::DiskFull => ProposalError::DiskFull,
-                ProposeError::TooLarge { bytes, limit } => ProposalError::TooLarge { bytes, limit },
-            }));
-        }
-    }
-
-    /// Waits until a read of this node's state machine is linearizable; `done` is told, and reads at once.
-    pub fn read(&self, group: &str, done: impl FnOnce(Result<(), ReadError>) + 'static) {
-        let Some(place) = self.place_of(group) else {
-            return done(Err(ReadError::NoLeader));
-        };
-        self.with_group(place, |hosted| {
-            let context = hosted.ticket();
-            hosted.reads.insert(context, Box::new(done) as Read);
-            hosted.group.read(context);
-        });
-    }
-
     /// Changes the members of a group that this node leads.
     pub(crate) fn change(&self, place: usize, target: Configuration, done: Changed) {
         let refused = self.with_group(place, |hosted| {
@@ -644,6 +552,7 @@ impl Node {
             id: self.id.clone(),
             groups,
             disk: self.disk_counts.state(),
+            batches_sent: self.outboxes.borrow().sent,
             malformed: self.counts.malformed.get(),
             unknown_groups: self.counts.unknown_groups.get(),
             refused_steps: self.counts.refused_steps.get(),
@@ -697,7 +606,7 @@ impl Node {
                 let result = snapshot::write(&directory, &meta, state);
                 let cleaned = result
                     .and_then(|()| snapshot::remove_older(&directory, meta.last.index, &pinned));
-                cleaned.map(|()| meta)
+                cleaned.map(|()| (snapshot::bytes_of(&directory, meta.last.index), meta))
             },
             move |node, result| node.snapshot_written(place, result),
         );
@@ -713,13 +622,17 @@ impl Node {
             .collect()
     }
 
-    fn snapshot_written(&self, place: usize, result: std::io::Result<diwan_raft::SnapshotMeta>) {
+    fn snapshot_written(
+        &self,
+        place: usize,
+        result: std::io::Result<(u64, diwan_raft::SnapshotMeta)>,
+    ) {
         let waiting = self.with_group(place, |hosted| {
             hosted.snapshots.busy = false;
             // A newer one may have come from the leader meanwhile: ours ends before the log begins.
             let known = hosted.snapshots.newest.as_ref();
             let known = known.map_or(0, |meta| meta.last.index);
-            if let Ok(meta) = &result
+            if let Ok((bytes, meta)) = &result
                 && meta.last.index > known
             {
                 tracing::info!(
@@ -729,6 +642,7 @@ impl Node {
                 );
                 hosted.snapshots.taken += 1;
                 hosted.snapshots.newest = Some(meta.clone());
+                hosted.snapshots.newest_bytes = *bytes;
                 hosted
                     .group
                     .raft_mut()

@@ -26,6 +26,8 @@ pub(crate) struct Snapshots {
     pub(crate) directory: PathBuf,
     /// The newest one.
     pub(crate) newest: Option<SnapshotMeta>,
+    /// Bytes of its state.
+    pub(crate) newest_bytes: u64,
     /// One is being written or fetched.
     pub(crate) busy: bool,
     /// How many were written here.
@@ -100,6 +102,11 @@ pub(crate) fn open(directory: &Path, index: u64) -> io::Result<BufReader<File>> 
         1 << 20,
         File::open(path_of(directory, index).join(DATA_FILE))?,
     ))
+}
+
+/// Bytes of the state in a snapshot; 0 if they cannot be told.
+pub(crate) fn bytes_of(directory: &Path, index: u64) -> u64 {
+    fs::metadata(path_of(directory, index).join(DATA_FILE)).map_or(0, |data| data.len())
 }
 
 /// The list of files as another member pulls it.

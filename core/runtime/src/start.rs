@@ -109,7 +109,7 @@ impl NodeHandle {
         }
     }
 
-    /// Hands leadership on, then ends connections and stops.
+    /// Hands leadership on, then ends connections and stops. When it returns, the data's directory is free.
     pub async fn stop(&self) {
         self.ask(|node| node.hand_over_all()).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -121,6 +121,11 @@ impl NodeHandle {
         if let Some(server) = server {
             server.stop(Duration::from_secs(1)).await;
         }
+        self.ask(|node| node.stop()).await;
+        // The sender is the node's own: it is gone with it. A file that is being read may hold it for a while.
+        let mut failed = self.failed.clone();
+        let gone = async { while failed.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout(Duration::from_secs(2), gone).await;
     }
 }
 

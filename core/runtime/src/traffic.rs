@@ -22,6 +22,8 @@ const BATCH_BYTES: usize = 1 << 20;
 #[derive(Default)]
 pub(crate) struct Outboxes {
     open: HashMap<SocketAddr, (Peer, Vec<u8>)>,
+    /// Batches that were sent, and messages in them.
+    pub(crate) sent: (u64, u64),
 }
 
 impl Outboxes {
@@ -33,15 +35,18 @@ impl Outboxes {
             .or_insert_with(|| (peer.clone(), Vec::new()));
         // All messages between members have their number.
         batch::push(content, token, group, message);
+        self.sent.1 += 1;
         if content.len() >= BATCH_BYTES
             && let Some((peer, content)) = self.open.remove(&addr)
         {
+            self.sent.0 += 1;
             send(&peer, &content);
         }
     }
 
     pub(crate) fn flush(&mut self) {
         for (_, (peer, content)) in self.open.drain() {
+            self.sent.0 += 1;
             send(&peer, &content);
         }
     }

@@ -90,9 +90,13 @@ fn role(view: &Value) -> String {
     let is_learner = view["learners"]
         .as_array()
         .is_some_and(|learners| learners.contains(&view["node"]));
-    match is_learner {
+    let role = match is_learner {
         true => "learner".to_owned(),
         false => cell(&view["role"]),
+    };
+    match view["silent"] == true {
+        true => role + ", silent",
+        false => role,
     }
 }
 

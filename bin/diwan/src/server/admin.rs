@@ -256,6 +256,9 @@ fn describe(node: &PeerId, group: &GroupMetrics) -> Value {
             "fetched_bytes": group.snapshot_fetched_bytes,
         },
         "proposals_open": group.proposals_open,
+        "silent": status.quiesced,
+        "time_ms": group.time.0 / 1000,
+        "sessions": group.sessions,
     })
 }
 
@@ -339,13 +342,15 @@ async fn write(State(admin): State<Admin>, Path(key): Path<String>, value: Bytes
     };
     let more = |outcome: &str| json!({ "outcome": outcome });
     match result {
-        Ok(answer) if answer.is_empty() => Json(json!({ "done": true })).into_response(),
-        Ok(refusal) => error(
+        Ok(committed) if committed.answer.is_empty() => {
+            Json(json!({ "done": true, "index": committed.index })).into_response()
+        }
+        Ok(refused) => error(
             StatusCode::INSUFFICIENT_STORAGE,
-            String::from_utf8_lossy(&refusal),
+            String::from_utf8_lossy(&refused.answer),
             more("refused"),
         ),
-        Err(why @ ProposalError::Unknown) => {
+        Err(why) if why.is_unknown() => {
             error(StatusCode::INTERNAL_SERVER_ERROR, why, more("unknown"))
         }
         Err(why @ ProposalError::NotLeader { .. }) => {

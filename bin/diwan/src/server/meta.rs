@@ -119,12 +119,15 @@ impl StateMachine for Meta {
 
 #[cfg(test)]
 mod tests {
+    use diwan_log::LogTime;
+
     use super::*;
 
     fn apply(meta: &mut Meta, data: Bytes) -> Bytes {
         meta.apply(Command {
             index: 1,
             epoch: 1,
+            time: LogTime(0),
             data: &data,
         })
     }

@@ -144,6 +144,15 @@ const PER_GROUP: &[PerGroup] = &[
         |g| g.status.counters.snapshots_installed,
     ),
     (
+        "diwan_raft_silent",
+        "gauge",
+        "1 while the group is idle and its members send each other nothing",
+        |g| g.status.quiesced.into(),
+    ),
+    ("diwan_log_sessions", "gauge", "Open sessions", |g| {
+        g.sessions
+    }),
+    (
         "diwan_raft_proposals_open",
         "gauge",
         "Proposals without an outcome yet",
@@ -295,6 +304,18 @@ pub(crate) fn text(node: &NodeMetrics, connections: Option<Connections>) -> Stri
         ),
         refused,
     );
+    let clocks = groups.iter().map(|group| {
+        let labels = vec![("group", group.name.clone())];
+        (labels, group.clock_ahead_us as f64 / 1e6)
+    });
+    text.family(
+        (
+            "diwan_log_clock_ahead_seconds",
+            "gauge",
+            "Of a leader: how far its wall clock is ahead of the log's time",
+        ),
+        clocks,
+    );
     let followers = || {
         groups.iter().flat_map(|group| {
             group.status.peers.iter().map(move |peer| {
@@ -336,6 +357,19 @@ pub(crate) fn text(node: &NodeMetrics, connections: Option<Connections>) -> Stri
         followers().map(|(labels, _, peer)| (labels, peer.inflight as f64)),
     );
     disk(&mut text, &node.disk);
+    let (batches, messages) = node.batches_sent;
+    text.one(
+        "diwan_node_batches_sent_total",
+        "counter",
+        "Frames with messages of many groups, to nodes of ours",
+        batches,
+    );
+    text.one(
+        "diwan_node_batched_messages_total",
+        "counter",
+        "Messages in those frames",
+        messages,
+    );
     text.one(
         "diwan_node_malformed_total",
         "counter",

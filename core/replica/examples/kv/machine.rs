@@ -1,19 +1,36 @@
 //! The state machine: a map, and the four things a replica does with it.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use diwan_log::{Command, Event, SnapshotWriter, StateMachine};
+use diwan_log::{Command, Event, SnapshotWriter, StateMachine, Table};
 
 /// The map, shared with those who read it: on the node's thread, and for the digest from another one.
-#[derive(Clone, Default)]
-pub struct Shared(Arc<Mutex<HashMap<Bytes, Bytes>>>);
+#[derive(Clone)]
+pub struct Shared(Arc<Mutex<Map>>);
+
+type Map = Table<Bytes, Bytes>;
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(empty())))
+    }
+}
+
+/// Keys come from clients: which ones share a bucket is drawn anew in each process.
+#[expect(
+    clippy::disallowed_types,
+    reason = "the order of entries shows nowhere"
+)]
+fn empty() -> Map {
+    Table::new(std::hash::RandomState::new().hash_one(()))
+}
 
 impl Shared {
     /// The map.
-    pub fn map(&self) -> MutexGuard<'_, HashMap<Bytes, Bytes>> {
+    pub fn map(&self) -> MutexGuard<'_, Map> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -98,7 +115,7 @@ impl StateMachine for Kv {
     }
 
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
-        let mut map = HashMap::new();
+        let mut map = empty();
         while let Some(key) = read_part(snapshot)? {
             let value = read_part(snapshot)?.ok_or(io::ErrorKind::UnexpectedEof)?;
             map.insert(key, value);

@@ -67,12 +67,13 @@ pub fn carry_out(
 ) {
     match machine::parse(&command) {
         Some((1, ..)) => node.propose(group, command, move |result| {
-            done(result.unwrap_or_else(|error| match error {
-                ProposalError::NotLeader { leader } => {
+            done(match result {
+                Ok(committed) => committed.answer,
+                Err(ProposalError::NotLeader { leader }) => {
                     answer(1, leader.unwrap_or_default().as_bytes())
                 }
-                other => answer(3, other.to_string().as_bytes()),
-            }));
+                Err(other) => answer(3, other.to_string().as_bytes()),
+            });
         }),
         Some((2, key, _)) => {
             let shared = shared.clone();
