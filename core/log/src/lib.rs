@@ -109,6 +109,11 @@ pub enum Event {
         /// The last entry in it.
         index: u64,
     },
+    /// This replica can keep its promises no longer and stops: nothing more is applied, nobody is answered.
+    Failed {
+        /// What happened.
+        why: String,
+    },
 }
 
 /// Why a proposal brought no answer. Every proposal ends with an answer or with one of these: it was carried out, it was not

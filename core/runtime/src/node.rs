@@ -496,11 +496,19 @@ impl Node {
     pub(crate) fn fail(&self, why: String) {
         tracing::error!(node = %self.id, why, "this node has failed");
         self.responders.borrow_mut().clear();
-        self.failed.send_if_modified(|failed| {
+        let first = self.failed.send_if_modified(|failed| {
             let first = failed.is_none();
-            failed.get_or_insert(why);
+            failed.get_or_insert(why.clone());
             first
         });
+        if first {
+            // Groups may be in use where it failed.
+            let _ = self.tasks.send(Box::new(move |node: &Rc<Self>| {
+                for hosted in node.hosted.borrow_mut().iter_mut() {
+                    hosted.machine.event(&LogEvent::Failed { why: why.clone() });
+                }
+            }));
+        }
     }
 
     pub(crate) fn hand_over_all(&self) {

@@ -145,6 +145,7 @@ impl StateMachine for Kv {
                         .join(",")
                 );
             }
+            Event::Failed { why } => println!("ERROR {why}"),
             Event::Restored { .. } => {}
         }
     }
