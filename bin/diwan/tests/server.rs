@@ -13,10 +13,23 @@ fn leader(nodes: &[Node]) -> &Node {
     let named = nodes[0].until("GET /raft/system", |(_, body)| {
         !body.contains("\"leader\":null")
     });
-    nodes
+    let leader = nodes
         .iter()
         .find(|node| named.contains(&format!("\"leader\":\"{}\"", node.id)))
-        .unwrap()
+        .unwrap();
+    leader.until("GET /raft/system", |(_, body)| {
+        body.contains("\"leading\":true")
+    });
+    leader
+}
+
+/// Writes a register by way of a node that leads.
+fn put(node: &Node, key: &str, value: &str) {
+    let (code, body) = node.http(&format!("PUT /meta/{key}"), value);
+    assert!(
+        code == 200 && body.contains("\"done\":true"),
+        "{code} {body}"
+    );
 }
 
 #[test]
@@ -33,10 +46,7 @@ fn three_nodes_do_what_an_operator_asks() {
     // Whoever leads writes, everybody reads.
     let first = leader(&nodes).id.clone();
     let follower = nodes.iter().find(|node| node.id != first).unwrap();
-    assert_eq!(
-        leader(&nodes).http("PUT /meta/owner", "Ann"),
-        (200, r#"{"done":true}"#.into())
-    );
+    put(leader(&nodes), "owner", "Ann");
     assert_eq!(follower.http("GET /meta/owner", ""), (200, "Ann".into()));
     assert_eq!(follower.http("GET /meta/nobody", "").0, 404);
     let (code, why) = follower.http("PUT /meta/owner", "Bob");
