@@ -1,0 +1,97 @@
+//! What subscribers are told.
+
+use std::collections::BTreeMap;
+
+use diwan_hessian::Hessian;
+
+/// What an instance publishes.
+#[derive(Clone, Debug, Default, PartialEq, Hessian)]
+#[hessian(class = "com.alipay.sofa.registry.core.model.DataBox")]
+pub struct DataBox {
+    /// Whatever: for SOFARPC a URL.
+    pub data: Option<String>,
+}
+
+/// All instances of a service, as some of a connection's subscribers see them.
+#[derive(Clone, Debug, Default, PartialEq, Hessian)]
+#[hessian(class = "com.alipay.sofa.registry.core.model.ReceivedData")]
+pub struct ReceivedData {
+    /// The service.
+    pub data_id: Option<String>,
+    /// Its group.
+    pub group: Option<String>,
+    /// Its tenant.
+    pub instance_id: Option<String>,
+    /// The data centre that the data is of.
+    pub segment: Option<String>,
+    /// How far these subscribers look.
+    pub scope: Option<String>,
+    /// [`crate::Version`].
+    pub version: Option<i64>,
+    /// The subscriber's own cell.
+    pub local_zone: Option<String>,
+    /// The subscribers.
+    pub subscriber_regist_ids: Option<Vec<String>>,
+    /// Instances by cell. Absent data tells a client nothing, an empty map empties its list.
+    pub data: Option<BTreeMap<String, Vec<DataBox>>>,
+    /// Instances by cell as numbers, where a push holds back some.
+    pub data_count: Option<BTreeMap<String, i32>>,
+}
+
+/// A [`ReceivedData`] of several data centres.
+#[derive(Clone, Debug, Default, PartialEq, Hessian)]
+#[hessian(class = "com.alipay.sofa.registry.core.model.MultiReceivedData")]
+pub struct MultiReceivedData {
+    /// The service.
+    pub data_id: Option<String>,
+    /// Its group.
+    pub group: Option<String>,
+    /// Its tenant.
+    pub instance_id: Option<String>,
+    /// How far these subscribers look.
+    pub scope: Option<String>,
+    /// The subscriber's own data centre.
+    pub local_segment: Option<String>,
+    /// The subscriber's own cell.
+    pub local_zone: Option<String>,
+    /// The subscribers.
+    pub subscriber_regist_ids: Option<Vec<String>>,
+    /// By data centre.
+    pub multi_data: Option<BTreeMap<String, MultiSegmentData>>,
+}
+
+/// One data centre of a [`MultiReceivedData`].
+#[derive(Clone, Debug, Default, PartialEq, Hessian)]
+#[hessian(class = "com.alipay.sofa.registry.core.model.MultiSegmentData")]
+pub struct MultiSegmentData {
+    /// The data centre.
+    pub segment: Option<String>,
+    /// How `zip_data` is compressed.
+    pub encoding: Option<String>,
+    /// [`crate::Version`].
+    pub version: i64,
+    /// A compressed `ReceivedDataBodyPb`.
+    pub zip_data: Option<diwan_hessian::Bytes>,
+    /// Instances by cell.
+    pub unzip_data: Option<BTreeMap<String, Vec<DataBox>>>,
+    /// Instances by cell as numbers.
+    pub data_count: Option<BTreeMap<String, i32>>,
+}
+
+/// A configuration.
+#[derive(Clone, Debug, Default, PartialEq, Hessian)]
+#[hessian(class = "com.alipay.sofa.registry.core.model.ReceivedConfigData")]
+pub struct ReceivedConfigData {
+    /// Its name.
+    pub data_id: Option<String>,
+    /// Its group.
+    pub group: Option<String>,
+    /// Its tenant.
+    pub instance_id: Option<String>,
+    /// [`crate::Version`].
+    pub version: Option<i64>,
+    /// Who asked for it.
+    pub configurator_regist_ids: Option<Vec<String>>,
+    /// What it says; absent if it was never set.
+    pub data_box: Option<DataBox>,
+}
