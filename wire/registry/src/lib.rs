@@ -16,7 +16,9 @@ mod version;
 
 pub use codec::{Codec, DecodeError};
 pub use message::{Answer, Push, Request};
-pub use push::{DataBox, MultiReceivedData, MultiSegmentData, ReceivedConfigData, ReceivedData};
+pub use push::{
+    DataBox, MultiReceivedData, MultiSegmentData, ReceivedConfigData, ReceivedData, Zones,
+};
 pub use register::{
     BaseRegister, ConfiguratorRegister, EventType, PublisherRegister, RegisterResponse, Scope,
     SubscriberRegister, SyncConfigRequest, SyncConfigResponse, SyncResult,

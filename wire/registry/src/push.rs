@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use diwan_hessian::Hessian;
 
+use crate::codec::Codec;
+use crate::message::Push;
+
 /// What an instance publishes.
 #[derive(Clone, Debug, Default, PartialEq, Hessian)]
 #[hessian(class = "com.alipay.sofa.registry.core.model.DataBox")]
@@ -32,10 +35,47 @@ pub struct ReceivedData {
     pub local_zone: Option<String>,
     /// The subscribers.
     pub subscriber_regist_ids: Option<Vec<String>>,
-    /// Instances by cell. Absent data tells a client nothing, an empty map empties its list.
-    pub data: Option<BTreeMap<String, Vec<DataBox>>>,
     /// Instances by cell as numbers, where a push holds back some.
     pub data_count: Option<BTreeMap<String, i32>>,
+    /// Instances by cell. Absent data tells a client nothing, an empty map empties its list. It is written last
+    /// ([`ReceivedData::encode_with`]).
+    pub data: Option<Zones>,
+}
+
+/// Instances by cell.
+pub type Zones = BTreeMap<String, Vec<DataBox>>;
+
+impl ReceivedData {
+    /// Instances as part of a push, to be encoded once for many: [`ReceivedData::encode_with`].
+    pub fn encode_instances(zones: Zones, codec: Codec) -> Vec<u8> {
+        let mut out = Vec::new();
+        let nothing = Self::default();
+        nothing.clone().begin(codec, &mut out);
+        let before = out.len();
+        out.clear();
+        let all = Self {
+            data: Some(zones),
+            ..nothing
+        };
+        Push::ReceivedData(all).encode(codec, &mut out);
+        out.split_off(before)
+    }
+
+    /// Appends the content of a frame whose instances are encoded already; `self` has none.
+    pub fn encode_with(self, instances: &[u8], codec: Codec, out: &mut Vec<u8>) {
+        self.begin(codec, out);
+        out.extend_from_slice(instances);
+    }
+
+    /// Everything before the instances: they are the last field in Hessian, where null is one byte, and a field of its own
+    /// in protocol buffers.
+    fn begin(self, codec: Codec, out: &mut Vec<u8>) {
+        let without = Self { data: None, ..self };
+        Push::ReceivedData(without).encode(codec, out);
+        if matches!(codec, Codec::Hessian(_)) {
+            out.pop();
+        }
+    }
 }
 
 /// A [`ReceivedData`] of several data centres.
