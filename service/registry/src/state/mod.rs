@@ -8,5 +8,7 @@ mod service;
 
 pub use connection::{ConnectionId, PushId};
 pub use ids::{RegistId, ServiceName};
-pub use registry::{Config, Now, Outgoing, Publication, Refusal, Registry, Subscription};
+pub use registry::{
+    Config, Content, Now, Outgoing, Publication, Refusal, Registry, Setting, Subscription,
+};
 pub use service::Instances;

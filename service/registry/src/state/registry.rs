@@ -128,16 +128,37 @@ pub struct Outgoing {
     pub push: PushId,
     /// Of what.
     pub service: Arc<ServiceName>,
-    /// What its instances are called by.
+    /// What it says.
+    pub content: Content,
+    /// Which registrations of the connection it is for.
+    pub registrations: Vec<RegistId>,
+}
+
+/// What a push says.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// The instances of a service.
+    Instances {
+        /// What they are called by.
+        version: Version,
+        /// How far the subscribers look.
+        scope: Scope,
+        /// The subscribers' own cell.
+        cell: Arc<str>,
+        /// The instances.
+        instances: Arc<Instances>,
+    },
+    /// A setting.
+    Setting(Setting),
+}
+
+/// A setting as clients are told it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Clients take only what is newer.
     pub version: Version,
-    /// How far the subscribers look.
-    pub scope: Scope,
-    /// The subscribers' own cell.
-    pub cell: Arc<str>,
-    /// The instances.
-    pub instances: Arc<Instances>,
-    /// Which subscribers of the connection it is for.
-    pub subscribers: Vec<RegistId>,
+    /// None if it was never set, or was removed.
+    pub value: Option<Arc<str>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -209,7 +230,9 @@ impl Registry {
             }
         }
         for (service, _) in ended.subscribers {
-            self.services[service.0].subscribers.remove(&connection);
+            let service = &mut self.services[service.0];
+            service.subscribers.remove(&connection);
+            service.watchers.remove(&connection);
         }
         for service in services {
             self.timers.push(Reverse((until, Timer::Grace(service))));
@@ -237,7 +260,7 @@ impl Registry {
         }
         let service = self.service(publication.service);
         let entry = (service, publication.id.clone());
-        self.register(connection, |own| own.publishers.insert(entry))?;
+        self.register(connection, entry, |own| &mut own.publishers)?;
         let publishers = &mut self.services[service.0].publishers;
         let version = (publication.version, publication.timestamp);
         let owner = Owner::Connection(connection);
@@ -291,7 +314,7 @@ impl Registry {
     ) -> Result<(), Refusal> {
         let service = self.service(subscription.service);
         let entry = (service, subscription.id.clone());
-        self.register(connection, |own| own.subscribers.insert(entry))?;
+        self.register(connection, entry, |own| &mut own.subscribers)?;
         let subscriber = Subscriber {
             id: subscription.id,
             scope: subscription.scope,
@@ -309,6 +332,35 @@ impl Registry {
         Ok(())
     }
 
+    /// Somebody wants to know a setting, and is told it.
+    /// # Errors
+    /// It is refused for good.
+    pub fn watch_setting(
+        &mut self,
+        connection: ConnectionId,
+        name: ServiceName,
+        id: RegistId,
+        now: Now,
+    ) -> Result<(), Refusal> {
+        let service = self.service(name);
+        let entry = (service, id.clone());
+        self.register(connection, entry, |own| &mut own.subscribers)?;
+        let watchers = self.services[service.0].watchers.entry(connection);
+        let watchers = watchers.or_default();
+        watchers.retain(|known| *known != id);
+        watchers.push(id);
+        self.tell(connection, service);
+        self.pump(connection, now);
+        Ok(())
+    }
+
+    /// A setting changed.
+    pub fn set(&mut self, name: ServiceName, setting: Setting) {
+        let service = self.service(name);
+        self.services[service.0].setting = setting;
+        self.changed.insert(service);
+    }
+
     /// Somebody does not want to know it any more.
     pub fn unsubscribe(&mut self, connection: ConnectionId, service: &ServiceName, id: &RegistId) {
         let Some(&service) = self.names.get(service) else {
@@ -321,6 +373,13 @@ impl Registry {
         if let Some(subscribers) = all.get_mut(&connection) {
             subscribers.retain(|known| known.id != *id);
             if subscribers.is_empty() {
+                all.remove(&connection);
+            }
+        }
+        let all = &mut self.services[service.0].watchers;
+        if let Some(watchers) = all.get_mut(&connection) {
+            watchers.retain(|known| known != id);
+            if watchers.is_empty() {
                 all.remove(&connection);
             }
         }
@@ -379,8 +438,13 @@ impl Registry {
     /// What is to be sent now. To be asked for after every turn.
     pub fn outgoing(&mut self, now: Now) -> Vec<Outgoing> {
         for service in std::mem::take(&mut self.changed) {
-            let subscribers = &self.services[service.0].subscribers;
-            let connections: Vec<ConnectionId> = subscribers.keys().copied().collect();
+            let changed = &self.services[service.0];
+            let connections: BTreeSet<ConnectionId> = changed
+                .subscribers
+                .keys()
+                .chain(changed.watchers.keys())
+                .copied()
+                .collect();
             for connection in connections {
                 self.tell(connection, service);
                 self.pump(connection, now);
@@ -405,18 +469,20 @@ impl Registry {
         id
     }
 
+    /// Counts a registration with its connection; one that is known already counts once.
     fn register(
         &mut self,
         connection: ConnectionId,
-        insert: impl FnOnce(&mut Connection) -> bool,
+        entry: (ServiceId, RegistId),
+        kind: fn(&mut Connection) -> &mut BTreeSet<(ServiceId, RegistId)>,
     ) -> Result<(), Refusal> {
         let own = self.connections.get_mut(&connection);
         let own = own.ok_or(Refusal::NoConnection)?;
         let limit = self.config.registrations_max;
-        if own.registrations() >= limit {
+        if own.registrations() >= limit && !kind(own).contains(&entry) {
             return Err(Refusal::TooMany { limit });
         }
-        insert(own);
+        kind(own).insert(entry);
         Ok(())
     }
 
@@ -526,18 +592,30 @@ impl Registry {
                 let group = groups.entry((subscriber.scope, subscriber.cell.clone()));
                 group.or_default().push(subscriber.id.clone());
             }
-            for ((scope, cell), subscribers) in groups {
+            let mut contents: Vec<(Content, Vec<RegistId>)> = groups
+                .into_iter()
+                .map(|((scope, cell), subscribers)| {
+                    let content = Content::Instances {
+                        version: known.version,
+                        instances: known.instances(scope, &cell),
+                        scope,
+                        cell,
+                    };
+                    (content, subscribers)
+                })
+                .collect();
+            if let Some(watchers) = known.watchers.get(&connection) {
+                contents.push((Content::Setting(known.setting.clone()), watchers.clone()));
+            }
+            for (content, registrations) in contents {
                 self.next_push += 1;
                 let push = PushId(self.next_push);
                 self.outgoing.push(Outgoing {
                     connection,
                     push,
                     service: known.name.clone(),
-                    version: known.version,
-                    instances: known.instances(scope, &cell),
-                    scope,
-                    cell,
-                    subscribers,
+                    content,
+                    registrations,
                 });
                 let deadline = now.monotonic + self.config.ack_timeout;
                 own.inflight.insert(push, Inflight { service, deadline });

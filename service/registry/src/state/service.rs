@@ -9,7 +9,7 @@ use diwan_registry_wire::{Codec, DataBox, ReceivedData, Scope, Version, Zones};
 
 use super::connection::ConnectionId;
 use super::ids::{RegistId, ServiceName};
-use super::registry::Config;
+use super::registry::{Config, Setting};
 
 /// Who answers for an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,9 @@ pub(super) struct Service {
     pub(super) name: Arc<ServiceName>,
     pub(super) publishers: BTreeMap<RegistId, Publisher>,
     pub(super) subscribers: BTreeMap<ConnectionId, Vec<Subscriber>>,
+    /// Who wants to know the setting of this name.
+    pub(super) watchers: BTreeMap<ConnectionId, Vec<RegistId>>,
+    pub(super) setting: Setting,
     pub(super) version: Version,
     /// By the cell that they are of, or all.
     instances: BTreeMap<Option<Arc<str>>, Arc<Instances>>,
@@ -83,6 +86,11 @@ impl Service {
             name: Arc::new(name),
             publishers: BTreeMap::new(),
             subscribers: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+            setting: Setting {
+                version: Version::NO_DATUM,
+                value: None,
+            },
             version: Version::NO_DATUM,
             instances: BTreeMap::new(),
             window: Window::default(),

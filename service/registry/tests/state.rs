@@ -1,0 +1,351 @@
+//! What the registry tells whom, and when: connections, graces, coalescing, acknowledgements, the shrink guard.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::time::Duration;
+
+use diwan_registry::state::{
+    Config, ConnectionId, Content, Now, Outgoing, Publication, PushId, Refusal, RegistId, Registry,
+    ServiceName, Setting, Subscription,
+};
+use diwan_registry_wire::{DataBox, Scope, Version};
+
+struct World {
+    registry: Registry,
+    now: Now,
+    sent: Vec<Outgoing>,
+}
+
+const CELL: &str = "DEFAULT_ZONE";
+
+fn name(data_id: &str) -> ServiceName {
+    ServiceName::new(data_id, None, None)
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self {
+            registry: Registry::new(Config::default()),
+            now: Now {
+                monotonic: Duration::from_secs(100),
+                unix_ms: 1_800_000_000_000,
+            },
+            sent: Vec::new(),
+        };
+        for connection in 0..10 {
+            world.registry.connected(ConnectionId(connection));
+        }
+        world
+    }
+
+    fn publish(&mut self, connection: u64, id: &str, data: &str, version: i64) {
+        let publication = Publication {
+            service: name("s"),
+            id: RegistId::new(id),
+            data: vec![DataBox {
+                data: Some(data.into()),
+            }],
+            cell: CELL.into(),
+            version,
+            timestamp: 0,
+        };
+        let result = self
+            .registry
+            .publish(ConnectionId(connection), publication, self.now);
+        result.unwrap();
+    }
+
+    fn subscribe(&mut self, connection: u64, scope: Scope, cell: &str) {
+        let subscription = Subscription {
+            service: name("s"),
+            id: RegistId::new(&format!("sub-{connection}-{cell}")),
+            scope,
+            cell: cell.into(),
+        };
+        let result = self
+            .registry
+            .subscribe(ConnectionId(connection), subscription, self.now);
+        result.unwrap();
+    }
+
+    /// Time goes on; whoever is connected acknowledges. What came: millisecond, connection, instances.
+    fn run(&mut self, millis: u64) -> Vec<(u64, u64, Vec<String>)> {
+        let mut seen = Vec::new();
+        for passed in 0..=millis {
+            self.registry.advance(self.now);
+            loop {
+                let outgoing = self.registry.outgoing(self.now);
+                if outgoing.is_empty() {
+                    break;
+                }
+                for push in outgoing {
+                    seen.push((passed, push.connection.0, list(&push)));
+                    self.registry
+                        .acknowledged(push.connection, push.push, true, self.now);
+                    self.sent.push(push);
+                }
+            }
+            if passed < millis {
+                self.pass(1);
+            }
+        }
+        seen
+    }
+
+    fn pass(&mut self, millis: u64) {
+        self.now.monotonic += Duration::from_millis(millis);
+        self.now.unix_ms += millis;
+    }
+}
+
+fn list(push: &Outgoing) -> Vec<String> {
+    let Content::Instances { instances, .. } = &push.content else {
+        return Vec::new();
+    };
+    let boxes = instances.zones().values().flatten();
+    boxes.map(|one| one.data.clone().unwrap()).collect()
+}
+
+fn version(push: &Outgoing) -> Version {
+    match &push.content {
+        Content::Instances { version, .. } => *version,
+        Content::Setting(setting) => setting.version,
+    }
+}
+
+fn texts(list: &[&str]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_subscriber_is_told_at_once_what_there_is_and_what_changes() {
+    let mut world = World::new();
+    world.subscribe(1, Scope::Global, CELL);
+    assert_eq!(world.run(100), [(0, 1, texts(&[]))]);
+    world.publish(2, "p", "a", 1);
+    assert_eq!(world.run(100), [(0, 1, texts(&["a"]))]);
+    world.publish(2, "p", "b", 2);
+    assert_eq!(world.run(100), [(0, 1, texts(&["b"]))]);
+    // The same again, and something late, change nothing.
+    world.publish(2, "p", "b", 2);
+    world.publish(2, "p", "a", 1);
+    assert_eq!(world.run(1_000), []);
+    world
+        .registry
+        .unpublish(ConnectionId(2), &name("s"), &RegistId::new("p"), world.now);
+    assert_eq!(world.run(100), [(0, 1, texts(&[]))]);
+    assert!(
+        world
+            .sent
+            .is_sorted_by(|one, next| version(one) < version(next))
+    );
+}
+
+#[test]
+fn changes_that_follow_closely_are_told_together_and_the_last_one_is_told() {
+    let mut world = World::new();
+    world.subscribe(1, Scope::Global, CELL);
+    world.run(100);
+    let mut seen = Vec::new();
+    for change in 1..=2_000 {
+        world.publish(2, "p", &change.to_string(), change);
+        seen.extend(world.run(1));
+    }
+    seen.extend(world.run(600));
+    assert!(seen.len() < 30, "{} pushes", seen.len());
+    assert_eq!(seen.last().unwrap().2, ["2000"]);
+    assert_eq!(seen[0].0, 0, "the first one goes at once");
+}
+
+#[test]
+fn an_instance_that_comes_back_in_time_was_never_away() {
+    let mut world = World::new();
+    world.subscribe(1, Scope::Global, CELL);
+    world.publish(2, "p", "a", 1);
+    world.run(100);
+    world.registry.disconnected(ConnectionId(2), world.now);
+    assert_eq!(world.run(1_400), []);
+    world.publish(3, "p", "a", 1);
+    assert_eq!(world.run(10_000), []);
+    // Its old connection is not its own any more.
+    world.registry.disconnected(ConnectionId(3), world.now);
+    world.publish(4, "p", "a", 1);
+    world.registry.disconnected(ConnectionId(3), world.now);
+    assert_eq!(world.run(10_000), []);
+    world.registry.disconnected(ConnectionId(4), world.now);
+    assert_eq!(world.run(10_000), [(1_500, 1, texts(&[]))]);
+}
+
+#[test]
+fn an_instance_that_moved_is_not_removed_with_its_old_connection() {
+    let mut world = World::new();
+    world.subscribe(1, Scope::Global, CELL);
+    world.publish(2, "p", "a", 1);
+    world.run(100);
+    world.publish(3, "p", "a", 1);
+    world.registry.disconnected(ConnectionId(2), world.now);
+    assert_eq!(world.run(10_000), []);
+}
+
+#[test]
+fn half_of_many_that_vanish_at_once_are_held_back_until_the_guard_ends_or_is_released() {
+    for release in [false, true] {
+        let mut world = World::new();
+        world.subscribe(1, Scope::Global, CELL);
+        for number in 0..20 {
+            world.publish(
+                2 + number % 2,
+                &format!("p{number:02}"),
+                &number.to_string(),
+                1,
+            );
+        }
+        world.run(1_000);
+        world.registry.disconnected(ConnectionId(2), world.now);
+        world.registry.disconnected(ConnectionId(3), world.now);
+        assert_eq!(world.run(60_000), []);
+        // One comes back.
+        world.publish(4, "p00", "0", 1);
+        if release {
+            assert!(world.registry.release(&name("s"), world.now));
+            assert!(!world.registry.release(&name("s"), world.now));
+        }
+        let seen = world.run(300_000);
+        let after = if release { 0 } else { 300_000 - 60_000 + 1_500 };
+        assert_eq!(seen, [(after, 1, texts(&["0"]))]);
+    }
+}
+
+#[test]
+fn few_that_vanish_are_removed() {
+    let mut world = World::new();
+    world.subscribe(1, Scope::Global, CELL);
+    for number in 0..20 {
+        let connection = if number < 9 { 2 } else { 3 };
+        world.publish(connection, &format!("p{number:02}"), &number.to_string(), 1);
+    }
+    world.run(1_000);
+    world.registry.disconnected(ConnectionId(2), world.now);
+    let seen = world.run(2_000);
+    assert_eq!((seen.len(), seen[0].0, seen[0].2.len()), (1, 1_500, 11));
+}
+
+#[test]
+fn a_client_that_does_not_acknowledge_is_told_again_and_costs_no_others() {
+    let mut world = World::new();
+    world.subscribe(1, Scope::Global, CELL);
+    world.subscribe(2, Scope::Global, CELL);
+    let first = world.registry.outgoing(world.now);
+    assert_eq!(first.len(), 2);
+    let second = first.iter().find(|push| push.connection.0 == 2).unwrap();
+    world
+        .registry
+        .acknowledged(ConnectionId(2), second.push, true, world.now);
+    for change in 1..100 {
+        world.publish(3, "p", &change.to_string(), change);
+        for push in world.registry.outgoing(world.now) {
+            assert_eq!(push.connection.0, 2);
+            world
+                .registry
+                .acknowledged(push.connection, push.push, true, world.now);
+        }
+        world.pass(20);
+        world.registry.advance(world.now);
+    }
+    // It was to be told again after three seconds: the newest, once.
+    world.pass(2_000);
+    let again = world.run(0);
+    let silent: Vec<_> = again.iter().filter(|push| push.1 == 1).collect();
+    assert_eq!(silent, [&(0, 1, texts(&["99"]))]);
+    world
+        .registry
+        .acknowledged(ConnectionId(7), PushId(1), true, world.now);
+}
+
+#[test]
+fn each_cell_sees_itself_as_its_own() {
+    let mut world = World::new();
+    world.subscribe(1, Scope::Zone, "east");
+    world.subscribe(1, Scope::Global, "west");
+    world.publish(2, "p", "a", 1);
+    world.run(100);
+    let cells: Vec<_> = world
+        .sent
+        .iter()
+        .rev()
+        .take(2)
+        .map(|push| match &push.content {
+            Content::Instances { cell, scope, .. } => (cell.to_string(), *scope, list(push)),
+            Content::Setting(_) => unreachable!(),
+        })
+        .collect();
+    let wanted = [
+        ("west".to_owned(), Scope::Global, texts(&["a"])),
+        ("east".to_owned(), Scope::Zone, texts(&[])),
+    ];
+    assert_eq!(cells, wanted);
+}
+
+#[test]
+fn settings_are_told_when_asked_for_and_when_they_change() {
+    let mut world = World::new();
+    let result =
+        world
+            .registry
+            .watch_setting(ConnectionId(1), name("c"), RegistId::new("w"), world.now);
+    result.unwrap();
+    world.run(10);
+    let setting = Setting {
+        version: Version(77),
+        value: Some("v1".into()),
+    };
+    world.registry.set(name("c"), setting.clone());
+    world.run(10);
+    let told: Vec<_> = world
+        .sent
+        .iter()
+        .map(|push| match &push.content {
+            Content::Setting(setting) => setting.value.clone(),
+            Content::Instances { .. } => unreachable!(),
+        })
+        .collect();
+    assert_eq!(told, [None, setting.value]);
+}
+
+#[test]
+fn what_is_too_much_is_refused() {
+    let mut registry = Registry::new(Config {
+        registrations_max: 1,
+        data_bytes_max: 3,
+        ..Config::default()
+    });
+    let now = World::new().now;
+    let publication = |data: &str| Publication {
+        service: name("s"),
+        id: RegistId::new("p"),
+        data: vec![DataBox {
+            data: Some(data.into()),
+        }],
+        cell: CELL.into(),
+        version: 1,
+        timestamp: 1,
+    };
+    let one = ConnectionId(1);
+    assert_eq!(
+        registry.publish(one, publication("a"), now),
+        Err(Refusal::NoConnection)
+    );
+    registry.connected(one);
+    let too_large = Refusal::TooLarge { bytes: 4, limit: 3 };
+    assert_eq!(
+        registry.publish(one, publication("abcd"), now),
+        Err(too_large)
+    );
+    assert_eq!(registry.publish(one, publication("abc"), now), Ok(()));
+    assert_eq!(
+        registry.publish(one, publication("ab"), now),
+        Ok(()),
+        "it is the same one"
+    );
+    let other = registry.watch_setting(one, name("c"), RegistId::new("w"), now);
+    assert_eq!(other, Err(Refusal::TooMany { limit: 1 }));
+}
