@@ -9,6 +9,7 @@ use diwan_raft::{ChangeError, Configuration, Time};
 use diwan_replica::Group;
 use diwan_wal::GroupId;
 
+use crate::admission::JraftAddress;
 use crate::metrics::GroupMetrics;
 use crate::snapshot::Snapshots;
 
@@ -28,6 +29,9 @@ pub struct GroupOptions {
     pub snapshot_keep_entries: u64,
     /// Whether reads trust the leader's lease. Not with JRaft's nodes among the members.
     pub lease_reads: bool,
+    /// Nodes and clients of JRaft's that take part in this group without the cluster token. Only their address is checked:
+    /// list none that others share.
+    pub jraft: Vec<JraftAddress>,
 }
 
 impl GroupOptions {
@@ -45,6 +49,7 @@ impl GroupOptions {
             snapshot_log_bytes: 64 << 20,
             snapshot_keep_entries: 1000,
             lease_reads: false,
+            jraft: Vec::new(),
         }
     }
 }
