@@ -10,6 +10,7 @@ use diwan_raft::{ErrorCode, PeerId};
 use diwan_replica::hello::ClusterToken;
 use tokio::sync::mpsc;
 
+use crate::admission::UNPROVED;
 use crate::dial::{Dialing, NodeTls};
 use crate::peers::{self, Peers};
 
@@ -47,7 +48,8 @@ pub enum CliError {
         group: String,
         /// What each member said.
         answers: String,
-        /// Whether asking again may help: not where every member says that it has no such group.
+        /// Whether asking again may help: not where every member says that it has no such group, or
+        /// wants a proof of the cluster token.
         may_pass: bool,
     },
 }
@@ -122,7 +124,13 @@ impl CliClient {
                 },
                 Ok(other) => answers.push(format!("{member} answers {}", other.class())),
                 Err(error) => {
-                    may_pass |= !matches!(error, CliError::Refused { code: NO_GROUP, .. });
+                    may_pass |= !matches!(
+                        error,
+                        CliError::Refused {
+                            code: NO_GROUP | UNPROVED,
+                            ..
+                        }
+                    );
                     answers.push(error.to_string());
                 }
             }

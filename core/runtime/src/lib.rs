@@ -28,6 +28,7 @@ pub use admission::{JraftAddress, JraftAddressError};
 pub use cli_client::{CliClient, CliError};
 pub use dial::NodeTls;
 pub use directory::DirectoryError;
+pub use diwan_net::TlsError;
 pub use diwan_replica::hello::{ClusterToken, TokenError};
 pub use error::StartError;
 pub use group::GroupOptions;
