@@ -250,3 +250,42 @@ pub(crate) async fn answer(call: Call) -> Result<Message, PeerError> {
             .map_err(|error| PeerError::Answer(error.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use diwan_jraft::PingRequest;
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_name_is_looked_up_elsewhere_once_at_a_time() {
+        let (tasks, mut found) = mpsc::unbounded_channel();
+        let workers = Workers::start("test", Some(1)).unwrap();
+        let mut peers = Peers::new(workers, tasks, Dialing::default());
+        let peer = PeerId::new("localhost", 1);
+        let ping = Message::PingRequest(PingRequest { send_timestamp: 1 });
+        let call = |peers: &mut Peers| {
+            let call = peers.call(&peer, &ping, Duration::from_secs(1));
+            call.map(drop)
+        };
+        let looked_up = Err(PeerError::LookedUp(peer.clone()));
+        let local = LocalSet::new();
+        local
+            .run_until(async {
+                assert_eq!(call(&mut peers), looked_up);
+                assert_eq!(call(&mut peers), looked_up);
+                assert!(found.recv().await.is_some());
+                assert!(found.try_recv().is_err(), "looked up twice");
+                // It was not found: the next call has it looked up again.
+                let why = PeerError::Address("localhost:1".into(), "no such name".into());
+                peers.found(&peer, Err(why));
+                assert_eq!(call(&mut peers), looked_up);
+                assert!(found.recv().await.is_some());
+                peers.found(&peer, Ok(SocketAddr::from(([127, 0, 0, 1], 1))));
+                assert_eq!(call(&mut peers), Ok(()));
+            })
+            .await;
+    }
+}
