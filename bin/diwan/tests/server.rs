@@ -286,7 +286,7 @@ fn nodes_with_a_token_and_certificates_take_nobody_else() {
     assert!(!nodes.iter().any(untokened));
     for (config, says) in [
         (&without, "has not proved that it knows the cluster token"),
-        (&wrong, "that node has another cluster token"),
+        (&wrong, "the cluster tokens differ"),
     ] {
         let (code, _, why) = nodes[0].try_raft(&["peers", "--config", config]);
         assert!(code == 1 && why.contains(says), "{code} {why}");

@@ -90,16 +90,16 @@ impl Transcript {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// It has no token.
-    #[error("that node has no cluster token")]
+    #[error("the node that is dialed has no cluster token")]
     NoToken,
     /// The proof is wrong.
-    #[error("that node has another cluster token")]
+    #[error("the cluster tokens differ")]
     OtherToken,
     /// Another node was meant.
-    #[error("another node lives at this address")]
+    #[error("the node that is dialed is not the one that is meant")]
     OtherNode,
     /// It cannot be read, or does not follow on what came before.
-    #[error("that node does not understand this greeting")]
+    #[error("the greeting is not understood")]
     NotUnderstood,
 }
 
@@ -250,7 +250,7 @@ pub enum HelloFailure {
     #[error("{0}")]
     Refused(Reason),
     /// The other side accepted a proof and has none itself.
-    #[error("that node does not know the cluster token")]
+    #[error("the node that is dialed does not know the cluster token")]
     Unproved,
     /// An answer that answers something else.
     #[error("an answer to another greeting")]

@@ -116,7 +116,7 @@ impl Admission {
     pub(crate) fn hello_refused(&self, from: SocketAddr, why: &dyn std::fmt::Display) {
         count(&self.hellos_refused);
         if let Some(unlogged) = self.log.line() {
-            tracing::warn!(%from, unlogged, "connection refused: {why}");
+            tracing::warn!(%from, unlogged, "connection of another node refused: {why}");
         }
     }
 }

@@ -103,7 +103,7 @@ async fn nodes_with_one_token_commit() {
         assert!(error.to_string().contains("(1016)"), "{error}");
         let mut wrong = CliClient::new(PATIENCE, token("another secret altogether"), None).unwrap();
         let error = wrong.leader("g", &ids[..1]).await.unwrap_err();
-        let says = "that node has another cluster token";
+        let says = "the cluster tokens differ";
         assert!(error.to_string().contains(says), "{error}");
     }
 }
