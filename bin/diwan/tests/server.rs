@@ -4,8 +4,10 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use support::{Node, diwan, free_address, said};
 
 /// The one of `nodes` that leads.
@@ -246,6 +248,64 @@ fn a_cluster_of_one_keeps_what_it_acknowledged_and_stops_on_ctrl_c() {
     for line in logged.lines() {
         assert!(line.starts_with('{') && line.ends_with('}'), "{line}");
     }
+}
+
+#[test]
+fn nodes_with_a_token_and_certificates_take_nobody_else() {
+    let root = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: String| {
+        let path = root.path().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path.display().to_string()
+    };
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = write("ca.pem", params.self_signed(&key).unwrap().pem());
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
+    let certificate = certificate.signed_by(&key, &issuer).unwrap();
+    let certificate = write("node.pem", certificate.pem());
+    let key = write("node.key", key.serialize_pem());
+    let tls = format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}\nca = {ca:?}\n");
+    let token = write("token", "0123456789abcdef0123456789abcdef\n".into());
+    let other = write("other", "0123456789abcdef0123456789abcdeX\n".into());
+    let with = |token| format!("{tls}[cluster]\ntoken_file = {token:?}\n");
+    let config = write("diwan.toml", with(token));
+    let wrong = write("wrong.toml", with(other));
+    let without = write("without.toml", tls.clone());
+
+    let ids: Vec<String> = (0..3).map(|_| free_address()).collect();
+    let arguments = ["--peers", &ids.join(","), "--config", &config];
+    let nodes: Vec<Node> = ids
+        .iter()
+        .map(|id| Node::start(root.path(), id, &arguments))
+        .collect();
+    nodes.iter().for_each(Node::until_ready);
+    assert_eq!(leader(&nodes).http("PUT /meta/owner", "Ann").0, 200);
+    // The administration is on loopback and needs neither; members asked directly need both.
+    assert!(nodes[0].raft(&["status"]).contains("leader"));
+    let listed = nodes[0].raft(&["peers", "--config", &config]);
+    assert_eq!(listed.matches("voter").count(), 2, "{listed}");
+    let untokened = |node: &Node| {
+        let (_, metrics) = node.http("GET /metrics", "");
+        !metrics.contains("diwan_node_untokened_total 0\n")
+    };
+    assert!(!nodes.iter().any(untokened));
+    for (config, says) in [
+        (&without, "has not proved that it knows the cluster token"),
+        (&wrong, "the cluster tokens differ"),
+    ] {
+        let (code, _, why) = nodes[0].try_raft(&["peers", "--config", config]);
+        assert!(code == 1 && why.contains(says), "{code} {why}");
+    }
+    assert!(nodes.iter().all(untokened));
+    let plain = nodes[0].try_raft(&["peers"]);
+    assert_eq!(plain.0, 1, "{plain:?}");
+    let (code, _, why) = nodes[0].try_raft(&["peers", "--config", &key]);
+    assert!(code == 1 && why.contains("node.key: "), "{code} {why}");
 }
 
 #[test]

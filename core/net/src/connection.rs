@@ -56,6 +56,7 @@ pub struct Connection {
     outbox: RefCell<Outbox>,
     in_flight: Cell<usize>,
     close: RefCell<Option<CloseReason>>,
+    may_end_any_time: Cell<bool>,
     now: Cell<Instant>,
     last_read: Cell<Instant>,
     /// Set while the driver runs: it will look at the outbox before it sleeps, so nobody needs to wake it.
@@ -77,6 +78,7 @@ impl Connection {
             outbox: RefCell::default(),
             in_flight: Cell::new(0),
             close: RefCell::new(None),
+            may_end_any_time: Cell::new(false),
             now: Cell::new(now),
             last_read: Cell::new(now),
             driving: Cell::new(false),
@@ -115,6 +117,15 @@ impl Connection {
     pub fn close(&self, reason: CloseReason) {
         self.close.borrow_mut().get_or_insert(reason);
         self.wake();
+    }
+
+    /// Whoever is on the other side repeats what gets lost: a stopping server does not wait for a moment in which nothing comes.
+    pub fn set_may_end_any_time(&self) {
+        self.may_end_any_time.set(true);
+    }
+
+    pub(crate) fn may_end_any_time(&self) -> bool {
+        self.may_end_any_time.get()
     }
 
     /// Whether one more request may begin.

@@ -80,8 +80,8 @@ impl Room {
         while self.live.get() > 0 {
             let now = Instant::now();
             for connection in self.connections.borrow().iter().filter_map(Weak::upgrade) {
-                let quiet = connection.in_flight() == 0 && now >= connection.last_read() + QUIET;
-                if quiet || now >= deadline {
+                let quiet = connection.may_end_any_time() || now >= connection.last_read() + QUIET;
+                if quiet && connection.in_flight() == 0 || now >= deadline {
                     connection.close(CloseReason::Drained);
                 }
             }

@@ -118,6 +118,19 @@ impl ClientTls {
             server_name,
         })
     }
+
+    /// The same for another server: it must prove `server_name`.
+    ///
+    /// # Errors
+    /// When that is neither a host name nor an address.
+    pub fn to_server(&self, server_name: &str) -> Result<Self, TlsError> {
+        let name = ServerName::try_from(server_name.to_owned())
+            .map_err(|_| TlsError::ServerName(server_name.to_owned()))?;
+        Ok(Self {
+            connector: self.connector.clone(),
+            server_name: name,
+        })
+    }
 }
 
 fn config(error: impl fmt::Display) -> TlsError {

@@ -1,9 +1,10 @@
-//! Fuzz target of this crate, run on seeds by the test suite and by cargo-fuzz from `fuzz/`.
+//! Fuzz targets of this crate, run on seeds by the test suite and by cargo-fuzz from `fuzz/`.
 
 use bytes::Bytes;
 use diwan_jraft::Message;
 use diwan_raft::{Body, LogId};
 
+use crate::hello;
 use crate::wire::{
     RequestKind, answer, entry_from_disk, entry_to_disk, read_answer, read_request, request,
 };
@@ -40,6 +41,37 @@ pub fn fuzz_messages(data: &[u8]) {
         let written = written.expect("a request is written as one");
         assert_eq!(read_request(written), Ok(read));
     }
+}
+
+/// A greeting of a new connection: what can be read is written to the same, and neither side trusts it.
+pub fn fuzz_hello(data: &[u8]) {
+    let token = hello::ClusterToken::new(&[7; hello::TOKEN_BYTES_MIN]).ok();
+    let mut listener = hello::Listener::default();
+    listener.asked(token.as_ref(), "a:1", [1; 32], data);
+    assert!(!listener.is_proved());
+    let Ok(message) = hello::Message::decode(data) else {
+        return;
+    };
+    assert_eq!(message.encode(), data);
+    if let Some(token) = token {
+        let mut dialer = hello::Dialer::new(token, "a:1", [1; 32]);
+        assert!(!matches!(dialer.answered(&message), Ok(None)));
+    }
+}
+
+/// Greetings of each kind, to begin with.
+pub fn hello_seeds() -> Vec<Vec<u8>> {
+    let (nonce, to) = ([3; 32], "10.0.0.1:8701".to_owned());
+    [
+        hello::Message::Hello { nonce, to },
+        hello::Message::Challenge { nonce },
+        hello::Message::Proof(nonce),
+        hello::Message::Accepted(nonce),
+        hello::Message::Refused(hello::Reason::OtherToken),
+    ]
+    .iter()
+    .map(hello::Message::encode)
+    .collect()
 }
 
 /// The content as an entry that lies in the write-ahead log behind its kind.

@@ -7,8 +7,11 @@ use std::time::Duration;
 use diwan_jraft::{ErrorResponse, GetLeaderRequest, Message};
 use diwan_net::Workers;
 use diwan_raft::{ErrorCode, PeerId};
+use diwan_replica::hello::ClusterToken;
 use tokio::sync::mpsc;
 
+use crate::admission::UNPROVED;
+use crate::dial::{Dialing, NodeTls};
 use crate::peers::{self, Peers};
 
 /// Connections to members of groups, for an operator.
@@ -45,7 +48,8 @@ pub enum CliError {
         group: String,
         /// What each member said.
         answers: String,
-        /// Whether asking again may help: not where every member says that it has no such group.
+        /// Whether asking again may help: not where every member says that it has no such group, or
+        /// wants a proof of the cluster token.
         may_pass: bool,
     },
 }
@@ -54,13 +58,24 @@ pub enum CliError {
 const NO_GROUP: ErrorCode = ErrorCode::Other(1012);
 
 impl CliClient {
-    /// A client that waits so long for each answer.
+    /// A client that waits so long for each answer. With a token it asks only nodes that know it, with TLS only those of the
+    /// same authority.
     /// # Errors
     /// The threads that hold connections cannot be started.
-    pub fn new(timeout: Duration) -> io::Result<Self> {
+    pub fn new(
+        timeout: Duration,
+        token: Option<ClusterToken>,
+        tls: Option<&NodeTls>,
+    ) -> io::Result<Self> {
+        let dialing = Dialing {
+            token,
+            tls: tls.map(|tls| tls.dial.clone()),
+            ..Dialing::default()
+        };
+        // Nobody sends batches to a client.
+        let tasks = mpsc::unbounded_channel().0;
         Ok(Self {
-            // Nobody sends batches to a client.
-            peers: Peers::new(Workers::shared()?.clone(), mpsc::unbounded_channel().0),
+            peers: Peers::new(Workers::shared()?.clone(), tasks, dialing),
             timeout,
         })
     }
@@ -69,7 +84,8 @@ impl CliClient {
     /// # Errors
     /// It refuses, or does not answer.
     pub async fn ask(&mut self, peer: &PeerId, message: &Message) -> Result<Message, CliError> {
-        let answer = match self.peers.call(peer, message, self.timeout) {
+        let found = self.peers.look_up(peer).await;
+        let answer = match found.and_then(|()| self.peers.call(peer, message, self.timeout)) {
             Ok(call) => peers::answer(call).await,
             Err(error) => Err(error),
         };
@@ -108,7 +124,13 @@ impl CliClient {
                 },
                 Ok(other) => answers.push(format!("{member} answers {}", other.class())),
                 Err(error) => {
-                    may_pass |= !matches!(error, CliError::Refused { code: NO_GROUP, .. });
+                    may_pass |= !matches!(
+                        error,
+                        CliError::Refused {
+                            code: NO_GROUP | UNPROVED,
+                            ..
+                        }
+                    );
                     answers.push(error.to_string());
                 }
             }

@@ -9,6 +9,7 @@ use diwan_raft::{ChangeError, Configuration, Time};
 use diwan_replica::Group;
 use diwan_wal::GroupId;
 
+use crate::admission::JraftAddress;
 use crate::metrics::GroupMetrics;
 use crate::snapshot::Snapshots;
 
@@ -31,6 +32,9 @@ pub struct GroupOptions {
     /// Whether entries are commands as they are, without time and sessions: what JRaft's nodes among the members need. It
     /// must be the same on all members, and for as long as the group lives.
     pub plain: bool,
+    /// Nodes and clients of JRaft's that take part in this group without the cluster token. Only their address is checked:
+    /// list none that others share.
+    pub jraft: Vec<JraftAddress>,
 }
 
 impl GroupOptions {
@@ -49,6 +53,7 @@ impl GroupOptions {
             snapshot_keep_entries: 1000,
             lease_reads: false,
             plain: false,
+            jraft: Vec::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Requests that come in: those of members, those of JRaft's command-line service, pulls of snapshot files, and the
 //! application's own.
 
+use std::cell::{Cell, RefCell};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,13 +12,15 @@ use diwan_bolt::Status;
 use diwan_jraft::{
     DecodeError, ErrorResponse, GetFileRequest, GetFileResponse, Message, SNAPSHOT_META_FILE,
 };
+use diwan_net::CloseReason;
 use diwan_net::bolt::{Handler, Incoming, Responder};
 use diwan_raft::ErrorCode;
-use diwan_replica::batch;
 use diwan_replica::wire::{self, RequestKind};
+use diwan_replica::{batch, hello};
 
+use crate::admission::{self, Caller, UNPROVED, UNPROVED_TEXT};
 use crate::node::{Node, Reply, respond};
-use crate::{snapshot, traffic};
+use crate::{dial, peers, snapshot, traffic};
 
 /// Serves a request whose class is none of JRaft's. Called on the node's thread.
 pub type AppHandler = Arc<dyn Fn(&Rc<Node>, Incoming<'_>) + Send + Sync>;
@@ -25,9 +28,13 @@ pub type AppHandler = Arc<dyn Fn(&Rc<Node>, Incoming<'_>) + Send + Sync>;
 /// The most that is read from a snapshot file for one request.
 const PIECE_BYTES_MAX: i64 = 4 << 20;
 
+/// Serves one connection.
 pub(crate) struct NodeHandler {
     node: Option<Rc<Node>>,
     app: Option<AppHandler>,
+    hello: RefCell<hello::Listener>,
+    /// A request was refused already for want of a proof.
+    refused: Cell<bool>,
 }
 
 impl NodeHandler {
@@ -35,6 +42,8 @@ impl NodeHandler {
         Self {
             node: Some(node),
             app,
+            hello: RefCell::default(),
+            refused: Cell::new(false),
         }
     }
 
@@ -43,7 +52,48 @@ impl NodeHandler {
         Self {
             node: None,
             app: None,
+            hello: RefCell::default(),
+            refused: Cell::new(false),
         }
+    }
+
+    /// Another node begins to prove that it knows the token, or goes on.
+    fn hello(&self, node: &Rc<Node>, mut incoming: Incoming<'_>) {
+        let Some(nonce) = dial::nonce() else {
+            return incoming.responder.send_status(Status::Error);
+        };
+        let answer = self.hello.borrow_mut().asked(
+            node.admission.token.as_ref(),
+            &peers::node_of(&node.id).to_string(),
+            nonce,
+            incoming.frame.content,
+        );
+        let class = hello::CLASS.as_bytes();
+        let sent = incoming.responder.send(Status::Success, class, |writer| {
+            writer.content().extend_from_slice(&answer.encode());
+        });
+        if let Err(error) = sent {
+            tracing::warn!(%error, "an answer does not fit into a frame");
+        }
+        if let hello::Message::Refused(reason) = answer {
+            let connection = incoming.responder.connection();
+            node.admission.hello_refused(connection.remote(), &reason);
+            connection.close(CloseReason::Requested);
+        }
+    }
+
+    /// Whom the requests of this connection come from.
+    fn caller(&self, node: &Node, responder: &Responder) -> Caller {
+        match node.admission.token.is_none() || self.hello.borrow().is_proved() {
+            true => Caller::Member,
+            false => Caller::Untokened(responder.connection().remote().ip()),
+        }
+    }
+
+    fn refuse_untokened(&self, node: &Node, responder: &mut Responder) {
+        let from = responder.connection().remote();
+        node.admission.untokened(from, !self.refused.replace(true));
+        refuse(responder, UNPROVED, UNPROVED_TEXT.into());
     }
 }
 
@@ -51,9 +101,17 @@ impl Handler for NodeHandler {
     fn request(&self, mut incoming: Incoming<'_>) {
         let Some(node) = &self.node else { return };
         let class = incoming.frame.class;
+        if class == hello::CLASS.as_bytes() {
+            return self.hello(node, incoming);
+        }
+        let caller = self.caller(node, &incoming.responder);
         if class == batch::CLASS.as_bytes() {
+            if !node.admission.admits(caller, None) {
+                return self.refuse_untokened(node, &mut incoming.responder);
+            }
+            incoming.responder.connection().set_may_end_any_time();
             let back = incoming.peer();
-            return node.batch_came(&back, traffic::read(incoming.frame.content));
+            return node.batch_came(&back, caller, traffic::read(incoming.frame.content));
         }
         if !class.starts_with(b"com.alipay.sofa.jraft.rpc.") {
             match &self.app {
@@ -62,8 +120,18 @@ impl Handler for NodeHandler {
             }
             return;
         }
+        // Strangers' messages are not even read.
+        if !node.admission.admits(caller, None) {
+            return self.refuse_untokened(node, &mut incoming.responder);
+        }
         match Message::decode(class, Bytes::copy_from_slice(incoming.frame.content)) {
-            Ok(message) => serve(node, message, incoming.responder),
+            Ok(message) => {
+                let place = admission::place_of(node, &message);
+                match node.admission.admits(caller, place) {
+                    true => serve(node, message, incoming.responder),
+                    false => self.refuse_untokened(node, &mut incoming.responder),
+                }
+            }
             Err(error) => {
                 node.malformed(&error.to_string());
                 match error {
@@ -79,6 +147,11 @@ impl Handler for NodeHandler {
             }
         }
     }
+
+    fn for_connection(&self) -> Option<Rc<dyn Handler>> {
+        let node = self.node.clone()?;
+        Some(Rc::new(Self::new(node, self.app.clone())))
+    }
 }
 
 fn serve(node: &Rc<Node>, message: Message, mut responder: Responder) {
@@ -93,7 +166,11 @@ fn serve(node: &Rc<Node>, message: Message, mut responder: Responder) {
         | Message::TimeoutNowRequest(_)
         | Message::ReadIndexRequest(_) => match wire::read_request(message) {
             Ok(request) => match RequestKind::of(&request.body) {
-                Some(kind) => node.receive(request, Reply::Frame(responder, kind)),
+                Some(kind) => {
+                    // Members send again what gets lost when this node stops.
+                    responder.connection().set_may_end_any_time();
+                    node.receive(request, Reply::Frame(responder, kind));
+                }
                 None => refuse(&mut responder, ErrorCode::Invalid, "no request".into()),
             },
             Err(error) => {

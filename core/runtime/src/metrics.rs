@@ -25,6 +25,12 @@ pub struct NodeMetrics {
     pub unknown_groups: u64,
     /// Requests that a group refused: from strangers, with gaps, against what is committed.
     pub refused_steps: u64,
+    /// Requests refused because their connection had not proved that it knows the cluster token.
+    pub untokened: u64,
+    /// Connections of others that tried to prove it and failed.
+    pub hellos_refused: u64,
+    /// Connections to others that did not prove it, or refused this node's proof.
+    pub hellos_failed: u64,
 }
 
 /// One group of a node.

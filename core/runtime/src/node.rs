@@ -22,7 +22,9 @@ use diwan_replica::{Group, GroupReady, store};
 use diwan_wal::{GroupId, OsFile, Reader};
 use tokio::sync::{Notify, mpsc, watch};
 
+use crate::admission::Admission;
 use crate::clock;
+use crate::dial::Dialing;
 use crate::directory::DataDirectory;
 use crate::disk::{Disk, DiskEvent};
 use crate::error::StartError;
@@ -73,6 +75,7 @@ pub struct Node {
     /// It carries nothing out any more.
     stopped: Cell<bool>,
     counts: Counts,
+    pub(crate) admission: Admission,
     disk_counts: DiskCounts,
 }
 
@@ -112,6 +115,10 @@ impl Node {
         let timeouts = groups.iter().map(|(group, ..)| group.election_timeout);
         let timeout = timeouts.min().unwrap_or(Duration::from_secs(1));
         let reader = wal.reader();
+        let jraft = groups
+            .iter()
+            .map(|(group, ..)| group.jraft.clone())
+            .collect();
         let mut hosted = Vec::new();
         let mut names = HashMap::new();
         let mut wal_ids = HashMap::new();
@@ -211,12 +218,13 @@ impl Node {
             failed,
             stopped: Cell::new(false),
             counts: Counts::default(),
+            admission: Admission::new(options.token, jraft),
             disk_counts,
         }))
     }
 
-    pub(crate) fn begin(self: &Rc<Self>, workers: Workers) {
-        let peers = Peers::new(workers, self.tasks.clone());
+    pub(crate) fn begin(self: &Rc<Self>, workers: Workers, dialing: Dialing) {
+        let peers = Peers::new(workers, self.tasks.clone(), dialing);
         let _ = self.peers.set(RefCell::new(peers));
         self.wake.notify_one();
     }
@@ -511,10 +519,27 @@ impl Node {
         }
     }
 
-    pub(crate) fn hand_over_all(&self) {
+    /// Hands leadership of every group on. The groups that get another leader, if all goes well.
+    pub(crate) fn hand_over_all(&self) -> Vec<usize> {
+        let mut handed_over = Vec::new();
         for place in 0..self.names.len() {
-            self.with_group(place, |hosted| hosted.group.raft_mut().hand_over());
+            self.with_group(place, |hosted| {
+                let raft = hosted.group.raft_mut();
+                let others = raft.configuration().peers.iter().any(|it| *it != self.id);
+                if raft.role() == Role::Leader && others {
+                    handed_over.push(place);
+                }
+                raft.hand_over();
+            });
         }
+        handed_over
+    }
+
+    /// Those of `groups` without a leader that is known here.
+    pub(crate) fn leaderless(&self, mut groups: Vec<usize>) -> Vec<usize> {
+        let all = self.hosted.borrow();
+        groups.retain(|&place| all[place].group.raft().leader().is_none());
+        groups
     }
 
     /// Changes the members of a group that this node leads.
@@ -564,6 +589,9 @@ impl Node {
             malformed: self.counts.malformed.get(),
             unknown_groups: self.counts.unknown_groups.get(),
             refused_steps: self.counts.refused_steps.get(),
+            untokened: self.admission.untokened.get(),
+            hellos_refused: self.admission.hellos_refused.get(),
+            hellos_failed: self.admission.hellos_failed.get(),
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,12 +12,13 @@ use diwan_bolt::{FrameWriter, Head, Kind, Status};
 use diwan_jraft::{AppendEntriesRequestHeader, Message};
 use diwan_net::Workers;
 use diwan_net::bolt::{
-    Call, CallError, Client, ClientEvent, ClientOptions, Handler, Incoming, Peer,
+    Call, CallError, Client, ClientEvent, ClientEvents, ClientOptions, Handler, Incoming, Peer,
 };
 use diwan_raft::PeerId;
 use diwan_replica::batch;
 use tokio::sync::mpsc;
 
+use crate::dial::Dialing;
 use crate::node::Task;
 use crate::traffic;
 
@@ -31,6 +32,9 @@ pub(crate) struct Peers {
     clients: HashMap<PeerId, Client>,
     /// Nodes of ours, as far as their connections live: they understand batches.
     ours: HashSet<PeerId>,
+    dialing: Dialing,
+    /// Nodes whose host name is being looked up.
+    looked_up: HashSet<PeerId>,
 }
 
 /// The node on which a member lives.
@@ -59,6 +63,8 @@ pub(crate) enum PeerError {
     Call(#[from] CallError),
     #[error("{0} is no address: {1}")]
     Address(String, String),
+    #[error("the address of {0} is being looked up")]
+    LookedUp(PeerId),
     #[error("status {0} instead of an answer")]
     Status(u16),
     #[error("{0}")]
@@ -66,12 +72,18 @@ pub(crate) enum PeerError {
 }
 
 impl Peers {
-    pub(crate) fn new(workers: Workers, tasks: mpsc::UnboundedSender<Task>) -> Self {
+    pub(crate) fn new(
+        workers: Workers,
+        tasks: mpsc::UnboundedSender<Task>,
+        dialing: Dialing,
+    ) -> Self {
         Self {
             workers,
             tasks,
             clients: HashMap::new(),
             ours: HashSet::new(),
+            dialing,
+            looked_up: HashSet::new(),
         }
     }
 
@@ -93,7 +105,43 @@ impl Peers {
         client.map(Client::peer)
     }
 
-    /// Sends `message` to a member.
+    /// Connects to a node that lives at `addr`.
+    fn connect(&mut self, node: &PeerId, addr: SocketAddr) -> Result<&Client, PeerError> {
+        let wrong = |error| PeerError::Address(node.to_string(), error);
+        let tls = self.dialing.tls(node.host());
+        let tls = tls.map_err(|error| wrong(error.to_string()))?;
+        let back = self.tasks.clone();
+        let options = ClientOptions {
+            reconnect: (Duration::from_millis(20), Duration::from_millis(500)),
+            tls,
+            opening: self.dialing.opening(&node.to_string(), addr, &self.tasks),
+            handler: Some(Arc::new(move || Rc::new(BackHandler(back.clone())))),
+            events: Some(events(node.clone(), self.tasks.clone())),
+            ..ClientOptions::default()
+        };
+        let client = Client::connect_on(&self.workers, 0, addr, options);
+        Ok(self.clients.entry(node.clone()).or_insert(client))
+    }
+
+    /// Looks up the address of a member, wherever that may block, and connects.
+    pub(crate) async fn look_up(&mut self, to: &PeerId) -> Result<(), PeerError> {
+        let node = node_of(to);
+        if !self.clients.contains_key(&node) {
+            let addr = look_up(&node).await?;
+            self.connect(&node, addr)?;
+        }
+        Ok(())
+    }
+
+    /// A name was looked up.
+    pub(crate) fn found(&mut self, node: &PeerId, addr: Result<SocketAddr, PeerError>) {
+        self.looked_up.remove(node);
+        if let Err(error) = addr.and_then(|addr| self.connect(node, addr).map(drop)) {
+            tracing::debug!(%error, "a member is not to be reached");
+        }
+    }
+
+    /// Sends `message` to a member. A host name is looked up elsewhere: until it is found its node is not to be reached.
     pub(crate) fn call(
         &mut self,
         to: &PeerId,
@@ -101,25 +149,18 @@ impl Peers {
         timeout: Duration,
     ) -> Result<Call, PeerError> {
         let node = node_of(to);
-        let client = match self.clients.entry(node.clone()) {
-            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(new) => {
-                let wrong =
-                    |error: io::Error| PeerError::Address(to.to_string(), error.to_string());
-                let addr = resolve(to).map_err(wrong)?;
-                let (back, tasks) = (self.tasks.clone(), self.tasks.clone());
-                let options = ClientOptions {
-                    reconnect: (Duration::from_millis(20), Duration::from_millis(500)),
-                    handler: Some(Arc::new(move || Rc::new(BackHandler(back.clone())))),
-                    events: Some(Arc::new(move |event| {
-                        if matches!(event, ClientEvent::Closed(..)) {
-                            let node = node.clone();
-                            let _ = tasks.send(Box::new(move |it| it.connection_lost(&node)));
-                        }
-                    })),
-                    ..ClientOptions::default()
-                };
-                new.insert(Client::connect_on(&self.workers, 0, addr, options))
+        let client = match (self.clients.get(&node), literal(&node)) {
+            (Some(client), _) => client,
+            (None, Some(addr)) => self.connect(&node, addr)?,
+            (None, None) => {
+                if self.looked_up.insert(node.clone()) {
+                    let tasks = self.tasks.clone();
+                    tokio::task::spawn_local(async move {
+                        let addr = look_up(&node).await;
+                        let _ = tasks.send(Box::new(move |it| it.peer_found(&node, addr)));
+                    });
+                }
+                return Err(PeerError::LookedUp(to.clone()));
             }
         };
         let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
@@ -152,7 +193,43 @@ fn append_header(request: &diwan_jraft::AppendEntriesRequest, out: &mut Vec<u8>)
     let _ = header.encode(out);
 }
 
-/// The address that a member's name stands for.
+/// What becomes of the connection to a node: it is lost, or not to be had, which is said once for each reason.
+fn events(node: PeerId, tasks: mpsc::UnboundedSender<Task>) -> ClientEvents {
+    let said = Mutex::new(String::new());
+    Arc::new(move |event| {
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            ClientEvent::Connected(_) => said.clear(),
+            ClientEvent::ConnectFailed(_, reason) => {
+                if *said != *reason {
+                    said.clone_from(reason);
+                    tracing::warn!(%node, reason, "no connection to a member");
+                }
+            }
+            ClientEvent::Closed(..) => {
+                let node = node.clone();
+                let _ = tasks.send(Box::new(move |it| it.connection_lost(&node)));
+            }
+        }
+    })
+}
+
+/// The address of a member whose name is one.
+fn literal(peer: &PeerId) -> Option<SocketAddr> {
+    let ip: IpAddr = peer.host().trim_matches(['[', ']']).parse().ok()?;
+    Some(SocketAddr::new(ip, peer.port()))
+}
+
+/// The same as `resolve` on a thread that may block.
+async fn look_up(peer: &PeerId) -> Result<SocketAddr, PeerError> {
+    let name = peer.clone();
+    let found = tokio::task::spawn_blocking(move || resolve(&name)).await;
+    found
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
+        .map_err(|error| PeerError::Address(peer.to_string(), error.to_string()))
+}
+
+/// The address that a member's name stands for. May block for as long as the system looks for it.
 pub(crate) fn resolve(peer: &PeerId) -> io::Result<SocketAddr> {
     let host = peer.host().trim_matches(['[', ']']);
     let mut found = (host, peer.port()).to_socket_addrs()?;
@@ -171,5 +248,44 @@ pub(crate) async fn answer(call: Call) -> Result<Message, PeerError> {
         }
         _ => Message::decode(frame.class, Bytes::copy_from_slice(frame.content))
             .map_err(|error| PeerError::Answer(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use diwan_jraft::PingRequest;
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_name_is_looked_up_elsewhere_once_at_a_time() {
+        let (tasks, mut found) = mpsc::unbounded_channel();
+        let workers = Workers::start("test", Some(1)).unwrap();
+        let mut peers = Peers::new(workers, tasks, Dialing::default());
+        let peer = PeerId::new("localhost", 1);
+        let ping = Message::PingRequest(PingRequest { send_timestamp: 1 });
+        let call = |peers: &mut Peers| {
+            let call = peers.call(&peer, &ping, Duration::from_secs(1));
+            call.map(drop)
+        };
+        let looked_up = Err(PeerError::LookedUp(peer.clone()));
+        let local = LocalSet::new();
+        local
+            .run_until(async {
+                assert_eq!(call(&mut peers), looked_up);
+                assert_eq!(call(&mut peers), looked_up);
+                assert!(found.recv().await.is_some());
+                assert!(found.try_recv().is_err(), "looked up twice");
+                // It was not found: the next call has it looked up again.
+                let why = PeerError::Address("localhost:1".into(), "no such name".into());
+                peers.found(&peer, Err(why));
+                assert_eq!(call(&mut peers), looked_up);
+                assert!(found.recv().await.is_some());
+                peers.found(&peer, Ok(SocketAddr::from(([127, 0, 0, 1], 1))));
+                assert_eq!(call(&mut peers), Ok(()));
+            })
+            .await;
     }
 }

@@ -4,15 +4,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diwan_net::bolt::{Bolt, Handler, HandlerFactory, SessionOptions};
 use diwan_net::{Server, ServerOptions};
 use diwan_raft::{PeerId, Start};
+use diwan_replica::hello::ClusterToken;
 use diwan_replica::store;
 use diwan_wal::{GroupId, OsDirectory, Wal};
 use tokio::sync::{mpsc, watch};
 
+use crate::dial::{Dialing, NodeTls};
 use crate::directory::DataDirectory;
 use crate::error::StartError;
 use crate::group::GroupOptions;
@@ -31,6 +33,10 @@ pub struct NodeOptions {
     pub server: ServerOptions,
     /// Layout of its write-ahead log.
     pub wal: diwan_wal::Options,
+    /// What members must prove to know; without one everybody may speak as a member. See also [`GroupOptions::jraft`].
+    pub token: Option<ClusterToken>,
+    /// TLS of all connections, in place of `server.tls`.
+    pub tls: Option<NodeTls>,
     /// Serves requests that are not between members.
     pub app: Option<AppHandler>,
     /// Another one for each start: spreads timers.
@@ -49,6 +55,8 @@ impl NodeOptions {
                 salt: random(),
                 ..diwan_wal::Options::default()
             },
+            token: None,
+            tls: None,
             app: None,
             seed: random(),
         }
@@ -60,6 +68,9 @@ fn random() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _, RandomState};
     RandomState::new().build_hasher().finish()
 }
+
+/// A node that stops waits so long at most for the next leaders of its groups.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A node as other threads see it. The node stops when `stop` is called.
 #[derive(Clone)]
@@ -111,8 +122,15 @@ impl NodeHandle {
 
     /// Hands leadership on, then ends connections and stops. When it returns, the data's directory is free.
     pub async fn stop(&self) {
-        self.ask(|node| node.hand_over_all()).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let began = Instant::now();
+        let mut waiting = self.ask(|node| node.hand_over_all()).await;
+        // The others may need this node's vote. Where nobody takes over, nobody is waited for any longer.
+        while let Some(groups) = waiting.filter(|groups| !groups.is_empty())
+            && began.elapsed() < HAND_OVER_TIMEOUT
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            waiting = self.ask(move |node| node.leaderless(groups)).await;
+        }
         let server = self
             .server
             .lock()
@@ -177,6 +195,18 @@ pub fn start(options: NodeOptions, groups: Vec<GroupOptions>) -> Result<NodeHand
     };
     let mut server_options = options.server.clone();
     server_options.workers = Some(1);
+    if let Some(tls) = &options.tls {
+        server_options.tls = Some(tls.listen.clone());
+    }
+    let dialing = Dialing {
+        token: options.token.clone(),
+        tls: options.tls.as_ref().map(|tls| tls.dial.clone()),
+        jraft: ready
+            .iter()
+            .flat_map(|(group, ..)| group.jraft.clone())
+            .collect(),
+        names_node: true,
+    };
     let (tasks, todo) = mpsc::unbounded_channel();
     let (failed, failure) = watch::channel(None);
     let seed = Seed {
@@ -219,7 +249,7 @@ pub fn start(options: NodeOptions, groups: Vec<GroupOptions>) -> Result<NodeHand
         server: Arc::new(Mutex::new(Some(server))),
         failed: failure,
     };
-    handle.run(move |node| node.begin(workers));
+    handle.run(move |node| node.begin(workers, dialing));
     Ok(handle)
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod operation;
 mod status;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ Examples:
   diwan raft transfer-leader 10.0.0.2:8701
   diwan raft learners add 10.0.0.5:8701
   diwan raft learners promote 10.0.0.5:8701
+  diwan raft peers --config /etc/diwan.toml            where the nodes have a cluster token or speak TLS
 
 --peers names some members, of which the first that knows the leader is enough; without it the node of this machine is
 asked (--admin). All but `status` of a single node speak JRaft's own command-line protocol: --peers may name JRaft's nodes.
@@ -60,6 +62,9 @@ struct Target {
     /// Wait for each answer for so long; a new member has to catch up within it
     #[arg(long, default_value_t = 30_000, global = true)]
     timeout_ms: u64,
+    /// A node's TOML file: its [cluster] and [tls] are needed where nodes have a token or speak TLS
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -154,8 +159,12 @@ pub(crate) fn run(arguments: RaftArguments) -> Result<ExitCode, Box<dyn std::err
 
 async fn carry_out(arguments: RaftArguments) -> Result<String, String> {
     let RaftArguments { target, command } = arguments;
+    let security = target.config.as_deref().map(crate::server::security);
+    let security = security.transpose().map_err(|error| error.to_string())?;
+    let security = security.unwrap_or_default();
+    let client = CliClient::new(target.timeout(), security.token, security.tls.as_ref());
     let mut operator = Operator {
-        client: CliClient::new(target.timeout()).map_err(|error| error.to_string())?,
+        client: client.map_err(|error| error.to_string())?,
         target,
     };
     match command {

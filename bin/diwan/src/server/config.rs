@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use clap::Args;
 use diwan_raft::{Configuration, PeerId};
+use diwan_runtime::JraftAddress;
 use serde::Deserialize;
 
+use super::security::Security;
 use crate::logs::Format;
 
 /// What the command line says. It counts more than the file.
@@ -45,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) admin: SocketAddr,
     pub(crate) log: Log,
     pub(crate) raft: Raft,
+    pub(crate) jraft: Vec<JraftAddress>,
+    pub(crate) security: Security,
     pub(crate) wal: Wal,
     pub(crate) limits: Limits,
 }
@@ -91,6 +95,8 @@ section! { File {
     raft: Raft = Raft::default(),
     wal: Wal = Wal::default(),
     limits: Limits = Limits::default(),
+    cluster: Cluster = Cluster::default(),
+    tls: Tls = Tls::default(),
 } }
 
 section! { Log {
@@ -104,6 +110,7 @@ section! { Raft {
     snapshot_log_bytes: u64 = 64 << 20,
     snapshot_keep_entries: u64 = 1000,
     lease_reads: bool = false,
+    jraft: Vec<String> = Vec::new(),
 } }
 
 section! { Wal {
@@ -116,13 +123,26 @@ section! { Limits {
     stop_ms: u64 = 10_000,
 } }
 
+section! { Cluster {
+    token_file: Option<PathBuf> = None,
+} }
+
+section! { Tls {
+    certificate: Option<PathBuf> = None,
+    key: Option<PathBuf> = None,
+    ca: Option<PathBuf> = None,
+    require_client_certificate: bool = true,
+} }
+
 /// The tables of the file and their keys; the first one is the file itself.
-const TABLES: [(&str, &[&str]); 5] = [
+const TABLES: [(&str, &[&str]); 7] = [
     ("", File::KEYS),
     ("log", Log::KEYS),
     ("raft", Raft::KEYS),
     ("wal", Wal::KEYS),
     ("limits", Limits::KEYS),
+    ("cluster", Cluster::KEYS),
+    ("tls", Tls::KEYS),
 ];
 
 impl Settings {
@@ -212,7 +232,14 @@ impl Settings {
             1 << 30,
         )?;
         within("limits.stop_ms", file.limits.stop_ms, 0, 600_000)?;
+        let jraft = file.raft.jraft.iter().map(|address| address.parse());
+        let jraft: Result<_, _> = jraft.collect();
+        let jraft = jraft.map_err(|error: diwan_runtime::JraftAddressError| {
+            ConfigError(format!("raft.jraft: {error}"))
+        })?;
         Ok(Self {
+            jraft,
+            security: Security::load(&file.cluster, &file.tls)?,
             node,
             data,
             initial,
@@ -224,6 +251,16 @@ impl Settings {
             limits: file.limits,
         })
     }
+}
+
+/// The token and TLS that a file names, for one that is no node.
+pub(crate) fn security(path: &Path) -> Result<Security, ConfigError> {
+    let read = || {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError(error.to_string()))?;
+        let file = parse(&text)?;
+        Security::load(&file.cluster, &file.tls)
+    };
+    read().map_err(|error| ConfigError(format!("{}: {error}", path.display())))
 }
 
 impl Raft {
@@ -359,6 +396,14 @@ mod tests {
                 "line 1: unknown key `raft.grup`; did you mean `raft.group`?",
             ),
             (
+                "[tls]\ncertifcate = 'x'",
+                "line 2: unknown key `tls.certifcate`; did you mean `tls.certificate`?",
+            ),
+            (
+                "token_file = 'x'",
+                "line 1: unknown key `token_file`; did you mean `cluster.token_file`?",
+            ),
+            (
                 "[lgo]\nlevel = 'info'",
                 "line 1: unknown key `lgo`; did you mean `log`?",
             ),
@@ -392,6 +437,15 @@ mod tests {
                 "must be between 50 and 60000",
             ),
             ("[raft]\ngroup = 'a b'", "a name is a letter"),
+            (
+                "[raft]\njraft = ['10.0.0.5', 'host:1']",
+                "raft.jraft: `host:1` is not an address",
+            ),
+            (
+                "[cluster]\ntoken_file = '/no/such/file'",
+                "cluster.token_file = \"/no/such/file\": No such file",
+            ),
+            ("[tls]\nca = 'x'", "tls.certificate is missing"),
             ("[wal]\nsegment_bytes = 16777217", "a multiple of 4096"),
             ("[log]\nformat = 'xml'", "expected `text` or `json`"),
             ("[log]\nlevel = 7", "line 2, column 9"),

@@ -388,6 +388,24 @@ pub(crate) fn text(node: &NodeMetrics, connections: Option<Connections>) -> Stri
         "Requests of members that a group refused",
         node.refused_steps,
     );
+    text.one(
+        "diwan_node_untokened_total",
+        "counter",
+        "Requests refused because their connection had not proved that it knows the cluster token",
+        node.untokened,
+    );
+    text.one(
+        "diwan_node_hellos_refused_total",
+        "counter",
+        "Connections of others that tried to prove it and failed",
+        node.hellos_refused,
+    );
+    text.one(
+        "diwan_node_hellos_failed_total",
+        "counter",
+        "Connections to others that did not prove it, or refused this node's proof",
+        node.hellos_failed,
+    );
     if let Some((open, counters)) = connections {
         text.one(
             "diwan_net_connections",

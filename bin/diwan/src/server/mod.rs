@@ -4,6 +4,7 @@ mod admin;
 mod config;
 mod meta;
 mod metrics;
+mod security;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,8 +16,8 @@ use diwan_runtime::{DirectoryError, GroupOptions, NodeHandle, NodeOptions, Start
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-pub(crate) use config::ServerArguments;
 use config::{ConfigError, Settings};
+pub(crate) use config::{ServerArguments, security};
 use meta::{Meta, Registers};
 
 pub(crate) const HELP: &str = "\
@@ -145,8 +146,11 @@ fn start_node(settings: Settings, registers: Registers) -> Result<NodeHandle, St
     group.snapshot_log_bytes = raft.snapshot_log_bytes;
     group.snapshot_keep_entries = raft.snapshot_keep_entries;
     group.lease_reads = raft.lease_reads;
+    group.jraft = settings.jraft;
     let mut options = NodeOptions::new(settings.node, settings.data);
     options.listen = settings.listen;
+    options.token = settings.security.token;
+    options.tls = settings.security.tls;
     options.wal.segment_bytes = settings.wal.segment_bytes;
     options.server.connections_max = settings.limits.connections_max;
     options.server.in_flight_max = settings.limits.in_flight_max;

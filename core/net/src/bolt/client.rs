@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::peer::{Command, PeerShared, PeerState};
 use super::session::{BoltSession, Heartbeats, Mailbox};
-use super::{CallError, ClientOptions, Handler, Peer};
+use super::{CallError, ClientOptions, Handler, Peer, opening};
 use crate::connection::{Connection, Shared};
 use crate::driver::Driver;
 use crate::stats::Stats;
@@ -218,7 +218,7 @@ impl Slot {
         let attempt = async {
             let stream = TcpStream::connect(self.peer.addr).await?;
             stream.set_nodelay(true)?;
-            Ok::<_, io::Error>(match &self.options.tls {
+            let mut stream = match &self.options.tls {
                 None => Stream::Plain(stream),
                 Some(tls) => {
                     let stream = tls
@@ -227,7 +227,11 @@ impl Slot {
                         .await?;
                     Stream::Tls(Box::new(stream.into()))
                 }
-            })
+            };
+            if let Some(make) = &self.options.opening {
+                opening::run(&mut stream, &mut *make()).await?;
+            }
+            Ok::<_, io::Error>(stream)
         };
         let limit = self.options.connect_timeout;
         match timeout(limit, attempt).await {

@@ -2,6 +2,7 @@
 
 mod call;
 mod client;
+mod opening;
 mod options;
 mod peer;
 mod responder;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 pub use call::{CallError, Incoming, OwnedFrame};
 pub use client::{Client, ClientEvent, ClientEvents};
+pub use opening::{Opening, OpeningFactory};
 pub use options::{ClientOptions, SessionOptions};
 pub use peer::{Call, Peer, PeerState};
 pub use responder::Responder;
@@ -22,6 +24,12 @@ use crate::{Connection, Protocol, ProtocolWorker, Recognition, Session};
 pub trait Handler {
     /// Answers one request, at once or later, through its [`Responder`]. The frame is only borrowed.
     fn request(&self, incoming: Incoming<'_>);
+
+    /// The handler of one new connection of a server, for one that keeps something with each connection; without it this
+    /// one serves them all.
+    fn for_connection(&self) -> Option<Rc<dyn Handler>> {
+        None
+    }
 }
 
 /// Makes the handler of each worker.
@@ -65,9 +73,10 @@ struct BoltWorker {
 
 impl ProtocolWorker for BoltWorker {
     fn open(&self, connection: Rc<Connection>) -> Box<dyn Session> {
+        let own = self.handler.for_connection();
         Box::new(session::BoltSession::server(
             connection,
-            self.handler.clone(),
+            own.unwrap_or_else(|| self.handler.clone()),
             self.options,
         ))
     }

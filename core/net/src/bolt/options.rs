@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use diwan_bolt::FRAME_BYTES_MAX_DEFAULT;
 
-use super::HandlerFactory;
 use super::client::ClientEvents;
+use super::{HandlerFactory, OpeningFactory};
 use crate::{ClientTls, ConnectionLimits};
 
 /// What both ends of a Bolt connection can set.
@@ -49,6 +49,8 @@ pub struct ClientOptions {
     pub heartbeat_failures_max: u32,
     /// Speak TLS.
     pub tls: Option<ClientTls>,
+    /// What is said on each connection before anything else, within the time that connecting may take.
+    pub opening: Option<OpeningFactory>,
     /// Answers requests that the server makes on the connection.
     pub handler: Option<HandlerFactory>,
     /// Is told what becomes of the connections.
@@ -72,6 +74,7 @@ impl Default for ClientOptions {
             heartbeat_timeout: Duration::from_secs(1),
             heartbeat_failures_max: 3,
             tls: None,
+            opening: None,
             handler: None,
             events: None,
         }
@@ -91,6 +94,7 @@ impl fmt::Debug for ClientOptions {
             .field("heartbeat_timeout", &self.heartbeat_timeout)
             .field("heartbeat_failures_max", &self.heartbeat_failures_max)
             .field("tls", &self.tls)
+            .field("opening", &self.opening.is_some())
             .field("handler", &self.handler.is_some())
             .field("events", &self.events.is_some())
             .finish()

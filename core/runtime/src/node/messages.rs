@@ -10,6 +10,7 @@ use diwan_replica::wire::{self, RequestKind};
 use diwan_wal::GroupId;
 
 use super::{Node, count};
+use crate::admission::{Caller, UNPROVED, UNPROVED_TEXT};
 use crate::clock;
 use crate::group::Hosted;
 use crate::peers;
@@ -121,6 +122,7 @@ impl Node {
     pub(crate) fn batch_came(
         &self,
         back: &Peer,
+        caller: Caller,
         items: impl Iterator<Item = Result<batch::Item, BatchError>>,
     ) {
         for item in self.sort_out(items, true) {
@@ -128,14 +130,21 @@ impl Node {
             match wire::read_request(item.message) {
                 Ok(request) => {
                     if let Some(kind) = RequestKind::of(&request.body) {
-                        let back = back.clone();
                         let reply = Reply::Batch {
-                            back,
+                            back: back.clone(),
                             group,
                             token,
                             kind,
                         };
-                        self.receive(request, reply);
+                        let place = self.place_of(&request.group);
+                        if self.admission.admits(caller, place) {
+                            self.receive(request, reply);
+                        } else {
+                            self.admission.untokened(back.addr(), false);
+                            let message = UNPROVED_TEXT.to_owned();
+                            let code = UNPROVED;
+                            self.reply(reply, diwan_raft::Body::Error { code, message });
+                        }
                     }
                 }
                 // Its sender hears nothing, and tries again.
@@ -178,6 +187,17 @@ impl Node {
     pub(crate) fn peer_is_ours(&self, node: &PeerId, ours: bool) {
         if let Some(peers) = self.peers.get() {
             peers.borrow_mut().set_ours(node, ours);
+        }
+    }
+
+    /// The address of a node was found, or was not.
+    pub(crate) fn peer_found(
+        &self,
+        node: &PeerId,
+        addr: Result<std::net::SocketAddr, peers::PeerError>,
+    ) {
+        if let Some(peers) = self.peers.get() {
+            peers.borrow_mut().found(node, addr);
         }
     }
 

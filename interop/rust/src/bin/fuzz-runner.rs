@@ -27,9 +27,11 @@ enum Feed {
     Raft,
     /// What members may say to one.
     Member,
+    /// What is said first on a connection between nodes.
+    Hello,
 }
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 8] = [
     Target {
         name: "frames",
         run: diwan_bolt::fuzz::fuzz_frames,
@@ -64,6 +66,11 @@ const TARGETS: [Target; 7] = [
         name: "member",
         run: diwan_raft::fuzz::fuzz_member,
         feed: Feed::Member,
+    },
+    Target {
+        name: "hello",
+        run: diwan_replica::fuzz::fuzz_hello,
+        feed: Feed::Hello,
     },
 ];
 
@@ -184,6 +191,7 @@ fn corpus(feed: Feed, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
         Feed::Frames => return frames.to_vec(),
         Feed::Segments => return diwan_wal::fuzz::seeds(),
         Feed::Member => return diwan_raft::fuzz::seeds(),
+        Feed::Hello => return diwan_replica::fuzz::hello_seeds(),
         Feed::Raft => {
             let lines = RAFT_FRAMES.lines().filter(|line| !line.starts_with('#'));
             return lines.filter_map(raft_message).collect();
