@@ -35,4 +35,4 @@ pub use group::GroupOptions;
 pub use handler::AppHandler;
 pub use metrics::{DiskMetrics, GroupMetrics, HistogramState, NodeMetrics};
 pub use node::Node;
-pub use start::{NodeHandle, NodeOptions, start};
+pub use start::{NodeHandle, NodeOptions, random, start};

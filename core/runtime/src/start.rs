@@ -63,8 +63,8 @@ impl NodeOptions {
     }
 }
 
-/// The system's randomness, by way of the only part of the standard library that has it.
-fn random() -> u64 {
+/// A number from the system's randomness, by way of the only part of the standard library that has it.
+pub fn random() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _, RandomState};
     RandomState::new().build_hasher().finish()
 }

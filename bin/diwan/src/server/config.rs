@@ -51,6 +51,7 @@ pub(crate) struct Settings {
     pub(crate) security: Security,
     pub(crate) wal: Wal,
     pub(crate) limits: Limits,
+    pub(crate) registry: Registry,
 }
 
 /// Why a node's configuration is refused.
@@ -97,6 +98,15 @@ section! { File {
     limits: Limits = Limits::default(),
     cluster: Cluster = Cluster::default(),
     tls: Tls = Tls::default(),
+    registry: Registry = Registry::default(),
+} }
+
+section! { Registry {
+    enabled: bool = false,
+    listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9600)),
+    session_http: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9603)),
+    meta_http: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9615)),
+    advertise: Option<String> = None,
 } }
 
 section! { Log {
@@ -135,7 +145,7 @@ section! { Tls {
 } }
 
 /// The tables of the file and their keys; the first one is the file itself.
-const TABLES: [(&str, &[&str]); 7] = [
+const TABLES: [(&str, &[&str]); 8] = [
     ("", File::KEYS),
     ("log", Log::KEYS),
     ("raft", Raft::KEYS),
@@ -143,6 +153,7 @@ const TABLES: [(&str, &[&str]); 7] = [
     ("limits", Limits::KEYS),
     ("cluster", Cluster::KEYS),
     ("tls", Tls::KEYS),
+    ("registry", Registry::KEYS),
 ];
 
 impl Settings {
@@ -232,6 +243,11 @@ impl Settings {
             1 << 30,
         )?;
         within("limits.stop_ms", file.limits.stop_ms, 0, 600_000)?;
+        if file.registry.enabled && initial.peers.len() != 1 {
+            return Err(ConfigError(
+                "registry.enabled: registries of several nodes do not know of each other yet; run it on a cluster of one".to_owned(),
+            ));
+        }
         let jraft = file.raft.jraft.iter().map(|address| address.parse());
         let jraft: Result<_, _> = jraft.collect();
         let jraft = jraft.map_err(|error: diwan_runtime::JraftAddressError| {
@@ -249,6 +265,7 @@ impl Settings {
             raft: file.raft,
             wal: file.wal,
             limits: file.limits,
+            registry: file.registry,
         })
     }
 }

@@ -4,6 +4,7 @@ mod admin;
 mod config;
 mod meta;
 mod metrics;
+mod registry;
 mod security;
 
 use std::path::PathBuf;
@@ -108,8 +109,13 @@ async fn serve(settings: Settings) -> Result<(), ServeError> {
     let stop_within = Duration::from_millis(settings.limits.stop_ms);
     let node_name = settings.node.clone();
     let data: PathBuf = settings.data.clone();
-    let node = start_node(settings, registers.clone())?;
+    let role = registry::Role::new(&settings.registry);
+    let node = start_node(settings, registers.clone(), role.as_ref())?;
     tracing::info!(node = %node_name, data = %data.display(), %admin_at, group, "started");
+    let registry = match role {
+        Some(role) => Some(role.start(&node).await?),
+        None => None,
+    };
 
     let stopping = Arc::new(AtomicBool::new(false));
     tokio::spawn(admin::serve(
@@ -127,6 +133,9 @@ async fn serve(settings: Settings) -> Result<(), ServeError> {
     }
     stopping.store(true, Relaxed);
     tracing::info!(node = %node_name, "stopping: leadership is handed on");
+    if let Some(registry) = registry {
+        registry.stop().await;
+    }
     tokio::select! {
         result = tokio::time::timeout(stop_within, node.stop()) => if result.is_err() {
             tracing::warn!(?stop_within, "not everything that had begun was finished");
@@ -137,16 +146,24 @@ async fn serve(settings: Settings) -> Result<(), ServeError> {
     Ok(())
 }
 
-fn start_node(settings: Settings, registers: Registers) -> Result<NodeHandle, StartError> {
+fn start_node(
+    settings: Settings,
+    registers: Registers,
+    registry: Option<&registry::Role>,
+) -> Result<NodeHandle, StartError> {
     let raft = &settings.raft;
-    let mut group = GroupOptions::new(&raft.group, settings.initial, move || {
+    let members = settings.initial;
+    let mut groups = vec![GroupOptions::new(&raft.group, members.clone(), move || {
         Box::new(Meta(registers))
-    });
-    group.election_timeout = raft.election_timeout();
-    group.snapshot_log_bytes = raft.snapshot_log_bytes;
-    group.snapshot_keep_entries = raft.snapshot_keep_entries;
-    group.lease_reads = raft.lease_reads;
-    group.jraft = settings.jraft;
+    })];
+    groups.extend(registry.map(|role| role.group(members)));
+    for group in &mut groups {
+        group.election_timeout = raft.election_timeout();
+        group.snapshot_log_bytes = raft.snapshot_log_bytes;
+        group.snapshot_keep_entries = raft.snapshot_keep_entries;
+        group.lease_reads = raft.lease_reads;
+        group.jraft.clone_from(&settings.jraft);
+    }
     let mut options = NodeOptions::new(settings.node, settings.data);
     options.listen = settings.listen;
     options.token = settings.security.token;
@@ -154,7 +171,7 @@ fn start_node(settings: Settings, registers: Registers) -> Result<NodeHandle, St
     options.wal.segment_bytes = settings.wal.segment_bytes;
     options.server.connections_max = settings.limits.connections_max;
     options.server.in_flight_max = settings.limits.in_flight_max;
-    diwan_runtime::start(options, vec![group])
+    diwan_runtime::start(options, groups)
 }
 
 /// What asks a process to stop.

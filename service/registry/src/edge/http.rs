@@ -1,0 +1,130 @@
+//! The HTTP of the original's session and meta servers.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use bytes::Bytes;
+use diwan_log::{Committed, ProposalError};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Handle;
+use crate::settings::Change;
+use crate::state::ServiceName;
+
+/// How a proposal ends.
+pub type Proposed = Pin<Box<dyn Future<Output = Result<Committed, ProposalError>> + Send>>;
+/// Proposes a command to the settings' log.
+pub type Proposer = Arc<dyn Fn(Bytes) -> Proposed + Send + Sync>;
+
+/// What the registry answers over HTTP.
+#[derive(Clone)]
+pub struct Http {
+    /// The registry.
+    pub registry: Handle,
+    /// Where clients are sent, `ip:port` each.
+    pub servers: Arc<[String]>,
+    /// The settings' log.
+    pub propose: Proposer,
+}
+
+impl Http {
+    /// What the session server answers: port 9603.
+    /// sofastack/sofa-registry:server/server/session/.../resource/{SessionOpenResource,HealthResource}.java
+    pub fn session(self) -> Router {
+        Router::new()
+            .route("/api/servers/query", get(query))
+            .route("/api/servers/query.json", get(query_json))
+            .route("/api/servers/queryWithWeight", get(query_with_weight))
+            .route("/api/servers/connectionNum", get(connections))
+            .route("/api/servers/alive", get(async || "OK"))
+            .route("/health/check", get(health))
+            .with_state(self)
+    }
+
+    /// What the meta server answers: port 9615.
+    /// sofastack/sofa-registry:server/server/meta/.../resource/ProvideDataResource.java
+    pub fn meta(self) -> Router {
+        Router::new()
+            .route("/persistentData/put", post(put))
+            .route("/persistentData/remove", post(remove))
+            .route("/health/check", get(health))
+            .with_state(self)
+    }
+}
+
+async fn query(State(http): State<Http>) -> String {
+    http.servers.join(";")
+}
+
+async fn query_json(State(http): State<Http>) -> Json<Vec<String>> {
+    Json(http.servers.to_vec())
+}
+
+async fn query_with_weight(State(http): State<Http>) -> String {
+    let weighted: Vec<String> = http
+        .servers
+        .iter()
+        .map(|server| format!("{server}?weight=100"))
+        .collect();
+    weighted.join(";")
+}
+
+async fn connections(State(http): State<Http>) -> String {
+    http.registry.connections().to_string()
+}
+
+async fn health() -> Response {
+    Json(json!({ "success": true, "message": "Registry is running" })).into_response()
+}
+
+/// The body of a change of persistent data.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PersistentData {
+    data_id: String,
+    instance_id: Option<String>,
+    group: Option<String>,
+    data: Option<String>,
+}
+
+async fn put(State(http): State<Http>, body: Json<PersistentData>) -> Response {
+    let value = body.data.clone();
+    change(&http, &body, Some(value.unwrap_or_default())).await
+}
+
+async fn remove(State(http): State<Http>, body: Json<PersistentData>) -> Response {
+    change(&http, &body, None).await
+}
+
+async fn change(http: &Http, body: &PersistentData, value: Option<String>) -> Response {
+    let name = ServiceName::new(
+        &body.data_id,
+        body.instance_id.as_deref(),
+        body.group.as_deref(),
+    );
+    let refused = |code: StatusCode, why: String| {
+        let answer = json!({ "success": false, "message": why });
+        (code, Json(answer)).into_response()
+    };
+    let command = match (Change { name, value }).command() {
+        Ok(command) => command,
+        Err(error) => return refused(StatusCode::BAD_REQUEST, error.to_string()),
+    };
+    match (http.propose)(command).await {
+        Ok(Committed { answer, .. }) if answer.is_empty() => {
+            Json(json!({ "success": true, "message": null })).into_response()
+        }
+        Ok(Committed { answer, .. }) => {
+            let why = String::from_utf8_lossy(&answer).into_owned();
+            refused(StatusCode::INSUFFICIENT_STORAGE, why)
+        }
+        Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+    }
+}

@@ -1,0 +1,298 @@
+//! The registry on its ports: SOFARegistry's session protocol over Bolt (9600), and the HTTP of its session and meta servers (9603,
+//! 9615). All connections live on one thread, beside the state.
+
+mod bolt;
+mod http;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use diwan_bolt::{FrameWriter, Head};
+use diwan_net::bolt::{Bolt, CallError, Handler, HandlerFactory, Peer, SessionOptions};
+use diwan_net::{Protocol, Server, ServerOptions};
+use diwan_registry_wire::{Answer, Codec, DataBox, Push, ReceivedConfigData, ReceivedData};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+
+pub use http::{Http, Proposed, Proposer};
+
+use crate::settings::Settings;
+use crate::state::{Config, ConnectionId, Content, Now, Outgoing, RegistId, Registry, ServiceName};
+
+/// The name of the one data centre that there is.
+const DATA_CENTER: &str = "DefaultDataCenter";
+
+/// What a registry needs to run.
+pub struct Options {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Bounds and times.
+    pub config: Config,
+    /// Limits of connections. It always runs on one thread.
+    pub server: ServerOptions,
+    /// What all nodes agree on.
+    pub settings: Settings,
+}
+
+type Task = Box<dyn FnOnce(&Rc<Edge>) + Send>;
+
+/// A registry that runs, as other threads see it.
+#[derive(Clone)]
+pub struct Handle {
+    addr: SocketAddr,
+    tasks: mpsc::UnboundedSender<Task>,
+    server: Arc<Mutex<Option<Server>>>,
+}
+
+impl Handle {
+    /// Where clients connect.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Connections of clients.
+    pub fn connections(&self) -> usize {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        server.as_ref().map_or(0, Server::connections)
+    }
+
+    /// Lets go of what the shrink guard of a service holds back. Whether it held anything.
+    pub async fn release(&self, name: ServiceName) -> bool {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let _ = self.tasks.send(Box::new(move |edge| {
+            let _ = tell.send(edge.act(|registry, now| registry.release(&name, now)));
+        }));
+        told.await.unwrap_or(false)
+    }
+
+    /// Ends all connections and stops.
+    pub async fn stop(&self) {
+        let server = self
+            .server
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(server) = server {
+            server.stop(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+/// Starts a registry.
+/// # Errors
+/// Its address or its thread is not to be had.
+pub fn start(options: Options) -> io::Result<Handle> {
+    let (tasks, todo) = mpsc::unbounded_channel();
+    let mut server_options = options.server;
+    server_options.workers = Some(1);
+    let once = Mutex::new(Some((options.config, todo)));
+    let factory: HandlerFactory = Arc::new(move || {
+        let once = once.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // There is one worker, and it asks once.
+        let (config, todo) =
+            once.unwrap_or_else(|| (Config::default(), mpsc::unbounded_channel().1));
+        let edge = Rc::new(Edge::new(config));
+        tokio::task::spawn_local(edge.clone().run(todo));
+        Rc::new(bolt::Connections::new(edge)) as Rc<dyn Handler>
+    });
+    let bolt: Arc<dyn Protocol> = Bolt::new(factory, SessionOptions::default());
+    let server = Server::start(options.listen, vec![bolt], server_options)?;
+    let addr = server.local_addr();
+    let settings_tasks = tasks.clone();
+    options.settings.watch(move |name, setting| {
+        let (name, setting) = (name.clone(), setting.clone());
+        let _ = settings_tasks.send(Box::new(move |edge: &Rc<Edge>| {
+            edge.act(|registry, _| registry.set(name, setting));
+        }));
+    });
+    Ok(Handle {
+        addr,
+        tasks,
+        server: Arc::new(Mutex::new(Some(server))),
+    })
+}
+
+/// A client as it is called.
+struct Client {
+    peer: Peer,
+    /// The form in which it writes.
+    codec: Codec,
+}
+
+/// The state and its clients.
+struct Edge {
+    registry: RefCell<Registry>,
+    clients: RefCell<HashMap<ConnectionId, Client>>,
+    next_connection: Cell<u64>,
+    began: Instant,
+    wake: Notify,
+}
+
+impl Edge {
+    fn new(config: Config) -> Self {
+        Self {
+            registry: RefCell::new(Registry::new(config)),
+            clients: RefCell::default(),
+            next_connection: Cell::new(1),
+            began: Instant::now(),
+            wake: Notify::new(),
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the edge has the clocks that the state is told"
+    )]
+    fn now(&self) -> Now {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Now {
+            monotonic: self.began.elapsed(),
+            unix_ms: since.map_or(0, |since| {
+                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+            }),
+        }
+    }
+
+    /// Does something with the state; what follows from it is sent at the end of the thread's turn.
+    fn act<T>(&self, act: impl FnOnce(&mut Registry, Now) -> T) -> T {
+        self.wake.notify_one();
+        act(&mut self.registry.borrow_mut(), self.now())
+    }
+
+    async fn run(self: Rc<Self>, mut todo: mpsc::UnboundedReceiver<Task>) {
+        loop {
+            let deadline = self.turn();
+            let wait = deadline.map_or(Duration::from_secs(3600), |deadline| {
+                deadline.saturating_sub(self.now().monotonic)
+            });
+            tokio::select! {
+                biased;
+                task = todo.recv() => {
+                    let Some(task) = task else { return };
+                    task(&self);
+                    while let Ok(task) = todo.try_recv() {
+                        task(&self);
+                    }
+                }
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Sends what is due. When the state wants to be looked at again.
+    fn turn(self: &Rc<Self>) -> Option<Duration> {
+        let now = self.now();
+        let mut registry = self.registry.borrow_mut();
+        registry.advance(now);
+        let outgoing = registry.outgoing(now);
+        let deadline = registry.next_deadline();
+        drop(registry);
+        for push in outgoing {
+            self.push(push);
+        }
+        deadline
+    }
+
+    fn push(self: &Rc<Self>, push: Outgoing) {
+        let clients = self.clients.borrow();
+        let Some(client) = clients.get(&push.connection) else {
+            return;
+        };
+        let codec = client.codec;
+        let call = client.peer.call(PUSH_TIMEOUT, |frame, id| {
+            let class = match push.content {
+                Content::Instances { .. } => PUSHED_INSTANCES.class(codec),
+                Content::Setting(_) => PUSHED_SETTING.class(codec),
+            };
+            let head = Head::request(id, codec.byte(), PUSH_TIMEOUT_MS);
+            let mut writer = FrameWriter::begin(frame, head, class.as_bytes());
+            write(&push, codec, writer.content());
+            let written = writer.finish();
+            written.map_err(|error| CallError::Unsendable(error.to_string()))
+        });
+        let (edge, connection, id) = (self.clone(), push.connection, push.push);
+        tokio::task::spawn_local(async move {
+            let taken = match call.await {
+                Ok(answer) => acknowledges(
+                    answer.frame().class,
+                    answer.frame().head.codec,
+                    answer.frame().content,
+                ),
+                Err(error) => {
+                    tracing::debug!(connection = connection.0, %error, "a push was not acknowledged");
+                    false
+                }
+            };
+            edge.act(|registry, now| registry.acknowledged(connection, id, taken, now));
+        });
+    }
+}
+
+/// As long as the original waits (`SessionServerConfigBean.dataNodeExchangeTimeoutMillis` and its kin).
+const PUSH_TIMEOUT: Duration = Duration::from_millis(3000);
+const PUSH_TIMEOUT_MS: i32 = 3000;
+
+/// For their classes' names.
+static PUSHED_INSTANCES: std::sync::LazyLock<Push> =
+    std::sync::LazyLock::new(|| Push::ReceivedData(ReceivedData::default()));
+static PUSHED_SETTING: std::sync::LazyLock<Push> =
+    std::sync::LazyLock::new(|| Push::ReceivedConfigData(ReceivedConfigData::default()));
+
+fn write(push: &Outgoing, codec: Codec, out: &mut Vec<u8>) {
+    let text = |text: &str| Some(text.to_owned());
+    let ids: Vec<String> = push.registrations.iter().map(RegistId::to_string).collect();
+    let ServiceName {
+        data_id,
+        instance_id,
+        group,
+    } = &*push.service;
+    match &push.content {
+        Content::Instances {
+            version,
+            scope,
+            cell,
+            instances,
+        } => {
+            let head = ReceivedData {
+                data_id: text(data_id),
+                group: text(group),
+                instance_id: text(instance_id),
+                segment: text(DATA_CENTER),
+                scope: text(scope.name()),
+                version: Some(version.0),
+                local_zone: text(cell),
+                subscriber_regist_ids: Some(ids),
+                data_count: Some(Default::default()),
+                data: None,
+            };
+            head.encode_with(instances.encoded(codec), codec, out);
+        }
+        Content::Setting(setting) => {
+            let data = ReceivedConfigData {
+                data_id: text(data_id),
+                group: text(group),
+                instance_id: text(instance_id),
+                version: Some(setting.version.0),
+                configurator_regist_ids: Some(ids),
+                data_box: Some(DataBox {
+                    data: setting.value.as_deref().map(str::to_owned),
+                }),
+            };
+            Push::ReceivedConfigData(data).encode(codec, out);
+        }
+    }
+}
+
+/// Whether a client's answer says that it took the push.
+fn acknowledges(class: &[u8], serializer: u8, content: &[u8]) -> bool {
+    match Answer::decode(class, serializer, content) {
+        Ok((Answer::Result(result), _)) => result.success,
+        _ => false,
+    }
+}
