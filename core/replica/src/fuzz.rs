@@ -63,7 +63,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::Request;
+    use crate::wire::{Request, WireError, add_checksums};
 
     fn peers() -> impl Strategy<Value = Vec<PeerId>> {
         let peer = "[a-z0-9.]{1,20}:[1-9][0-9]{0,3}(:[0-9]{1,2}(:-?[0-9]{1,3})?)?";
@@ -105,8 +105,46 @@ mod tests {
             };
             let (from, to) = (PeerId::new("a", 1), PeerId::new("b", 2));
             let said = Request { group: "g".into(), from, to, body: Body::AppendRequest(append) };
-            let message = request(&said.group, &said.from, &said.to, said.body.clone()).unwrap();
+            let mut message = request(&said.group, &said.from, &said.to, said.body.clone()).unwrap();
+            prop_assert_eq!(read_request(message.clone()), Ok(said.clone()));
+            add_checksums(&mut message);
             prop_assert_eq!(read_request(message), Ok(said));
+        }
+
+        /// A bit that changed on the way is noticed, whichever entry it is in and whatever it says.
+        #[test]
+        fn a_damaged_entry_is_refused(
+            payloads in prop::collection::vec(payload(), 1..6),
+            index in 0..1_u64 << 40,
+            at: prop::sample::Index,
+            bit in 0_u8..40,
+        ) {
+            let prev = LogId { term: 1, index };
+            let ids = (index + 1..).map(|index| LogId { term: 1, index });
+            let append = AppendRequest {
+                term: 1,
+                prev,
+                committed: 0,
+                heartbeat: false,
+                quiesce: false,
+                entries: ids.zip(payloads).map(|(id, payload)| Entry { id, payload }).collect(),
+            };
+            let (from, to) = (PeerId::new("a", 1), PeerId::new("b", 2));
+            let mut message = request("g", &from, &to, Body::AppendRequest(append)).unwrap();
+            add_checksums(&mut message);
+            let Message::AppendEntriesRequest(append) = &mut message else { unreachable!() };
+            let place = at.index(append.entries.len());
+            match append.data.take().filter(|data| !data.is_empty()) {
+                Some(data) => {
+                    let mut data = data.to_vec();
+                    let place = at.index(data.len());
+                    data[place] ^= 1 << (bit % 8);
+                    append.data = Some(data.into());
+                }
+                None => append.entries[place].term ^= 1 << bit,
+            }
+            let damaged = matches!(read_request(message), Err(WireError::Checksum { .. }));
+            prop_assert!(damaged);
         }
     }
 }

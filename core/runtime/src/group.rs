@@ -28,6 +28,8 @@ pub struct GroupOptions {
     pub snapshot_keep_entries: u64,
     /// Whether reads trust the leader's lease. Not with JRaft's nodes among the members.
     pub lease_reads: bool,
+    /// Whether entries leave with a checksum, which JRaft's `enableLogEntryChecksum` does. One that comes is always verified.
+    pub entry_checksums: bool,
 }
 
 impl GroupOptions {
@@ -45,6 +47,7 @@ impl GroupOptions {
             snapshot_log_bytes: 64 << 20,
             snapshot_keep_entries: 1000,
             lease_reads: false,
+            entry_checksums: false,
         }
     }
 }
@@ -62,6 +65,7 @@ pub(crate) struct Hosted {
     pub(crate) group: Group,
     pub(crate) machine: Box<dyn StateMachine>,
     pub(crate) election_timeout: Duration,
+    pub(crate) entry_checksums: bool,
     pub(crate) dirty: bool,
     /// When time itself makes it want something.
     pub(crate) deadline: Time,

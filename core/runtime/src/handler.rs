@@ -97,7 +97,7 @@ fn serve(node: &Rc<Node>, message: Message, mut responder: Responder) {
                 None => refuse(&mut responder, ErrorCode::Invalid, "no request".into()),
             },
             Err(error) => {
-                node.malformed(&error.to_string());
+                node.unreadable(&error);
                 refuse(&mut responder, ErrorCode::Invalid, error.to_string());
             }
         },

@@ -18,6 +18,8 @@ pub struct NodeMetrics {
     pub disk: DiskMetrics,
     /// Messages that could not be read.
     pub malformed: u64,
+    /// Requests refused because an entry in them is not what its checksum was computed of.
+    pub damaged_entries: u64,
     /// Requests for groups or members that are not here.
     pub unknown_groups: u64,
     /// Requests that a group refused: from strangers, with gaps, against what is committed.

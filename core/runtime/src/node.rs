@@ -85,6 +85,7 @@ pub(crate) struct Pulled {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) malformed: Cell<u64>,
+    pub(crate) damaged_entries: Cell<u64>,
     pub(crate) unknown_groups: Cell<u64>,
     pub(crate) refused_steps: Cell<u64>,
 }
@@ -138,6 +139,7 @@ impl Node {
                 group: Group::new(Raft::new(config, start, now)),
                 machine,
                 election_timeout: group.election_timeout,
+                entry_checksums: group.entry_checksums,
                 dirty: true,
                 deadline: Time::NEVER,
                 timer: Time::NEVER,
@@ -645,6 +647,7 @@ impl Node {
             groups,
             disk: self.disk_counts.state(),
             malformed: self.counts.malformed.get(),
+            damaged_entries: self.counts.damaged_entries.get(),
             unknown_groups: self.counts.unknown_groups.get(),
             refused_steps: self.counts.refused_steps.get(),
         }

@@ -104,6 +104,7 @@ section! { Raft {
     snapshot_log_bytes: u64 = 64 << 20,
     snapshot_keep_entries: u64 = 1000,
     lease_reads: bool = false,
+    entry_checksums: bool = false,
 } }
 
 section! { Wal {

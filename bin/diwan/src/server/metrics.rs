@@ -343,6 +343,12 @@ pub(crate) fn text(node: &NodeMetrics, connections: Option<Connections>) -> Stri
         node.malformed,
     );
     text.one(
+        "diwan_node_damaged_entries_total",
+        "counter",
+        "Requests refused because an entry in them does not have its checksum",
+        node.damaged_entries,
+    );
+    text.one(
         "diwan_node_unknown_groups_total",
         "counter",
         "Requests for groups or members that are not here",

@@ -145,6 +145,7 @@ fn start_node(settings: Settings, registers: Registers) -> Result<NodeHandle, St
     group.snapshot_log_bytes = raft.snapshot_log_bytes;
     group.snapshot_keep_entries = raft.snapshot_keep_entries;
     group.lease_reads = raft.lease_reads;
+    group.entry_checksums = raft.entry_checksums;
     let mut options = NodeOptions::new(settings.node, settings.data);
     options.listen = settings.listen;
     options.wal.segment_bytes = settings.wal.segment_bytes;
