@@ -61,6 +61,10 @@ impl Leader {
         self.peers.iter().find(|progress| progress.peer == *peer)
     }
 
+    pub(crate) fn uncommitted_bytes(&self) -> usize {
+        self.uncommitted_bytes
+    }
+
     /// Neither members nor leadership are about to change.
     pub(crate) fn has_no_plans(&self) -> bool {
         self.change.is_none() && self.transfer.is_none()

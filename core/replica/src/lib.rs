@@ -1,9 +1,10 @@
 //! The Raft groups of one node, as pure as the core under them: [`Group`] keeps what belongs to one group beside its
 //! [`diwan_raft::Raft`] (proposals that wait for their outcome, reads that wait to be applied); [`WriteQueue`] brings the
-//! writes of all into the log that they share; [`Liveness`] watches the other nodes; [`wire`] maps the core's messages to
+//! writes of all into the log that they share; [`Budget`] bounds what all hold in memory together; [`Liveness`] watches the other nodes; [`wire`] maps the core's messages to
 //! JRaft's and back, and [`batch`] puts many into one frame. Sockets, files and threads are the runtime's, or the simulator's.
 
 pub mod batch;
+mod budget;
 #[doc(hidden)]
 pub mod fuzz;
 mod group;
@@ -13,6 +14,7 @@ mod queue;
 pub mod store;
 pub mod wire;
 
+pub use budget::{Budget, Held, Limits};
 pub use group::{Apply, Group, GroupReady};
 pub use liveness::Liveness;
 pub use outcome::{Outcome, ReadOutcome};

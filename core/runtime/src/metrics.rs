@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 
 use diwan_raft::{PeerId, Status};
+use diwan_replica::Held;
 
 use crate::disk::Synced;
 
@@ -24,6 +25,10 @@ pub struct NodeMetrics {
     pub unknown_groups: u64,
     /// Requests that a group refused: from strangers, with gaps, against what is committed.
     pub refused_steps: u64,
+    /// What its groups hold in memory together.
+    pub held: Held,
+    /// How often the groups with most in memory gave some of it, because all together had too much.
+    pub cache_trims: u64,
 }
 
 /// One group of a node.

@@ -18,7 +18,7 @@ use diwan_raft::{
     ChangeError, Config, Configuration, Event, Payload, PeerId, ProposeError, Raft, Role, Status,
     Time, Token,
 };
-use diwan_replica::{Group, GroupReady, Outcome, store};
+use diwan_replica::{Budget, Group, GroupReady, Outcome, store};
 use diwan_wal::{GroupId, OsFile, Reader};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -54,6 +54,7 @@ pub struct Node {
     /// When groups want to be looked at; at most one entry for each, which may be too early.
     timers: RefCell<BinaryHeap<Reverse<(Time, usize)>>>,
     pub(crate) watch: RefCell<Watch>,
+    budget: RefCell<Budget>,
     disk: Disk,
     reader: Reader<OsFile>,
     io: std_mpsc::Sender<Box<dyn FnOnce() + Send>>,
@@ -88,6 +89,7 @@ pub(crate) struct Counts {
     pub(crate) damaged_entries: Cell<u64>,
     pub(crate) unknown_groups: Cell<u64>,
     pub(crate) refused_steps: Cell<u64>,
+    pub(crate) cache_trims: Cell<u64>,
 }
 
 /// Counts one.
@@ -187,6 +189,7 @@ impl Node {
             dirty: RefCell::new((0..names.len()).collect()),
             timers: RefCell::default(),
             watch: RefCell::new(Watch::new(timeout, options.seed)),
+            budget: RefCell::new(Budget::new(options.limits, names.len())),
             names,
             wal_ids,
             disk,
@@ -259,6 +262,7 @@ impl Node {
                     }
                     self.perform(place, hosted, ready, &mut job, &mut done);
                 }
+                self.budget.borrow_mut().set(place, hosted.group.held());
                 hosted.deadline = hosted.group.next_deadline();
                 if hosted.deadline < hosted.timer {
                     hosted.timer = hosted.deadline;
@@ -267,6 +271,7 @@ impl Node {
                         .push(Reverse((hosted.timer, place)));
                 }
             }
+            self.trim_caches(&mut all);
             drop(all);
             self.outboxes.borrow_mut().flush();
             if !job.is_empty() {
@@ -281,6 +286,20 @@ impl Node {
                 return next.min(timer).min(self.open.borrow().next_deadline());
             }
             done.into_iter().for_each(|done| done());
+        }
+    }
+
+    /// The groups with most in memory give, if all together have too much.
+    fn trim_caches(&self, all: &mut [Hosted]) {
+        let mut budget = self.budget.borrow_mut();
+        let Some((bytes_max, places)) = budget.too_large() else {
+            return;
+        };
+        count(&self.counts.cache_trims);
+        for place in places {
+            let group = &mut all[place].group;
+            group.raft_mut().trim_cache(bytes_max);
+            budget.set(place, group.held());
         }
     }
 
@@ -564,7 +583,14 @@ impl Node {
         };
         let refused = self.with_group(place, |hosted| {
             let ticket = hosted.ticket();
-            match hosted.group.propose(data, ticket) {
+            let mut budget = self.budget.borrow_mut();
+            let leads = hosted.group.raft().role() == Role::Leader;
+            let proposed = match leads && !budget.has_room(data.len()) {
+                true => Err(ProposeError::Busy),
+                false => hosted.group.propose(data, ticket),
+            };
+            budget.set(place, hosted.group.held());
+            match proposed {
                 Ok(_) => {
                     hosted.proposals.insert(ticket, Box::new(done) as Proposed);
                     None
@@ -650,6 +676,8 @@ impl Node {
             damaged_entries: self.counts.damaged_entries.get(),
             unknown_groups: self.counts.unknown_groups.get(),
             refused_steps: self.counts.refused_steps.get(),
+            held: self.budget.borrow().total(),
+            cache_trims: self.counts.cache_trims.get(),
         }
     }
 

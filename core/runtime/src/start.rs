@@ -31,6 +31,8 @@ pub struct NodeOptions {
     pub server: ServerOptions,
     /// Layout of its write-ahead log.
     pub wal: diwan_wal::Options,
+    /// What its groups may hold in memory together.
+    pub limits: diwan_replica::Limits,
     /// Serves requests that are not between members.
     pub app: Option<AppHandler>,
     /// Another one for each start: spreads timers.
@@ -49,6 +51,7 @@ impl NodeOptions {
                 salt: random(),
                 ..diwan_wal::Options::default()
             },
+            limits: diwan_replica::Limits::default(),
             app: None,
             seed: random(),
         }

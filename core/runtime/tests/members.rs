@@ -1,14 +1,16 @@
 //! Nodes on loopback, and what other members may do to them.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::cell::RefCell;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use diwan_bolt::{FrameWriter, Head};
 use diwan_jraft::{AppendEntriesRequest, EntryMeta, EntryType, Message, entry_checksum};
-use diwan_log::{Command, SnapshotWriter, StateMachine};
+use diwan_log::{Command, ProposalError, SnapshotWriter, StateMachine};
 use diwan_net::bolt::{CallError, Client, ClientOptions};
 use diwan_raft::{Configuration, PeerId, Status};
 use diwan_runtime::{GroupOptions, NodeHandle, NodeMetrics, NodeOptions, start};
@@ -57,8 +59,53 @@ fn node(id: &PeerId, root: &Path, group: GroupOptions) -> NodeHandle {
     start(NodeOptions::new(id.clone(), data), vec![group]).unwrap()
 }
 
+async fn status_of(node: &NodeHandle, group: &'static str) -> Status {
+    let status = node.ask(move |node| node.status(group));
+    status.await.flatten().unwrap()
+}
+
 async fn status(node: &NodeHandle) -> Status {
-    node.ask(|node| node.status(GROUP)).await.flatten().unwrap()
+    status_of(node, GROUP).await
+}
+
+/// Waits for what must come.
+async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let begin = std::time::Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begin.elapsed() < PATIENCE, "{what} does not come");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The node that leads a group.
+async fn leader<'a>(nodes: &[&'a NodeHandle], group: &'static str) -> &'a NodeHandle {
+    until("a leader", async || {
+        for node in nodes {
+            let all = metrics(node).await.groups;
+            if all.iter().any(|it| it.name == group && it.leading) {
+                return Some(*node);
+            }
+        }
+        None
+    })
+    .await
+}
+
+async fn propose(
+    node: &NodeHandle,
+    group: &'static str,
+    data: Bytes,
+) -> Result<Bytes, ProposalError> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    node.run(move |node| {
+        node.propose(group, data, move |outcome| {
+            let _ = tell.send(outcome);
+        });
+    });
+    told.await.unwrap()
 }
 
 async fn metrics(node: &NodeHandle) -> NodeMetrics {
@@ -126,5 +173,93 @@ async fn an_entry_with_a_wrong_checksum_is_refused_and_taken_when_it_comes_again
     };
     assert!(answer.success);
     assert_eq!(status(&node).await.last.index, 1);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn all_groups_together_keep_to_the_nodes_memory_and_a_late_member_gets_all_from_the_disk() {
+    const GROUPS: [&str; 4] = ["one", "two", "three", "four"];
+    const CACHE_BYTES_MAX: usize = 256 << 10;
+    let root = tempfile::tempdir().unwrap();
+    let peers = [free_peer(), free_peer(), free_peer()];
+    let begin = |id: &PeerId| {
+        let groups = GROUPS.map(|name| GroupOptions {
+            name: name.to_owned(),
+            ..group(&[&peers[0], &peers[1], &peers[2]])
+        });
+        let mut options = NodeOptions::new(id.clone(), root.path().join(id.port().to_string()));
+        options.limits.cache_bytes_max = CACHE_BYTES_MAX;
+        start(options, groups.into()).unwrap()
+    };
+    let (one, two) = (begin(&peers[0]), begin(&peers[1]));
+    for group in GROUPS {
+        let leader = leader(&[&one, &two], group).await;
+        for nth in 0..60 {
+            let data = Bytes::from(vec![nth; 8 << 10]);
+            propose(leader, group, data).await.unwrap();
+        }
+    }
+    for node in [&one, &two] {
+        // 1.9 MB were said, and the last entry of a group may not be applied yet.
+        let counted = metrics(node).await;
+        let held = counted.held.cache_bytes;
+        assert!(held <= CACHE_BYTES_MAX, "{held} bytes");
+        assert!(counted.cache_trims > 0);
+    }
+    let three = begin(&peers[2]);
+    for group in GROUPS {
+        until("all that was said", async || {
+            let has = status_of(&one, group).await;
+            let late = status_of(&three, group).await;
+            (late.applied == has.last.index && has.last.index > 60).then_some(())
+        })
+        .await;
+    }
+    let held = metrics(&three).await.held.cache_bytes;
+    assert!(held <= CACHE_BYTES_MAX, "{held} bytes");
+    for node in [one, two, three] {
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_proposed_in_all_groups_is_bounded() {
+    let root = tempfile::tempdir().unwrap();
+    let own = free_peer();
+    let mut options = NodeOptions::new(own.clone(), root.path().join("data"));
+    options.limits.proposals_max = 2;
+    let groups = ["one", "two"].map(|name| GroupOptions {
+        name: name.to_owned(),
+        ..group(&[&own])
+    });
+    let node = start(options, groups.into()).unwrap();
+    for group in ["one", "two"] {
+        leader(&[&node], group).await;
+    }
+    // All in one turn, before the disk can be done.
+    let outcomes = node
+        .ask(|node| {
+            let outcomes = Rc::new(RefCell::new(Vec::new()));
+            for group in ["one", "two", "two", "one"] {
+                let told = outcomes.clone();
+                node.propose(group, Bytes::from_static(b"word"), move |outcome| {
+                    told.borrow_mut().push(outcome);
+                });
+            }
+            outcomes.take()
+        })
+        .await
+        .unwrap();
+    assert_eq!(
+        outcomes,
+        [Err(ProposalError::Busy), Err(ProposalError::Busy)]
+    );
+    until("an end of both", async || {
+        (metrics(&node).await.held.proposals == 0).then_some(())
+    })
+    .await;
+    propose(&node, "one", Bytes::from_static(b"word"))
+        .await
+        .unwrap();
     node.stop().await;
 }

@@ -114,6 +114,7 @@ section! { Wal {
 section! { Limits {
     connections_max: usize = 20_000,
     in_flight_max: usize = 100_000,
+    cache_bytes_max: usize = 64 << 20,
     stop_ms: u64 = 10_000,
 } }
 
@@ -211,6 +212,12 @@ impl Settings {
             file.limits.in_flight_max as u64,
             1,
             1 << 30,
+        )?;
+        within(
+            "limits.cache_bytes_max",
+            file.limits.cache_bytes_max as u64,
+            1 << 20,
+            1 << 40,
         )?;
         within("limits.stop_ms", file.limits.stop_ms, 0, 600_000)?;
         Ok(Self {
