@@ -12,6 +12,7 @@ mod liveness;
 mod outcome;
 mod queue;
 pub mod store;
+mod throttle;
 pub mod wire;
 
 pub use budget::{Budget, Held, Limits};
@@ -19,3 +20,4 @@ pub use group::{Apply, Group, GroupReady};
 pub use liveness::Liveness;
 pub use outcome::{Outcome, ReadOutcome};
 pub use queue::{Flushed, WriteQueue};
+pub use throttle::Throttle;

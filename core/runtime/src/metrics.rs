@@ -29,6 +29,10 @@ pub struct NodeMetrics {
     pub held: Held,
     /// How often the groups with most in memory gave some of it, because all together had too much.
     pub cache_trims: u64,
+    /// Snapshots that were pulled and do not have the checksum that their sender gave.
+    pub snapshots_damaged: u64,
+    /// Pieces of snapshots for which another member was told to come again.
+    pub pieces_delayed: u64,
 }
 
 /// One group of a node.

@@ -18,7 +18,7 @@ use diwan_raft::{
     ChangeError, Config, Configuration, Event, Payload, PeerId, ProposeError, Raft, Role, Status,
     Time, Token,
 };
-use diwan_replica::{Budget, Group, GroupReady, Outcome, store};
+use diwan_replica::{Budget, Group, GroupReady, Outcome, Throttle, store};
 use diwan_wal::{GroupId, OsFile, Reader};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -69,8 +69,11 @@ pub struct Node {
     /// Snapshots that others pull: reader, directory, index, last use.
     pub(crate) readers: RefCell<HashMap<i64, Pulled>>,
     pub(crate) next_reader: Cell<i64>,
+    /// Pieces of snapshots that others pull here, and that this node pulls.
+    pub(crate) served: RefCell<Throttle>,
+    pub(crate) pulled: RefCell<Throttle>,
     failed: watch::Sender<Option<String>>,
-    counts: Counts,
+    pub(crate) counts: Counts,
     disk_counts: DiskCounts,
 }
 
@@ -90,6 +93,8 @@ pub(crate) struct Counts {
     pub(crate) unknown_groups: Cell<u64>,
     pub(crate) refused_steps: Cell<u64>,
     pub(crate) cache_trims: Cell<u64>,
+    pub(crate) snapshots_damaged: Cell<u64>,
+    pub(crate) pieces_delayed: Cell<u64>,
 }
 
 /// Counts one.
@@ -128,8 +133,7 @@ impl Node {
                     path: snapshot::path_of(&path, meta.last.index),
                     what: error.to_string(),
                 };
-                let mut reader = snapshot::open(&path, meta.last.index).map_err(damaged)?;
-                machine.restore(&mut reader).map_err(damaged)?;
+                snapshot::restore(&path, meta.last.index, &mut *machine).map_err(damaged)?;
                 machine.event(&LogEvent::Restored {
                     index: meta.last.index,
                 });
@@ -205,6 +209,8 @@ impl Node {
             tasks,
             readers: RefCell::new(HashMap::new()),
             next_reader: Cell::new(first_reader),
+            served: RefCell::new(Throttle::new(options.snapshot_bytes_per_second, now)),
+            pulled: RefCell::new(Throttle::new(options.snapshot_bytes_per_second, now)),
             failed,
             counts: Counts::default(),
             disk_counts,
@@ -678,6 +684,8 @@ impl Node {
             refused_steps: self.counts.refused_steps.get(),
             held: self.budget.borrow().total(),
             cache_trims: self.counts.cache_trims.get(),
+            snapshots_damaged: self.counts.snapshots_damaged.get(),
+            pieces_delayed: self.counts.pieces_delayed.get(),
         }
     }
 

@@ -31,6 +31,8 @@ pub struct NodeOptions {
     pub server: ServerOptions,
     /// Layout of its write-ahead log.
     pub wal: diwan_wal::Options,
+    /// Bytes per second of snapshots that others pull here, and as many that are pulled here; None for no limit.
+    pub snapshot_bytes_per_second: Option<u64>,
     /// What its groups may hold in memory together.
     pub limits: diwan_replica::Limits,
     /// Serves requests that are not between members.
@@ -51,6 +53,7 @@ impl NodeOptions {
                 salt: random(),
                 ..diwan_wal::Options::default()
             },
+            snapshot_bytes_per_second: None,
             limits: diwan_replica::Limits::default(),
             app: None,
             seed: random(),

@@ -13,7 +13,7 @@ use diwan_jraft::{AppendEntriesRequest, EntryMeta, EntryType, Message, entry_che
 use diwan_log::{Command, ProposalError, SnapshotWriter, StateMachine};
 use diwan_net::bolt::{CallError, Client, ClientOptions};
 use diwan_raft::{Configuration, PeerId, Status};
-use diwan_runtime::{GroupOptions, NodeHandle, NodeMetrics, NodeOptions, start};
+use diwan_runtime::{GroupOptions, NodeHandle, NodeMetrics, NodeOptions, StartError, start};
 
 const GROUP: &str = "words";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -262,4 +262,113 @@ async fn what_is_proposed_in_all_groups_is_bounded() {
         .await
         .unwrap();
     node.stop().await;
+}
+
+/// Flips a bit of each newest snapshot of a member; flipping it again mends it.
+fn flip(root: &Path, peer: &PeerId) {
+    let group = root
+        .join(peer.port().to_string())
+        .join("groups")
+        .join(GROUP);
+    for snapshot in snapshots(&group) {
+        let data = group.join(snapshot).join("data");
+        let mut bytes = std::fs::read(&data).unwrap();
+        bytes[1000] ^= 4;
+        std::fs::write(&data, bytes).unwrap();
+    }
+}
+
+/// The names of what lies in a group's directory.
+fn snapshots(group: &Path) -> Vec<String> {
+    let Ok(found) = std::fs::read_dir(group) else {
+        return Vec::new();
+    };
+    let names = found.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.collect()
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_is_not_installed_and_not_kept_and_pulled_again() {
+    let root = tempfile::tempdir().unwrap();
+    let peers = [free_peer(), free_peer(), free_peer()];
+    let begin = |id: &PeerId| {
+        let mut group = group(&[&peers[0], &peers[1], &peers[2]]);
+        group.snapshot_keep_entries = 0;
+        let mut options = NodeOptions::new(id.clone(), root.path().join(id.port().to_string()));
+        // A piece has 128 KiB, and a tenth of this goes at once.
+        options.snapshot_bytes_per_second = (*id != peers[2]).then_some(2 << 20);
+        start(options, vec![group]).unwrap()
+    };
+    let (one, two) = (begin(&peers[0]), begin(&peers[1]));
+    let leader = leader(&[&one, &two], GROUP).await;
+    for nth in 0..60 {
+        let data = Bytes::from(vec![nth; 8 << 10]);
+        propose(leader, GROUP, data).await.unwrap();
+    }
+    let last = status(leader).await.last.index;
+    for node in [&one, &two] {
+        until("the end of the log", async || {
+            (status(node).await.applied == last).then_some(())
+        })
+        .await;
+        node.run(|node| node.snapshot(GROUP));
+        until("a snapshot", async || {
+            (status(node).await.compacted.index == last).then_some(())
+        })
+        .await;
+    }
+    peers[..2].iter().for_each(|peer| flip(root.path(), peer));
+    let three = begin(&peers[2]);
+    let there = root.path().join(peers[2].port().to_string());
+    let there = there.join("groups").join(GROUP);
+    until("a pull of what is damaged", async || {
+        let metrics = metrics(&three).await;
+        (metrics.snapshots_damaged > 0 && snapshots(&there).is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(status(&three).await.applied, 0);
+    peers[..2].iter().for_each(|peer| flip(root.path(), peer));
+    until("the snapshot", async || {
+        (status(&three).await.applied >= last).then_some(())
+    })
+    .await;
+    assert_eq!(status(&three).await.counters.snapshots_installed, 1);
+    let delayed = metrics(&one).await.pieces_delayed + metrics(&two).await.pieces_delayed;
+    assert!(delayed > 0);
+    for node in [one, two, three] {
+        node.stop().await;
+    }
+
+    // A node that starts compares the checksum while it loads.
+    let copy = root.path().join("copy").join(peers[2].port().to_string());
+    copy_all(&root.path().join(peers[2].port().to_string()), &copy);
+    let begin = || {
+        let mut options = NodeOptions::new(peers[2].clone(), copy.clone());
+        options.listen = Some(address(&free_peer()));
+        start(options, vec![group(&[])])
+    };
+    flip(&root.path().join("copy"), &peers[2]);
+    match begin() {
+        Err(StartError::Snapshot { what, .. }) => {
+            assert!(what.contains("data has crc32c:"), "{what}");
+        }
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("a damaged snapshot is loaded"),
+    }
+    flip(&root.path().join("copy"), &peers[2]);
+    let three = begin().unwrap();
+    assert!(status(&three).await.applied >= last);
+    three.stop().await;
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_all(&entry.path(), &target),
+            false => drop(std::fs::copy(entry.path(), target).unwrap()),
+        }
+    }
 }

@@ -367,6 +367,18 @@ pub(crate) fn text(node: &NodeMetrics, connections: Option<Connections>) -> Stri
         node.held.uncommitted_bytes as u64,
     );
     text.one(
+        "diwan_node_snapshots_damaged_total",
+        "counter",
+        "Snapshots that were fetched and do not have their checksum",
+        node.snapshots_damaged,
+    );
+    text.one(
+        "diwan_node_snapshot_pieces_delayed_total",
+        "counter",
+        "Pieces of snapshots for which another member was told to come again",
+        node.pieces_delayed,
+    );
+    text.one(
         "diwan_node_unknown_groups_total",
         "counter",
         "Requests for groups or members that are not here",

@@ -150,6 +150,8 @@ fn start_node(settings: Settings, registers: Registers) -> Result<NodeHandle, St
     options.listen = settings.listen;
     options.wal.segment_bytes = settings.wal.segment_bytes;
     options.server.connections_max = settings.limits.connections_max;
+    options.snapshot_bytes_per_second =
+        Some(settings.limits.snapshot_bytes_per_second).filter(|bytes| *bytes > 0);
     options.limits.cache_bytes_max = settings.limits.cache_bytes_max;
     options.server.in_flight_max = settings.limits.in_flight_max;
     diwan_runtime::start(options, vec![group])
