@@ -26,6 +26,18 @@ pub enum StartError {
         /// Why.
         error: diwan_replica::store::StoreError,
     },
+    /// Two groups of a node cannot be told apart: one name, or by rare chance the same number from two names.
+    #[error(
+        "groups `{first}` and `{second}` have the same number {id:016x} in the write-ahead log: give one of them another name"
+    )]
+    GroupIds {
+        /// The one that came first.
+        first: String,
+        /// The other one.
+        second: String,
+        /// The number of both.
+        id: u64,
+    },
     /// A snapshot is damaged.
     #[error(
         "snapshot {path}: {what}; restore it from another member: set the data directory aside, remove this member and add it again"
