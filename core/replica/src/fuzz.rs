@@ -1,9 +1,11 @@
-//! Fuzz target of this crate, run on seeds by the test suite and by cargo-fuzz from `fuzz/`.
+//! Fuzz targets of this crate, run on seeds by the test suite and by cargo-fuzz from `fuzz/`.
 
 use bytes::Bytes;
 use diwan_jraft::Message;
-use diwan_raft::{Body, LogId};
+use diwan_raft::{Body, LogId, Token};
+use diwan_wal::GroupId;
 
+use crate::batch;
 use crate::wire::{
     RequestKind, answer, entry_from_disk, entry_to_disk, read_answer, read_request, request,
 };
@@ -40,6 +42,42 @@ pub fn fuzz_messages(data: &[u8]) {
         let written = written.expect("a request is written as one");
         assert_eq!(read_request(written), Ok(read));
     }
+}
+
+/// A batch of messages between nodes of ours: each item that can be read is written and read again to the same.
+pub fn fuzz_batch(data: &[u8]) {
+    let mut items = 0;
+    for item in batch::read(data) {
+        items += 1;
+        let Ok(known) = &item else { continue };
+        let mut again = Vec::new();
+        let taken = batch::push(&mut again, known.token, known.group, &known.message);
+        assert!(taken, "what came in a batch may leave in one");
+        assert_eq!(batch::read(&again).collect::<Vec<_>>(), [item]);
+    }
+    assert!(items <= data.len(), "every item takes bytes");
+}
+
+/// Batches of messages that are given as class, zero, content: of each alone, and of all that may be in one.
+pub fn batch_seeds(messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    let mut seeds = Vec::new();
+    for (nth, message) in (0_u64..).zip(messages) {
+        let Some(end) = message.iter().position(|byte| *byte == 0) else {
+            continue;
+        };
+        let content = Bytes::copy_from_slice(&message[end + 1..]);
+        let Ok(message) = Message::decode(&message[..end], content) else {
+            continue;
+        };
+        let mut alone = Vec::new();
+        if batch::push(&mut alone, Token(nth), GroupId(!nth), &message) {
+            all.extend_from_slice(&alone);
+            seeds.push(alone);
+        }
+    }
+    seeds.push(all);
+    seeds
 }
 
 /// The content as an entry that lies in the write-ahead log behind its kind.

@@ -25,11 +25,13 @@ enum Feed {
     Segments,
     /// Recorded messages between members of a JRaft group.
     Raft,
+    /// Batches of such messages.
+    Batch,
     /// What members may say to one.
     Member,
 }
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 8] = [
     Target {
         name: "frames",
         run: diwan_bolt::fuzz::fuzz_frames,
@@ -59,6 +61,11 @@ const TARGETS: [Target; 7] = [
         name: "raft",
         run: diwan_replica::fuzz::fuzz_messages,
         feed: Feed::Raft,
+    },
+    Target {
+        name: "batch",
+        run: diwan_replica::fuzz::fuzz_batch,
+        feed: Feed::Batch,
     },
     Target {
         name: "member",
@@ -184,10 +191,8 @@ fn corpus(feed: Feed, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
         Feed::Frames => return frames.to_vec(),
         Feed::Segments => return diwan_wal::fuzz::seeds(),
         Feed::Member => return diwan_raft::fuzz::seeds(),
-        Feed::Raft => {
-            let lines = RAFT_FRAMES.lines().filter(|line| !line.starts_with('#'));
-            return lines.filter_map(raft_message).collect();
-        }
+        Feed::Raft => return raft_messages(),
+        Feed::Batch => return diwan_replica::fuzz::batch_seeds(&raft_messages()),
         Feed::Contents => {}
     }
     let content = |frame: &Vec<u8>| match decode(frame, FRAME_BYTES_MAX) {
@@ -195,6 +200,11 @@ fn corpus(feed: Feed, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
         _ => None,
     };
     frames.iter().filter_map(content).collect()
+}
+
+fn raft_messages() -> Vec<Vec<u8>> {
+    let lines = RAFT_FRAMES.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(raft_message).collect()
 }
 
 /// Class and content of a frame, with a zero between them.
