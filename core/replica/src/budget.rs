@@ -15,7 +15,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            cache_bytes_max: 64 << 20,
+            cache_bytes_max: 32 << 20,
             uncommitted_bytes_max: 64 << 20,
             proposals_max: 100_000,
         }

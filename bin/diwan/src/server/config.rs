@@ -114,7 +114,7 @@ section! { Wal {
 section! { Limits {
     connections_max: usize = 20_000,
     in_flight_max: usize = 100_000,
-    cache_bytes_max: usize = 64 << 20,
+    cache_bytes_max: usize = 32 << 20,
     snapshot_bytes_per_second: u64 = 0,
     stop_ms: u64 = 10_000,
 } }
