@@ -304,11 +304,15 @@ impl Raft {
     /// Commits what a majority holds.
     pub(crate) fn advance_commit(&mut self) {
         let Some(leader) = &self.leader else { return };
+        let own = match bug!(self, CountOwnUnsynced) {
+            true => self.log.last_index(),
+            false => self.stable(),
+        };
         let reached =
             self.log
                 .configuration()
                 .majority_value(|peer| match *peer == self.config.id {
-                    true => self.stable(),
+                    true => own,
                     false => leader.matched(peer),
                 });
         let Some(mut reached) = reached else { return };

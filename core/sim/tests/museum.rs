@@ -16,7 +16,7 @@ const EXHIBITS: [(Bug, u64, &str); 10] = [
     (Bug::SkipJoint, 12, "without the committed entry"),
     (Bug::NoStepDown, 0, "with one deaf member"),
     (Bug::CommitBeyondMatch, 3, "others applied"),
-    (Bug::LeaverMayNotStand, 846, "in the calm"),
+    (Bug::CountOwnUnsynced, 24, "without the committed entry"),
 ];
 
 /// The world of the page cache.
