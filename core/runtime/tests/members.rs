@@ -5,14 +5,18 @@ use std::cell::RefCell;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use diwan_bolt::{FrameWriter, Head};
 use diwan_jraft::{AppendEntriesRequest, EntryMeta, EntryType, Message, entry_checksum};
 use diwan_log::{Command, ProposalError, SnapshotWriter, StateMachine};
-use diwan_net::bolt::{CallError, Client, ClientOptions};
-use diwan_raft::{Configuration, PeerId, Status};
+use diwan_net::bolt::{
+    CallError, Client, ClientOptions, Handler, HandlerFactory, Incoming, PeerState,
+};
+use diwan_raft::{Configuration, PeerId, Status, Token};
+use diwan_replica::batch;
 use diwan_runtime::{GroupOptions, NodeHandle, NodeMetrics, NodeOptions, StartError, start};
 
 const GROUP: &str = "words";
@@ -127,6 +131,17 @@ async fn ask(client: &Client, message: &Message) -> Result<Message, CallError> {
     Ok(Message::decode(frame.class, Bytes::copy_from_slice(frame.content)).unwrap())
 }
 
+/// Hands on the items of batches.
+struct Answers(tokio::sync::mpsc::UnboundedSender<batch::Item>);
+
+impl Handler for Answers {
+    fn request(&self, incoming: Incoming<'_>) {
+        for item in batch::read(incoming.frame.content) {
+            let _ = self.0.send(item.unwrap());
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_entry_with_a_wrong_checksum_is_refused_and_taken_when_it_comes_again() {
     let root = tempfile::tempdir().unwrap();
@@ -173,6 +188,43 @@ async fn an_entry_with_a_wrong_checksum_is_refused_and_taken_when_it_comes_again
     };
     assert!(answer.success);
     assert_eq!(status(&node).await.last.index, 1);
+
+    // The same in a batch, as nodes of ours speak: its sender is told, too.
+    let (told, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    let handler: HandlerFactory = Arc::new(move || Rc::new(Answers(told.clone())));
+    let options = ClientOptions {
+        handler: Some(handler),
+        ..ClientOptions::default()
+    };
+    let client = Client::connect(address(&own), options).unwrap();
+    entry.checksum = Some(right ^ 1);
+    let mut content = Vec::new();
+    let group = diwan_wal::GroupId(77);
+    let pushed = batch::push(&mut content, Token(5), group, &append(&entry, b"hello"));
+    assert!(pushed);
+    until("a connection", async || {
+        (client.state() == PeerState::Connected).then_some(())
+    })
+    .await;
+    client
+        .peer()
+        .oneway(|frame, id| {
+            let mut writer =
+                FrameWriter::begin(frame, Head::oneway(id, 1), batch::CLASS.as_bytes());
+            writer.content().extend_from_slice(&content);
+            writer
+                .finish()
+                .map_err(|error| CallError::Unsendable(error.to_string()))
+        })
+        .unwrap();
+    let item = tokio::time::timeout(PATIENCE, answers.recv()).await;
+    let item = item.unwrap().unwrap();
+    assert_eq!((item.token, item.group), (Token(5), group));
+    let Message::AppendEntriesResponse(answer) = item.message else {
+        panic!("another answer")
+    };
+    assert_eq!(answer.error_response.unwrap().error_code, 1015);
+    assert_eq!(metrics(&node).await.damaged_entries, 2);
     node.stop().await;
 }
 
