@@ -112,7 +112,7 @@ pub(crate) fn restore(
     match wanted {
         Some(wanted) if wanted != found => Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("{DATA_FILE} has {found}, not {wanted}"),
+            format!("{DATA_FILE} has checksum {found}, not {wanted}"),
         )),
         _ => restored,
     }

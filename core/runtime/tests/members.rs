@@ -402,7 +402,7 @@ async fn a_damaged_snapshot_is_not_installed_and_not_kept_and_pulled_again() {
     flip(&root.path().join("copy"), &peers[2]);
     match begin() {
         Err(StartError::Snapshot { what, .. }) => {
-            assert!(what.contains("data has crc32c:"), "{what}");
+            assert!(what.contains("data has checksum crc32c:"), "{what}");
         }
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("a damaged snapshot is loaded"),

@@ -53,7 +53,7 @@ impl ServeError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Failed(_) => 1,
-            Self::Config(_) => 2,
+            Self::Config(_) | Self::Start(StartError::GroupIds { .. }) => 2,
             Self::Start(StartError::Directory(error)) => match error {
                 DirectoryError::Locked(_) => 3,
                 DirectoryError::OtherNode { .. } => 4,
