@@ -61,6 +61,10 @@ impl Leader {
         self.peers.iter().find(|progress| progress.peer == *peer)
     }
 
+    pub(crate) fn uncommitted_bytes(&self) -> usize {
+        self.uncommitted_bytes
+    }
+
     /// Neither members nor leadership are about to change.
     pub(crate) fn has_no_plans(&self) -> bool {
         self.change.is_none() && self.transfer.is_none()
@@ -300,11 +304,15 @@ impl Raft {
     /// Commits what a majority holds.
     pub(crate) fn advance_commit(&mut self) {
         let Some(leader) = &self.leader else { return };
+        let own = match bug!(self, CountOwnUnsynced) {
+            true => self.log.last_index(),
+            false => self.stable(),
+        };
         let reached =
             self.log
                 .configuration()
                 .majority_value(|peer| match *peer == self.config.id {
-                    true => self.stable(),
+                    true => own,
                     false => leader.matched(peer),
                 });
         let Some(mut reached) = reached else { return };
@@ -518,32 +526,27 @@ impl Raft {
         if !self.disk.full || self.commit < last || self.stable() >= last {
             return;
         }
-        let configuration = self.log.configuration().clone();
-        let Some(leader) = &self.leader else { return };
-        let heir = leader.peers.iter().filter(|progress| {
-            progress.matched == last && configuration.peers.contains(&progress.peer)
-        });
-        let heir = heir
-            .max_by_key(|progress| progress.heard)
-            .map(|progress| progress.peer.clone());
-        if let Some(heir) = heir {
+        if let Some((heir, matched)) = self.heir()
+            && matched == last
+        {
             // Refused while another transfer is under way: the next turn tries again.
             let _ = self.transfer_leader(&heir);
         }
     }
 
     /// The voter that has most, and how much. Of those that have as much, JRaft too takes the one of highest priority, and
-    /// never one of priority 0.
+    /// never one of priority 0; here one that answers goes before one that has not been heard of lately.
     fn heir(&self) -> Option<(PeerId, u64)> {
         let leader = self.leader.as_ref()?;
         let voters = &self.log.configuration().peers;
         let heirs = leader.peers.iter().filter_map(|progress| {
             let voter = voters.iter().find(|voter| **voter == progress.peer)?;
             let priority = voter.priority();
-            (priority != Priority::Never).then_some((progress.matched, priority, voter))
+            let answers = self.now.since(progress.heard) < self.config.election_timeout;
+            let rank = (progress.matched, answers, priority);
+            (priority != Priority::Never).then_some((rank, voter))
         });
-        let (matched, _, voter) =
-            heirs.max_by_key(|(matched, priority, _)| (*matched, *priority))?;
+        let ((matched, ..), voter) = heirs.max_by_key(|(rank, _)| *rank)?;
         Some((voter.clone(), matched))
     }
 

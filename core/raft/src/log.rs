@@ -78,6 +78,11 @@ impl Log {
         self.cache_bytes
     }
 
+    /// Bytes of memory that the cache takes: its entries by weight, and the places for them.
+    pub(crate) fn cache_memory(&self) -> usize {
+        self.cache_bytes + self.cache.capacity() * size_of::<Entry>()
+    }
+
     fn cache_first(&self) -> u64 {
         self.last + 1 - self.cache.len() as u64
     }
@@ -179,6 +184,7 @@ impl Log {
             }
             self.last -= 1;
         }
+        self.give_back();
         while self.terms.back().is_some_and(|(first, _)| *first > last) {
             self.terms.pop_back();
         }
@@ -219,6 +225,7 @@ impl Log {
         {
             self.evict_front();
         }
+        self.give_back();
         Some(self.compacted)
     }
 
@@ -227,7 +234,7 @@ impl Log {
         self.compacted = last;
         self.last = last.index;
         self.terms.clear();
-        self.cache.clear();
+        self.cache = VecDeque::new();
         self.cache_bytes = 0;
         self.configurations.clear();
         self.configurations
@@ -243,6 +250,29 @@ impl Log {
                 .is_some_and(|entry| entry.id.index <= through)
         {
             self.evict_front();
+        }
+        self.give_back();
+    }
+
+    /// Drops cached entries up to `through` from the front until the cache takes at most `memory_max` bytes of memory.
+    pub(crate) fn trim(&mut self, through: u64, memory_max: usize) {
+        // Room for as many again, so that the next ones do not move all of them.
+        let memory = |log: &Self| log.cache_bytes + 2 * log.cache.len() * size_of::<Entry>();
+        while memory(self) > memory_max
+            && self
+                .cache
+                .front()
+                .is_some_and(|entry| entry.id.index <= through)
+        {
+            self.evict_front();
+        }
+        self.cache.shrink_to(2 * self.cache.len());
+    }
+
+    /// Places that many entries once needed are not kept.
+    fn give_back(&mut self) {
+        if self.cache.capacity() > 64.max(4 * self.cache.len()) {
+            self.cache.shrink_to(2 * self.cache.len());
         }
     }
 
@@ -331,6 +361,26 @@ mod tests {
             (log.term_at(3), log.last_id()),
             (Some(2), LogId { term: 2, index: 3 })
         );
+    }
+
+    #[test]
+    fn a_cache_that_is_trimmed_gives_its_memory_back() {
+        let mut log = log((0, 0), &[1; 10_000]);
+        let before = log.cache_memory();
+        log.trim(9_000, 200 << 10);
+        assert!(log.cache_memory() <= 200 << 10 && before > 1 << 20);
+        let kept = log.cache.len() as u64;
+        assert_eq!(
+            log.cached(10_001 - kept, 10_000, 1, 999).map(|it| it.len()),
+            Some(1)
+        );
+        assert_eq!(log.cached(10_000 - kept, 10_000, 1, 999), None);
+        // What may not leave stays, whatever it takes.
+        log.trim(9_990, 0);
+        assert_eq!(log.cache.len(), 10);
+        log.truncate_after(9_990);
+        log.compact(9_990);
+        assert!(log.cache_memory() <= 64 * size_of::<Entry>());
     }
 
     #[test]

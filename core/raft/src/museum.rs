@@ -33,11 +33,13 @@ pub enum Bug {
     /// JRaft's and our own, found by the simulator: a pre-vote is refused to whom the voter's configuration lacks, although the
     /// candidate has entries, and thereby a configuration, that the voter lacks.
     StrangersGetNoPreVote,
+    /// etcd-io/etcd#14370: a leader counts its own entries before its disk has them.
+    CountOwnUnsynced,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::VoteRequestBeforePersist,
         Self::VoteAnswerBeforePersist,
         Self::AcknowledgeUnsynced,
@@ -51,6 +53,7 @@ impl Bug {
         Self::CommitBeyondMatch,
         Self::LeaverMayNotStand,
         Self::StrangersGetNoPreVote,
+        Self::CountOwnUnsynced,
     ];
 }
 

@@ -555,6 +555,23 @@ impl Raft {
         }
     }
 
+    /// Bytes of memory that its entries take.
+    pub fn cache_memory(&self) -> usize {
+        self.log.cache_memory()
+    }
+
+    /// Bytes of entries that this leader has proposed and not committed.
+    pub fn uncommitted_bytes(&self) -> usize {
+        self.leader.as_ref().map_or(0, |it| it.uncommitted_bytes())
+    }
+
+    /// Lets entries leave memory until they take at most `bytes_max`, as far as they are durable and applied. Whoever needs
+    /// them again gets them from the disk.
+    pub fn trim_cache(&mut self, bytes_max: usize) {
+        let through = self.disk.stable.min(self.apply.applied);
+        self.log.trim(through, bytes_max);
+    }
+
     /// This member.
     pub fn id(&self) -> &PeerId {
         &self.config.id

@@ -90,14 +90,15 @@ pub fn push(batch: &mut Vec<u8>, token: Token, group: GroupId, message: &Message
     true
 }
 
-/// Reads item after item; after an error nothing more comes.
-pub fn read(batch: Bytes) -> impl Iterator<Item = Result<Item, BatchError>> {
+/// Reads item after item; after an error nothing more comes. Each has memory of its own: entries of one group that stay in
+/// memory must not keep what a whole batch said to the others.
+pub fn read(batch: &[u8]) -> impl Iterator<Item = Result<Item, BatchError>> {
     let mut offset = 0;
     std::iter::from_fn(move || {
         if offset >= batch.len() {
             return None;
         }
-        let item = item_at(&batch, &mut offset);
+        let item = item_at(batch, &mut offset);
         if item.is_err() {
             offset = batch.len();
         }
@@ -105,7 +106,7 @@ pub fn read(batch: Bytes) -> impl Iterator<Item = Result<Item, BatchError>> {
     })
 }
 
-fn item_at(batch: &Bytes, offset: &mut usize) -> Result<Item, BatchError> {
+fn item_at(batch: &[u8], offset: &mut usize) -> Result<Item, BatchError> {
     let begin = *offset;
     let truncated = BatchError::Truncated { offset: begin };
     let Some((head, rest)) = batch[begin..].split_first_chunk::<HEAD_BYTES>() else {
@@ -128,7 +129,7 @@ fn item_at(batch: &Bytes, offset: &mut usize) -> Result<Item, BatchError> {
             class: head[0],
         });
     };
-    let content = batch.slice(begin + HEAD_BYTES..begin + HEAD_BYTES + bytes);
+    let content = Bytes::copy_from_slice(&rest[..bytes]);
     let message =
         Message::decode(class.as_bytes(), content).map_err(|error| BatchError::Message {
             offset: begin,
@@ -183,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_read_as_written() {
-        let read: Result<Vec<Item>, _> = read(batch().into()).collect();
+        let read: Result<Vec<Item>, _> = read(&batch()).collect();
         let read = read.unwrap();
         assert_eq!(read.len(), 2);
         for (item, (token, group, message)) in read.iter().zip(items()) {
@@ -199,7 +200,7 @@ mod tests {
         let ping = Message::PingRequest(diwan_jraft::PingRequest { send_timestamp: 1 });
         assert!(!push(&mut batch, Token(1), GroupId(1), &ping));
         assert!(batch.is_empty());
-        let error = read(vec![99; 40].into()).last();
+        let error = read(&[99; 40]).last();
         assert!(matches!(
             error,
             Some(Err(BatchError::Truncated { offset: 0 }))
@@ -213,10 +214,10 @@ mod tests {
             bytes.truncate(cut.max(1));
             let at = at % bytes.len();
             bytes[at] ^= bits;
-            for item in read(bytes.into()).flatten() {
+            for item in read(&bytes).flatten() {
                 let mut again = Vec::new();
                 prop_assert!(push(&mut again, item.token, item.group, &item.message));
-                let back = read(again.into()).next();
+                let back = read(&again).next();
                 prop_assert_eq!(back, Some(Ok(item)));
             }
         }

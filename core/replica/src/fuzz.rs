@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use diwan_jraft::Message;
-use diwan_raft::{Body, LogId};
+use diwan_raft::{Body, LogId, Token};
+use diwan_wal::GroupId;
 
+use crate::batch;
 use crate::hello;
 use crate::wire::{
     RequestKind, answer, entry_from_disk, entry_to_disk, read_answer, read_request, request,
@@ -74,6 +76,42 @@ pub fn hello_seeds() -> Vec<Vec<u8>> {
     .collect()
 }
 
+/// A batch of messages between nodes of ours: each item that can be read is written and read again to the same.
+pub fn fuzz_batch(data: &[u8]) {
+    let mut items = 0;
+    for item in batch::read(data) {
+        items += 1;
+        let Ok(known) = &item else { continue };
+        let mut again = Vec::new();
+        let taken = batch::push(&mut again, known.token, known.group, &known.message);
+        assert!(taken, "what came in a batch may leave in one");
+        assert_eq!(batch::read(&again).collect::<Vec<_>>(), [item]);
+    }
+    assert!(items <= data.len(), "every item takes bytes");
+}
+
+/// Batches of messages that are given as class, zero, content: of each alone, and of all that may be in one.
+pub fn batch_seeds(messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    let mut seeds = Vec::new();
+    for (nth, message) in (0_u64..).zip(messages) {
+        let Some(end) = message.iter().position(|byte| *byte == 0) else {
+            continue;
+        };
+        let content = Bytes::copy_from_slice(&message[end + 1..]);
+        let Ok(message) = Message::decode(&message[..end], content) else {
+            continue;
+        };
+        let mut alone = Vec::new();
+        if batch::push(&mut alone, Token(nth), GroupId(!nth), &message) {
+            all.extend_from_slice(&alone);
+            seeds.push(alone);
+        }
+    }
+    seeds.push(all);
+    seeds
+}
+
 /// The content as an entry that lies in the write-ahead log behind its kind.
 fn disk(mut content: Bytes) {
     if content.is_empty() {
@@ -95,7 +133,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::Request;
+    use crate::wire::{Request, WireError, add_checksums};
 
     fn peers() -> impl Strategy<Value = Vec<PeerId>> {
         let peer = "[a-z0-9.]{1,20}:[1-9][0-9]{0,3}(:[0-9]{1,2}(:-?[0-9]{1,3})?)?";
@@ -137,8 +175,46 @@ mod tests {
             };
             let (from, to) = (PeerId::new("a", 1), PeerId::new("b", 2));
             let said = Request { group: "g".into(), from, to, body: Body::AppendRequest(append) };
-            let message = request(&said.group, &said.from, &said.to, said.body.clone()).unwrap();
+            let mut message = request(&said.group, &said.from, &said.to, said.body.clone()).unwrap();
+            prop_assert_eq!(read_request(message.clone()), Ok(said.clone()));
+            add_checksums(&mut message);
             prop_assert_eq!(read_request(message), Ok(said));
+        }
+
+        /// A bit that changed on the way is noticed, whichever entry it is in and whatever it says.
+        #[test]
+        fn a_damaged_entry_is_refused(
+            payloads in prop::collection::vec(payload(), 1..6),
+            index in 0..1_u64 << 40,
+            at: prop::sample::Index,
+            bit in 0_u8..40,
+        ) {
+            let prev = LogId { term: 1, index };
+            let ids = (index + 1..).map(|index| LogId { term: 1, index });
+            let append = AppendRequest {
+                term: 1,
+                prev,
+                committed: 0,
+                heartbeat: false,
+                quiesce: false,
+                entries: ids.zip(payloads).map(|(id, payload)| Entry { id, payload }).collect(),
+            };
+            let (from, to) = (PeerId::new("a", 1), PeerId::new("b", 2));
+            let mut message = request("g", &from, &to, Body::AppendRequest(append)).unwrap();
+            add_checksums(&mut message);
+            let Message::AppendEntriesRequest(append) = &mut message else { unreachable!() };
+            let place = at.index(append.entries.len());
+            match append.data.take().filter(|data| !data.is_empty()) {
+                Some(data) => {
+                    let mut data = data.to_vec();
+                    let place = at.index(data.len());
+                    data[place] ^= 1 << (bit % 8);
+                    append.data = Some(data.into());
+                }
+                None => append.entries[place].term ^= 1 << bit,
+            }
+            let damaged = matches!(read_request(message), Err(WireError::Checksum { .. }));
+            prop_assert!(damaged);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use diwan_raft::{Entry, Event, LogId, Outgoing, ProposeError, Raft, ReadBack, Role, Time, Write};
 
+use crate::budget::Held;
 use crate::outcome::{Outcome, ReadOutcome};
 
 /// One member of a group and those who wait for it.
@@ -117,6 +118,15 @@ impl Group {
             self.outcomes.push((lost, Outcome::NotCommitted));
         }
         Ok(id)
+    }
+
+    /// What it holds in memory.
+    pub fn held(&self) -> Held {
+        Held {
+            cache_bytes: self.raft.cache_memory(),
+            uncommitted_bytes: self.raft.uncommitted_bytes(),
+            proposals: self.proposals.len(),
+        }
     }
 
     /// Proposals without an outcome.

@@ -53,6 +53,18 @@ impl RequestKind {
             _ => None,
         }
     }
+
+    /// What `message` asks, if it is a request.
+    pub fn of_message(message: &Message) -> Option<Self> {
+        match message {
+            Message::RequestVoteRequest(_) => Some(Self::Vote),
+            Message::AppendEntriesRequest(_) => Some(Self::Append),
+            Message::InstallSnapshotRequest(_) => Some(Self::Install),
+            Message::TimeoutNowRequest(_) => Some(Self::TimeoutNow),
+            Message::ReadIndexRequest(_) => Some(Self::ReadIndex),
+            _ => None,
+        }
+    }
 }
 
 /// Why a message was refused before the core saw it.
@@ -76,6 +88,20 @@ pub enum WireError {
         index: u64,
         /// What is wrong.
         what: &'static str,
+    },
+    /// An entry is not what its sender computed a checksum of.
+    #[error(
+        "entry {index} of term {term} is damaged: its checksum is {found:016x}, and it came with {wanted:016x}"
+    )]
+    Checksum {
+        /// Its index.
+        index: u64,
+        /// Its term.
+        term: i64,
+        /// What its sender says.
+        wanted: i64,
+        /// What it has.
+        found: i64,
     },
     /// Too many members.
     #[error("{0} members, {MEMBERS_MAX} are the most")]
@@ -161,6 +187,19 @@ pub fn request(group: &str, from: &PeerId, to: &PeerId, body: Body) -> Option<Me
         }),
         _ => return None,
     })
+}
+
+/// Gives each entry of a request for entries its checksum, which is verified where it arrives.
+pub fn add_checksums(message: &mut Message) {
+    let Message::AppendEntriesRequest(append) = message else {
+        return;
+    };
+    let mut data = append.data.clone().unwrap_or_default();
+    for (index, meta) in (append.prev_log_index + 1..).zip(&mut append.entries) {
+        let length = usize::try_from(meta.data_len.unwrap_or(0)).unwrap_or(0);
+        let own = data.split_to(length.min(data.len()));
+        meta.checksum = Some(jraft::entry_checksum(index, meta, &own));
+    }
 }
 
 /// What a request that came in says.
@@ -461,6 +500,18 @@ fn entries_in(prev: u64, metas: Vec<EntryMeta>, mut data: Bytes) -> Result<Vec<E
             return Err(wrong("more data than the request holds"));
         }
         let own = data.split_to(length);
+        // JRaft verifies it only where it was told to: sofa-jraft:jraft-core/.../core/NodeImpl.java, handleAppendEntriesRequest.
+        if let Some(wanted) = meta.checksum {
+            let (term, found) = (meta.term, jraft::entry_checksum(signed(index), &meta, &own));
+            if wanted != found {
+                return Err(WireError::Checksum {
+                    index,
+                    term,
+                    wanted,
+                    found,
+                });
+            }
+        }
         let payload = payload(&meta, own).map_err(|error| match error {
             PayloadError::Wire(error) => error,
             PayloadError::What(what) => wrong(what),

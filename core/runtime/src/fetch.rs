@@ -8,18 +8,25 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use diwan_jraft::{GetFileRequest, Message, SNAPSHOT_META_FILE, SnapshotFiles};
 use diwan_log::Event as LogEvent;
-use diwan_raft::{Fetch, PeerId, SnapshotMeta};
+use diwan_raft::{ErrorCode, Fetch, PeerId, SnapshotMeta};
 use diwan_replica::wire;
 use tokio::sync::oneshot;
 
+use crate::clock;
+use crate::error::FetchError;
 use crate::group::Hosted;
-use crate::node::{Node, Pulled};
+use crate::node::{Node, Pulled, count};
 use crate::snapshot::{self, DATA_FILE, DataFile};
 
 /// JRaft's `maxByteCountPerRpc`.
-const PIECE_BYTES: i64 = 128 << 10;
+const PIECE_BYTES: u64 = 128 << 10;
 const PIECE_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRIES: u32 = 3;
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// A piece whose sender asks for patience longer than this is given up.
+const THROTTLED_MAX: Duration = Duration::from_secs(60);
+/// A list of more bytes is refused.
+const LIST_BYTES_MAX: usize = 32 << 20;
 
 impl Node {
     /// A follower needs a snapshot: it may pull the newest one.
@@ -69,34 +76,58 @@ impl Node {
         }
     }
 
-    async fn pull(self: &Rc<Self>, place: usize, fetch: &Fetch) -> io::Result<(SnapshotMeta, u64)> {
+    /// Pulls a snapshot's files and puts it in its place. Nothing is left of one that does not come to its end: it might be in the
+    /// way of everything else on a full disk.
+    async fn pull(
+        self: &Rc<Self>,
+        place: usize,
+        fetch: &Fetch,
+    ) -> Result<(SnapshotMeta, u64), FetchError> {
+        let pulled = self.pull_files(place, fetch).await;
+        if let Err(error) = &pulled {
+            if let FetchError::Checksum { .. } = error {
+                count(&self.counts.snapshots_damaged);
+            }
+            let directory = self.with_group(place, |hosted| hosted.snapshots.directory.clone());
+            let temporary = snapshot::temporary(&directory, fetch.request.meta.last.index);
+            // The next pull may begin only once this is done. There may be nothing to remove.
+            let _ = self
+                .files(move || std::fs::remove_dir_all(temporary))
+                .await?;
+        }
+        pulled
+    }
+
+    async fn pull_files(
+        self: &Rc<Self>,
+        place: usize,
+        fetch: &Fetch,
+    ) -> Result<(SnapshotMeta, u64), FetchError> {
         let (from, reader) = parse_uri(&fetch.request.uri)?;
         let mut list = Vec::new();
-        let mut offset = 0;
         loop {
+            let offset = list.len() as i64;
+            let count = i64::from(i32::MAX);
             let (piece, eof) = self
-                .piece(
-                    &from,
-                    reader,
-                    SNAPSHOT_META_FILE,
-                    offset,
-                    i64::from(i32::MAX),
-                )
+                .piece(&from, reader, SNAPSHOT_META_FILE, offset, count)
                 .await?;
-            offset += piece.len() as i64;
             list.extend_from_slice(&piece);
+            if list.len() > LIST_BYTES_MAX {
+                return Err(FetchError::ListTooLong(LIST_BYTES_MAX));
+            }
             if eof {
                 break;
             }
         }
-        let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidData, error);
-        let files = SnapshotFiles::read(list.into()).map_err(|error| invalid(error.to_string()))?;
-        let meta = wire::snapshot_meta_in(&files.meta.unwrap_or_default())
-            .map_err(|error| invalid(error.to_string()))?;
+        let files = SnapshotFiles::read(list.into())?;
+        let wanted = snapshot::our_checksum(&files);
+        let meta = wire::snapshot_meta_in(&files.meta.unwrap_or_default())?;
         if meta.last != fetch.request.meta.last {
-            return Err(invalid(
-                "the snapshot is not the one that was offered".into(),
-            ));
+            return Err(FetchError::OtherSnapshot);
+        }
+        let names: Vec<String> = files.files.into_iter().map(|file| file.name).collect();
+        if names != [DATA_FILE] {
+            return Err(FetchError::OtherFiles(names));
         }
         let directory = self.with_group(place, |hosted| hosted.snapshots.directory.clone());
         let index = meta.last.index;
@@ -104,13 +135,11 @@ impl Node {
         let temporary = self
             .files(move || snapshot::begin(&beside, index))
             .await??;
-        let names: Vec<String> = files.files.iter().map(|file| file.name.clone()).collect();
-        if names != [DATA_FILE] {
-            return Err(invalid(format!(
-                "a snapshot of other files than `{DATA_FILE}`: {names:?}"
-            )));
-        }
         let (sum, bytes) = self.pull_data(place, &from, reader, temporary).await?;
+        let found = snapshot::text_of(sum);
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
+            return Err(FetchError::Checksum { wanted, found });
+        }
         let finished = meta.clone();
         self.files(move || snapshot::finish(&directory, &finished, sum))
             .await??;
@@ -124,13 +153,19 @@ impl Node {
         from: &PeerId,
         reader: i64,
         temporary: PathBuf,
-    ) -> io::Result<(u32, u64)> {
+    ) -> Result<(u32, u64), FetchError> {
         let mut data = self.files(move || DataFile::create(&temporary)).await??;
         let mut offset = 0;
         loop {
-            let (piece, eof) = self
-                .piece(from, reader, DATA_FILE, offset, PIECE_BYTES)
-                .await?;
+            let granted = self.pulled.borrow_mut().take(PIECE_BYTES, clock::now());
+            let count = match granted {
+                Ok(count) => i64::try_from(count).unwrap_or(i64::MAX),
+                Err(wait) => {
+                    tokio::time::sleep(wait).await;
+                    continue;
+                }
+            };
+            let (piece, eof) = self.piece(from, reader, DATA_FILE, offset, count).await?;
             offset += piece.len() as i64;
             self.with_group(place, |hosted| {
                 hosted.snapshots.fetched_bytes = offset.unsigned_abs();
@@ -152,7 +187,7 @@ impl Node {
         name: &str,
         offset: i64,
         count: i64,
-    ) -> io::Result<(Bytes, bool)> {
+    ) -> Result<(Bytes, bool), FetchError> {
         let request = Message::GetFileRequest(GetFileRequest {
             reader_id: reader,
             filename: name.to_owned(),
@@ -161,29 +196,34 @@ impl Node {
             read_partly: Some(true),
         });
         let mut attempt = 0;
+        let mut waited = Duration::ZERO;
         loop {
-            attempt += 1;
             let error = match self.ask_member(from, &request, PIECE_TIMEOUT).await {
                 Ok(Message::GetFileResponse(response)) => match response.error_response {
-                    None if response.data.is_empty() && !response.eof => {
-                        io::Error::other("an empty piece that is not the last")
-                    }
+                    None if response.data.is_empty() && !response.eof => FetchError::EmptyPiece,
                     None => return Ok((response.data, response.eof)),
-                    Some(error) => io::Error::other(format!(
+                    // Its sender has sent enough for now: that is no failure.
+                    Some(error) if error.error_code == ErrorCode::Again.number() => {
+                        waited += RETRY_AFTER;
+                        if waited > THROTTLED_MAX {
+                            return Err(FetchError::Throttled(waited));
+                        }
+                        FetchError::Throttled(waited)
+                    }
+                    Some(error) => FetchError::Refused(format!(
                         "{} {}",
                         error.error_code,
                         error.error_message.unwrap_or_default()
                     )),
                 },
-                Ok(other) => {
-                    io::Error::other(format!("{} instead of a piece of a file", other.class()))
-                }
-                Err(error) => io::Error::other(error),
+                Ok(other) => FetchError::Unexpected(other.class()),
+                Err(error) => FetchError::Peer(error),
             };
+            attempt += u32::from(!matches!(error, FetchError::Throttled(_)));
             if attempt > RETRIES {
                 return Err(error);
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(RETRY_AFTER).await;
         }
     }
 
@@ -224,15 +264,10 @@ impl Node {
     }
 }
 
-fn parse_uri(uri: &str) -> io::Result<(PeerId, i64)> {
+fn parse_uri(uri: &str) -> Result<(PeerId, i64), FetchError> {
     let parse = || {
         let (addr, reader) = uri.strip_prefix("remote://")?.split_once('/')?;
         Some((addr.parse().ok()?, reader.parse().ok()?))
     };
-    parse().ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("`{uri}` is not remote://ip:port/reader"),
-        )
-    })
+    parse().ok_or_else(|| FetchError::Uri(uri.chars().take(200).collect()))
 }

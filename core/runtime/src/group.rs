@@ -35,6 +35,8 @@ pub struct GroupOptions {
     /// Nodes and clients of JRaft's that take part in this group without the cluster token. Only their address is checked:
     /// list none that others share.
     pub jraft: Vec<JraftAddress>,
+    /// Whether entries leave with a checksum, which JRaft's `enableLogEntryChecksum` does. One that comes is always verified.
+    pub entry_checksums: bool,
 }
 
 impl GroupOptions {
@@ -54,6 +56,7 @@ impl GroupOptions {
             lease_reads: false,
             plain: false,
             jraft: Vec::new(),
+            entry_checksums: false,
         }
     }
 }
@@ -75,6 +78,7 @@ pub(crate) struct Hosted {
     /// Microseconds by which the wall clock was ahead of the log's time when that was last reported.
     pub(crate) ahead: i64,
     pub(crate) election_timeout: Duration,
+    pub(crate) entry_checksums: bool,
     pub(crate) dirty: bool,
     /// When time itself makes it want something.
     pub(crate) deadline: Time,

@@ -19,7 +19,8 @@ use diwan_replica::wire::{self, RequestKind};
 use diwan_replica::{batch, hello};
 
 use crate::admission::{self, Caller, UNPROVED, UNPROVED_TEXT};
-use crate::node::{Node, Reply, respond};
+use crate::clock;
+use crate::node::{Node, Reply, count as count_one, respond};
 use crate::{dial, peers, snapshot, traffic};
 
 /// Serves a request whose class is none of JRaft's. Called on the node's thread.
@@ -174,7 +175,7 @@ fn serve(node: &Rc<Node>, message: Message, mut responder: Responder) {
                 None => refuse(&mut responder, ErrorCode::Invalid, "no request".into()),
             },
             Err(error) => {
-                node.malformed(&error.to_string());
+                node.unreadable(&error);
                 refuse(&mut responder, ErrorCode::Invalid, error.to_string());
             }
         },
@@ -225,10 +226,28 @@ fn get_file(node: &Rc<Node>, request: GetFileRequest, mut responder: Responder) 
             &wrong(1000, "count and offset make no sense".into()),
         );
     }
+    let wanted = request.count.min(PIECE_BYTES_MAX);
+    let count = if request.filename == SNAPSHOT_META_FILE {
+        wanted
+    } else {
+        let granted = node
+            .served
+            .borrow_mut()
+            .take(wanted.unsigned_abs(), clock::now());
+        match granted {
+            Ok(granted) => i64::try_from(granted).unwrap_or(wanted),
+            Err(wait) => {
+                // JRaft's way to say it, and its members come again without counting it as a failure:
+                // sofa-jraft:jraft-core/.../storage/snapshot/remote/CopySession.java.
+                count_one(&node.counts.pieces_delayed);
+                let why = format!("too many bytes per second: come again in {wait:?}");
+                return respond(&mut responder, &wrong(ErrorCode::Again.number(), why));
+            }
+        }
+    };
     // Responders do not leave their thread: the file's thread answers through the node.
     let slot = node.park(responder);
     let work = move || -> std::io::Result<GetFileResponse> {
-        let count = request.count.min(PIECE_BYTES_MAX);
         if request.filename == SNAPSHOT_META_FILE {
             let list = snapshot::list_bytes(&path)?;
             let from = usize::try_from(request.offset)

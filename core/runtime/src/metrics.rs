@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 
 use diwan_log::LogTime;
 use diwan_raft::{PeerId, Status};
+use diwan_replica::Held;
 
 use crate::disk::Synced;
 
@@ -21,6 +22,8 @@ pub struct NodeMetrics {
     pub batches_sent: (u64, u64),
     /// Messages that could not be read.
     pub malformed: u64,
+    /// Requests refused because an entry in them is not what its checksum was computed of.
+    pub damaged_entries: u64,
     /// Requests for groups or members that are not here.
     pub unknown_groups: u64,
     /// Requests that a group refused: from strangers, with gaps, against what is committed.
@@ -31,6 +34,14 @@ pub struct NodeMetrics {
     pub hellos_refused: u64,
     /// Connections to others that did not prove it, or refused this node's proof.
     pub hellos_failed: u64,
+    /// What its groups hold in memory together.
+    pub held: Held,
+    /// How often the groups with most in memory gave some of it, because all together had too much.
+    pub cache_trims: u64,
+    /// Snapshots that were pulled and do not have the checksum that their sender gave.
+    pub snapshots_damaged: u64,
+    /// Pieces of snapshots for which another member was told to come again.
+    pub pieces_delayed: u64,
 }
 
 /// One group of a node.

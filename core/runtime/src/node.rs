@@ -18,7 +18,7 @@ use diwan_net::bolt::Responder;
 use diwan_raft::{
     ChangeError, Config, Configuration, Event, PeerId, Raft, Role, Status, Time, Token,
 };
-use diwan_replica::{Group, GroupReady, store};
+use diwan_replica::{Budget, Group, GroupReady, Throttle, store};
 use diwan_wal::{GroupId, OsFile, Reader};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -54,6 +54,7 @@ pub struct Node {
     /// When groups want to be looked at; at most one entry for each, which may be too early.
     timers: RefCell<BinaryHeap<Reverse<(Time, usize)>>>,
     pub(crate) watch: RefCell<Watch>,
+    budget: RefCell<Budget>,
     disk: Disk,
     reader: Reader<OsFile>,
     io: std_mpsc::Sender<Box<dyn FnOnce() + Send>>,
@@ -68,13 +69,16 @@ pub struct Node {
     /// Snapshots that others pull: reader, directory, index, last use.
     pub(crate) readers: RefCell<HashMap<i64, Pulled>>,
     pub(crate) next_reader: Cell<i64>,
+    /// Pieces of snapshots that others pull here, and that this node pulls.
+    pub(crate) served: RefCell<Throttle>,
+    pub(crate) pulled: RefCell<Throttle>,
     /// Keeps the directory for this process: let go once the log is closed.
     _directory: DataDirectory,
     /// Let go at last: whoever waits for the node's end sees it.
     failed: watch::Sender<Option<String>>,
     /// It carries nothing out any more.
     stopped: Cell<bool>,
-    counts: Counts,
+    pub(crate) counts: Counts,
     pub(crate) admission: Admission,
     disk_counts: DiskCounts,
 }
@@ -91,8 +95,12 @@ pub(crate) struct Pulled {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) malformed: Cell<u64>,
+    pub(crate) damaged_entries: Cell<u64>,
     pub(crate) unknown_groups: Cell<u64>,
     pub(crate) refused_steps: Cell<u64>,
+    pub(crate) cache_trims: Cell<u64>,
+    pub(crate) snapshots_damaged: Cell<u64>,
+    pub(crate) pieces_delayed: Cell<u64>,
 }
 
 /// Counts one.
@@ -135,8 +143,7 @@ impl Node {
                     path: snapshot::path_of(&path, meta.last.index),
                     what: error.to_string(),
                 };
-                let mut reader = snapshot::open(&path, meta.last.index).map_err(damaged)?;
-                machine.restore(&mut reader).map_err(damaged)?;
+                snapshot::restore(&path, meta.last.index, &mut machine).map_err(damaged)?;
                 machine.event(&LogEvent::Restored {
                     index: meta.last.index,
                 });
@@ -150,6 +157,7 @@ impl Node {
                 machine,
                 ahead: 0,
                 election_timeout: group.election_timeout,
+                entry_checksums: group.entry_checksums,
                 dirty: true,
                 deadline: Time::NEVER,
                 timer: Time::NEVER,
@@ -200,6 +208,7 @@ impl Node {
             dirty: RefCell::new((0..names.len()).collect()),
             timers: RefCell::default(),
             watch: RefCell::new(Watch::new(timeout, options.seed)),
+            budget: RefCell::new(Budget::new(options.limits, names.len())),
             names,
             wal_ids,
             disk,
@@ -215,6 +224,8 @@ impl Node {
             tasks,
             readers: RefCell::new(HashMap::new()),
             next_reader: Cell::new(first_reader),
+            served: RefCell::new(Throttle::new(options.snapshot_bytes_per_second, now)),
+            pulled: RefCell::new(Throttle::new(options.snapshot_bytes_per_second, now)),
             failed,
             stopped: Cell::new(false),
             counts: Counts::default(),
@@ -280,6 +291,7 @@ impl Node {
                     }
                     self.perform(place, hosted, ready, &mut job, &mut done);
                 }
+                self.budget.borrow_mut().set(place, hosted.group.held());
                 hosted.deadline = hosted.group.next_deadline();
                 if hosted.deadline < hosted.timer {
                     hosted.timer = hosted.deadline;
@@ -288,6 +300,7 @@ impl Node {
                         .push(Reverse((hosted.timer, place)));
                 }
             }
+            self.trim_caches(&mut all);
             drop(all);
             self.outboxes.borrow_mut().flush();
             if !job.is_empty() {
@@ -302,6 +315,20 @@ impl Node {
                 return next.min(timer).min(self.open.borrow().next_deadline());
             }
             done.into_iter().for_each(|done| done());
+        }
+    }
+
+    /// The groups with most in memory give, if all together have too much.
+    fn trim_caches(&self, all: &mut [Hosted]) {
+        let mut budget = self.budget.borrow_mut();
+        let Some((bytes_max, places)) = budget.too_large() else {
+            return;
+        };
+        count(&self.counts.cache_trims);
+        for place in places {
+            let group = &mut all[place].group;
+            group.raft_mut().trim_cache(bytes_max);
+            budget.set(place, group.held());
         }
     }
 
@@ -587,11 +614,16 @@ impl Node {
             disk: self.disk_counts.state(),
             batches_sent: self.outboxes.borrow().sent,
             malformed: self.counts.malformed.get(),
+            damaged_entries: self.counts.damaged_entries.get(),
             unknown_groups: self.counts.unknown_groups.get(),
             refused_steps: self.counts.refused_steps.get(),
             untokened: self.admission.untokened.get(),
             hellos_refused: self.admission.hellos_refused.get(),
             hellos_failed: self.admission.hellos_failed.get(),
+            held: self.budget.borrow().total(),
+            cache_trims: self.counts.cache_trims.get(),
+            snapshots_damaged: self.counts.snapshots_damaged.get(),
+            pieces_delayed: self.counts.pieces_delayed.get(),
         }
     }
 

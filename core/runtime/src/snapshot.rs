@@ -2,12 +2,13 @@
 //! crash leaves the old one or the new one. The list is JRaft's, behind a checksum of our own.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
+use std::io::{self, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use diwan_jraft::{FileEntry, LocalFileMeta, SnapshotFiles};
 use diwan_log::SnapshotWriter;
+use diwan_log::provider::Applier;
 use diwan_raft::SnapshotMeta;
 use diwan_replica::wire;
 
@@ -17,6 +18,8 @@ use crate::error::StartError;
 /// The one file of our snapshots.
 pub(crate) const DATA_FILE: &str = "data";
 const LIST_FILE: &str = "list";
+/// How our checksums begin.
+const CHECKSUM: &str = "crc32c:";
 
 /// Is told that a snapshot was taken, or why not.
 pub(crate) type Taken = Box<dyn FnOnce(Result<(), String>)>;
@@ -79,17 +82,6 @@ pub(crate) fn find(directory: &Path) -> Result<Option<SnapshotMeta>, StartError>
     let files = read_list(&path).map_err(|error| damaged(error.to_string()))?;
     let meta = wire::snapshot_meta_in(&files.meta.unwrap_or_default())
         .map_err(|error| damaged(error.to_string()))?;
-    for file in &files.files {
-        let found = checksum(&path.join(&file.name)).map_err(|error| damaged(error.to_string()))?;
-        let wanted = file.meta.as_ref().and_then(|meta| meta.checksum.as_deref());
-        if wanted.is_some_and(|wanted| wanted != found) {
-            return Err(damaged(format!(
-                "{} has checksum {found}, not {}",
-                file.name,
-                wanted.unwrap_or_default()
-            )));
-        }
-    }
     for old in indexes {
         fs::remove_dir_all(path_of(directory, old)).map_err(at)?;
     }
@@ -107,6 +99,50 @@ pub(crate) fn open(directory: &Path, index: u64) -> io::Result<BufReader<File>> 
 /// Bytes of the state in a snapshot; 0 if they cannot be told.
 pub(crate) fn bytes_of(directory: &Path, index: u64) -> u64 {
     fs::metadata(path_of(directory, index).join(DATA_FILE)).map_or(0, |data| data.len())
+}
+
+/// Loads a snapshot into a state machine. It is read once: its checksum grows with what is read and is compared at the end, so
+/// that a machine may have seen damaged bytes, but an error follows and nothing it holds is used.
+pub(crate) fn restore(directory: &Path, index: u64, machine: &mut Applier) -> io::Result<()> {
+    let wanted = our_checksum(&read_list(&path_of(directory, index))?);
+    let mut data = Summed {
+        file: open(directory, index)?,
+        sum: 0,
+    };
+    let restored = machine.restore(&mut data);
+    // What the machine did not want counts, too, and damage explains best why it could not go on.
+    io::copy(&mut data, &mut io::sink())?;
+    let found = text_of(data.sum);
+    match wanted {
+        Some(wanted) if wanted != found => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{DATA_FILE} has checksum {found}, not {wanted}"),
+        )),
+        _ => restored,
+    }
+}
+
+/// Reads and sums up.
+struct Summed {
+    file: BufReader<File>,
+    sum: u32,
+}
+
+impl io::Read for Summed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.file.read(buffer)?;
+        self.sum = crc32c::crc32c_append(self.sum, &buffer[..bytes]);
+        Ok(bytes)
+    }
+}
+
+/// The checksum of the state in a list, if it is one of ours. JRaft's lists have what the application gave, mostly nothing;
+/// RheaKV's is a CRC-64 of what it has compressed (sofa-jraft:jraft-rheakv/.../storage/AbstractKVStoreSnapshotFile.java), and
+/// JRaft itself only compares two of them (sofa-jraft:jraft-core/.../storage/snapshot/local/LocalSnapshotCopier.java).
+pub(crate) fn our_checksum(list: &SnapshotFiles) -> Option<String> {
+    let data = list.files.iter().find(|file| file.name == DATA_FILE)?;
+    let checksum = data.meta.as_ref()?.checksum.as_ref()?;
+    checksum.starts_with(CHECKSUM).then(|| checksum.clone())
 }
 
 /// The list of files as another member pulls it.
@@ -136,20 +172,8 @@ fn read_list(path: &Path) -> io::Result<SnapshotFiles> {
 }
 
 /// A checksum as the list has it.
-fn text_of(sum: u32) -> String {
-    format!("{sum:08x}")
-}
-
-fn checksum(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut buffer = vec![0; 1 << 20];
-    let mut sum = 0;
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(text_of(sum)),
-            bytes => sum = crc32c::crc32c_append(sum, &buffer[..bytes]),
-        }
-    }
+pub(crate) fn text_of(sum: u32) -> String {
+    format!("{CHECKSUM}{sum:08x}")
 }
 
 /// The state in a snapshot that is being written. Its checksum grows with it: what was written is not read again.

@@ -1,5 +1,6 @@
 //! Starting a node, and the handle by which other threads reach it.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -37,6 +38,10 @@ pub struct NodeOptions {
     pub token: Option<ClusterToken>,
     /// TLS of all connections, in place of `server.tls`.
     pub tls: Option<NodeTls>,
+    /// Bytes per second of snapshots that others pull here, and as many that are pulled here; None for no limit.
+    pub snapshot_bytes_per_second: Option<u64>,
+    /// What its groups may hold in memory together.
+    pub limits: diwan_replica::Limits,
     /// Serves requests that are not between members.
     pub app: Option<AppHandler>,
     /// Another one for each start: spreads timers.
@@ -57,6 +62,8 @@ impl NodeOptions {
             },
             token: None,
             tls: None,
+            snapshot_bytes_per_second: None,
+            limits: diwan_replica::Limits::default(),
             app: None,
             seed: random(),
         }
@@ -161,6 +168,7 @@ pub(crate) struct Seed {
 /// # Errors
 /// Its data, its address or its threads are not to be had. Nothing runs then.
 pub fn start(options: NodeOptions, groups: Vec<GroupOptions>) -> Result<NodeHandle, StartError> {
+    tell_apart(groups.iter().map(|group| group.name.as_str()), group_id)?;
     let mut directory = DataDirectory::take(&options.data, &options.id.to_string())?;
     let io = |what: &str| {
         let what = what.to_owned();
@@ -261,6 +269,25 @@ pub(crate) fn group_id(name: &str) -> GroupId {
     GroupId(hash)
 }
 
+/// Each group needs a number of its own.
+fn tell_apart<'a>(
+    names: impl Iterator<Item = &'a str>,
+    id_of: impl Fn(&str) -> GroupId,
+) -> Result<(), StartError> {
+    let mut known = HashMap::new();
+    for name in names {
+        let id = id_of(name);
+        if let Some(first) = known.insert(id, name) {
+            return Err(StartError::GroupIds {
+                first: first.to_owned(),
+                second: name.to_owned(),
+                id: id.0,
+            });
+        }
+    }
+    Ok(())
+}
+
 /// A directory's name for a group's name, which may hold anything.
 fn file_name(group: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -274,4 +301,32 @@ fn file_name(group: &str) -> String {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_of_one_number_are_refused_by_name() {
+        let names = ["orders", "stock", "users"];
+        tell_apart(names.into_iter(), group_id).unwrap();
+        let by_length = |name: &str| GroupId(name.len() as u64);
+        let error = tell_apart(names.into_iter(), by_length).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "groups `stock` and `users` have the same number 0000000000000005 in the write-ahead log: give one of them another name"
+        );
+        assert!(matches!(
+            tell_apart(["a", "b", "a"].into_iter(), group_id),
+            Err(StartError::GroupIds { first, second, .. }) if (first.as_str(), second.as_str()) == ("a", "a")
+        ));
+    }
+
+    /// FNV-1a of 64 bits: the numbers lie on disks and must not change.
+    #[test]
+    fn a_groups_number() {
+        assert_eq!(group_id("").0, 0xcbf2_9ce4_8422_2325);
+        assert_eq!(group_id("foobar").0, 0x8594_4171_f739_67e8);
+    }
 }

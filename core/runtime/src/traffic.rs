@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
 use diwan_bolt::{FrameWriter, Head};
 use diwan_jraft::Message;
 use diwan_net::bolt::{CallError, Peer};
@@ -132,7 +131,7 @@ impl OpenRequests {
 
 /// Reads a batch; what is damaged ends it.
 pub(crate) fn read(content: &[u8]) -> impl Iterator<Item = Result<batch::Item, batch::BatchError>> {
-    batch::read(Bytes::copy_from_slice(content))
+    batch::read(content)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use diwan_raft::museum::{Bug, Bugs};
 use diwan_sim::{Options, run};
 
 /// What catches each bug: the seed of a world, and a part of what the checks say.
-const EXHIBITS: [(Bug, u64, &str); 10] = [
+const EXHIBITS: [(Bug, u64, &str); 11] = [
     (Bug::VoteRequestBeforePersist, 778, "both lead term"),
     (Bug::VoteAnswerBeforePersist, 22, "both lead term"),
     (Bug::AcknowledgeUnsynced, 5, "without the committed entry"),
@@ -16,7 +16,8 @@ const EXHIBITS: [(Bug, u64, &str); 10] = [
     (Bug::SkipJoint, 12, "without the committed entry"),
     (Bug::NoStepDown, 0, "with one deaf member"),
     (Bug::CommitBeyondMatch, 3, "others applied"),
-    (Bug::LeaverMayNotStand, 846, "in the calm"),
+    (Bug::CountOwnUnsynced, 24, "without the committed entry"),
+    (Bug::LeaverMayNotStand, 1403, "with one deaf member"),
 ];
 
 /// The world of the page cache.

@@ -5,6 +5,7 @@
 //! Fields and numbers: sofastack/sofa-jraft:jraft-core/src/main/resources/{rpc,cli,raft,enum,local_file_meta}.proto.
 //! RheaKV's messages and the gRPC transport are not here.
 
+mod checksum;
 mod cli;
 mod entry;
 mod fields;
@@ -14,6 +15,7 @@ mod message;
 mod rpc;
 mod snapshot;
 
+pub use checksum::{crc64, entry_checksum};
 pub use cli::{
     AddPeerRequest, ChangePeersRequest, GetLeaderRequest, GetLeaderResponse, GetPeersRequest,
     GetPeersResponse, LearnersRequest, LearnersResponse, PeersResponse, RemovePeerRequest,

@@ -121,6 +121,7 @@ section! { Raft {
     snapshot_keep_entries: u64 = 1000,
     lease_reads: bool = false,
     jraft: Vec<String> = Vec::new(),
+    entry_checksums: bool = false,
 } }
 
 section! { Wal {
@@ -130,6 +131,8 @@ section! { Wal {
 section! { Limits {
     connections_max: usize = 20_000,
     in_flight_max: usize = 100_000,
+    cache_bytes_max: usize = 32 << 20,
+    snapshot_bytes_per_second: u64 = 0,
     stop_ms: u64 = 10_000,
 } }
 
@@ -241,6 +244,12 @@ impl Settings {
             file.limits.in_flight_max as u64,
             1,
             1 << 30,
+        )?;
+        within(
+            "limits.cache_bytes_max",
+            file.limits.cache_bytes_max as u64,
+            1 << 20,
+            1 << 40,
         )?;
         within("limits.stop_ms", file.limits.stop_ms, 0, 600_000)?;
         if file.registry.enabled && initial.peers.len() != 1 {

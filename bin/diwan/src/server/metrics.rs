@@ -377,6 +377,42 @@ pub(crate) fn text(node: &NodeMetrics, connections: Option<Connections>) -> Stri
         node.malformed,
     );
     text.one(
+        "diwan_node_damaged_entries_total",
+        "counter",
+        "Requests refused because an entry in them does not have its checksum",
+        node.damaged_entries,
+    );
+    text.one(
+        "diwan_node_cache_bytes",
+        "gauge",
+        "Bytes of memory that entries of all groups take",
+        node.held.cache_bytes as u64,
+    );
+    text.one(
+        "diwan_node_cache_trims_total",
+        "counter",
+        "How often entries left memory because all groups together held too many",
+        node.cache_trims,
+    );
+    text.one(
+        "diwan_node_uncommitted_bytes",
+        "gauge",
+        "Bytes of entries proposed here and not committed, of all groups",
+        node.held.uncommitted_bytes as u64,
+    );
+    text.one(
+        "diwan_node_snapshots_damaged_total",
+        "counter",
+        "Snapshots that were fetched and do not have their checksum",
+        node.snapshots_damaged,
+    );
+    text.one(
+        "diwan_node_snapshot_pieces_delayed_total",
+        "counter",
+        "Pieces of snapshots for which another member was told to come again",
+        node.pieces_delayed,
+    );
+    text.one(
         "diwan_node_unknown_groups_total",
         "counter",
         "Requests for groups or members that are not here",

@@ -55,7 +55,7 @@ impl ServeError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Failed(_) => 1,
-            Self::Config(_) => 2,
+            Self::Config(_) | Self::Start(StartError::GroupIds { .. }) => 2,
             Self::Start(StartError::Directory(error)) => match error {
                 DirectoryError::Locked(_) => 3,
                 DirectoryError::OtherNode { .. } => 4,
@@ -162,6 +162,7 @@ fn start_node(
         group.snapshot_log_bytes = raft.snapshot_log_bytes;
         group.snapshot_keep_entries = raft.snapshot_keep_entries;
         group.lease_reads = raft.lease_reads;
+        group.entry_checksums = raft.entry_checksums;
         group.jraft.clone_from(&settings.jraft);
     }
     let mut options = NodeOptions::new(settings.node, settings.data);
@@ -170,6 +171,9 @@ fn start_node(
     options.tls = settings.security.tls;
     options.wal.segment_bytes = settings.wal.segment_bytes;
     options.server.connections_max = settings.limits.connections_max;
+    options.snapshot_bytes_per_second =
+        Some(settings.limits.snapshot_bytes_per_second).filter(|bytes| *bytes > 0);
+    options.limits.cache_bytes_max = settings.limits.cache_bytes_max;
     options.server.in_flight_max = settings.limits.in_flight_max;
     diwan_runtime::start(options, groups)
 }

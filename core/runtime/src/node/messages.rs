@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use diwan_net::bolt::{Peer, Responder};
-use diwan_raft::{Outgoing, PeerId, Token};
+use diwan_raft::{ErrorCode, Outgoing, PeerId, Token};
 use diwan_replica::batch::{self, BatchError};
-use diwan_replica::wire::{self, RequestKind};
+use diwan_replica::wire::{self, RequestKind, WireError};
 use diwan_wal::GroupId;
 
 use super::{Node, count};
@@ -56,9 +56,12 @@ impl Node {
             | RequestKind::TimeoutNow
             | RequestKind::ReadIndex => hosted.election_timeout / 2,
         };
-        let Some(request) = wire::request(&hosted.name, &self.id, &to, body) else {
+        let Some(mut request) = wire::request(&hosted.name, &self.id, &to, body) else {
             return;
         };
+        if hosted.entry_checksums {
+            wire::add_checksums(&mut request);
+        }
         let Some(peers) = self.peers.get() else {
             return;
         };
@@ -126,29 +129,31 @@ impl Node {
         items: impl Iterator<Item = Result<batch::Item, BatchError>>,
     ) {
         for item in self.sort_out(items, true) {
-            let (group, token) = (item.group, item.token);
+            let Some(kind) = RequestKind::of_message(&item.message) else {
+                continue;
+            };
+            let reply = Reply::Batch {
+                back: back.clone(),
+                group: item.group,
+                token: item.token,
+                kind,
+            };
             match wire::read_request(item.message) {
                 Ok(request) => {
-                    if let Some(kind) = RequestKind::of(&request.body) {
-                        let reply = Reply::Batch {
-                            back: back.clone(),
-                            group,
-                            token,
-                            kind,
-                        };
-                        let place = self.place_of(&request.group);
-                        if self.admission.admits(caller, place) {
-                            self.receive(request, reply);
-                        } else {
-                            self.admission.untokened(back.addr(), false);
-                            let message = UNPROVED_TEXT.to_owned();
-                            let code = UNPROVED;
-                            self.reply(reply, diwan_raft::Body::Error { code, message });
-                        }
+                    let place = self.place_of(&request.group);
+                    if self.admission.admits(caller, place) {
+                        self.receive(request, reply);
+                    } else {
+                        self.admission.untokened(back.addr(), false);
+                        let (code, message) = (UNPROVED, UNPROVED_TEXT.to_owned());
+                        self.reply(reply, diwan_raft::Body::Error { code, message });
                     }
                 }
-                // Its sender hears nothing, and tries again.
-                Err(error) => self.malformed(&error.to_string()),
+                Err(error) => {
+                    self.unreadable(&error);
+                    let (code, message) = (ErrorCode::Invalid, error.to_string());
+                    self.reply(reply, diwan_raft::Body::Error { code, message });
+                }
             }
         }
     }
@@ -285,6 +290,16 @@ impl Node {
         };
         let call = peers.borrow_mut().call(to, message, timeout)?;
         peers::answer(call).await
+    }
+
+    /// Counts a request that is none, or whose entries are damaged. Nothing of it was taken; its sender tries again.
+    pub(crate) fn unreadable(&self, error: &WireError) {
+        if let WireError::Checksum { .. } = error {
+            count(&self.counts.damaged_entries);
+            tracing::warn!(node = %self.id, %error, "entries refused");
+        } else {
+            self.malformed(&error.to_string());
+        }
     }
 
     /// Counts a message that could not be read.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use diwan_log::provider::{Entry, Envelope, Kind, LeaderClock};
 use diwan_log::{Committed, Event as LogEvent, Once, ProposalError, ReadError, SessionId};
-use diwan_raft::{Payload, ProposeError};
+use diwan_raft::{Payload, ProposeError, Role};
 use diwan_replica::{Apply, Outcome, ReadOutcome};
 
 use super::{Node, leader_name};
@@ -70,7 +70,14 @@ impl Node {
                 Ok(entry) => entry,
                 Err(error) => return Some((done, error)),
             };
-            match hosted.group.propose(entry, ticket) {
+            let mut budget = self.budget.borrow_mut();
+            let leads = hosted.group.raft().role() == Role::Leader;
+            let proposed = match leads && !budget.has_room(entry.len()) {
+                true => Err(ProposeError::Busy),
+                false => hosted.group.propose(entry, ticket),
+            };
+            budget.set(place, hosted.group.held());
+            match proposed {
                 Ok(_) => {
                     hosted.proposals.insert(ticket, done);
                     None

@@ -25,13 +25,17 @@ enum Feed {
     Segments,
     /// Recorded messages between members of a JRaft group.
     Raft,
+    /// Batches of such messages.
+    Batch,
     /// What members may say to one.
     Member,
     /// What is said first on a connection between nodes.
     Hello,
+    /// What clients and servers of a registry say.
+    Registry,
 }
 
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 10] = [
     Target {
         name: "frames",
         run: diwan_bolt::fuzz::fuzz_frames,
@@ -63,6 +67,11 @@ const TARGETS: [Target; 8] = [
         feed: Feed::Raft,
     },
     Target {
+        name: "batch",
+        run: diwan_replica::fuzz::fuzz_batch,
+        feed: Feed::Batch,
+    },
+    Target {
         name: "member",
         run: diwan_raft::fuzz::fuzz_member,
         feed: Feed::Member,
@@ -71,6 +80,11 @@ const TARGETS: [Target; 8] = [
         name: "hello",
         run: diwan_replica::fuzz::fuzz_hello,
         feed: Feed::Hello,
+    },
+    Target {
+        name: "registry",
+        run: diwan_registry_wire::fuzz::fuzz_messages,
+        feed: Feed::Registry,
     },
 ];
 
@@ -192,10 +206,9 @@ fn corpus(feed: Feed, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
         Feed::Segments => return diwan_wal::fuzz::seeds(),
         Feed::Member => return diwan_raft::fuzz::seeds(),
         Feed::Hello => return diwan_replica::fuzz::hello_seeds(),
-        Feed::Raft => {
-            let lines = RAFT_FRAMES.lines().filter(|line| !line.starts_with('#'));
-            return lines.filter_map(raft_message).collect();
-        }
+        Feed::Registry => return diwan_registry_wire::fuzz::seeds(),
+        Feed::Raft => return raft_messages(),
+        Feed::Batch => return diwan_replica::fuzz::batch_seeds(&raft_messages()),
         Feed::Contents => {}
     }
     let content = |frame: &Vec<u8>| match decode(frame, FRAME_BYTES_MAX) {
@@ -203,6 +216,11 @@ fn corpus(feed: Feed, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
         _ => None,
     };
     frames.iter().filter_map(content).collect()
+}
+
+fn raft_messages() -> Vec<Vec<u8>> {
+    let lines = RAFT_FRAMES.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(raft_message).collect()
 }
 
 /// Class and content of a frame, with a zero between them.
