@@ -555,6 +555,12 @@ impl Raft {
         }
     }
 
+    /// Entries in its log, wherever they lie.
+    pub fn log_entries(&self) -> usize {
+        let entries = self.log.last_id().index - self.log.compacted().index;
+        usize::try_from(entries).unwrap_or(usize::MAX)
+    }
+
     /// Bytes of memory that its entries take.
     pub fn cache_memory(&self) -> usize {
         self.log.cache_memory()

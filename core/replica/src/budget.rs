@@ -10,6 +10,9 @@ pub struct Limits {
     pub uncommitted_bytes_max: usize,
     /// Proposals without an outcome; beyond it proposals are refused as busy.
     pub proposals_max: usize,
+    /// Entries in the log, of which each takes some bytes of memory wherever it lies; beyond it the group with most of them is
+    /// due for a snapshot.
+    pub log_entries_max: usize,
 }
 
 impl Default for Limits {
@@ -18,6 +21,7 @@ impl Default for Limits {
             cache_bytes_max: 32 << 20,
             uncommitted_bytes_max: 64 << 20,
             proposals_max: 100_000,
+            log_entries_max: 2_000_000,
         }
     }
 }
@@ -29,6 +33,7 @@ pub struct Held {
     pub cache_bytes: usize,
     pub uncommitted_bytes: usize,
     pub proposals: usize,
+    pub log_entries: usize,
 }
 
 /// What each group of a node holds.
@@ -37,6 +42,8 @@ pub struct Budget {
     limits: Limits,
     groups: Vec<Held>,
     total: Held,
+    /// With so many entries in the log a group is looked for that is due for a snapshot.
+    log_check: usize,
 }
 
 impl Budget {
@@ -46,6 +53,7 @@ impl Budget {
             limits,
             groups: vec![Held::default(); groups],
             total: Held::default(),
+            log_check: limits.log_entries_max,
         }
     }
 
@@ -57,6 +65,10 @@ impl Budget {
         total.uncommitted_bytes =
             total.uncommitted_bytes - before.uncommitted_bytes + held.uncommitted_bytes;
         total.proposals = total.proposals - before.proposals + held.proposals;
+        total.log_entries = total.log_entries - before.log_entries + held.log_entries;
+        if total.log_entries <= self.limits.log_entries_max {
+            self.log_check = self.limits.log_entries_max;
+        }
     }
 
     /// What all groups hold.
@@ -69,6 +81,19 @@ impl Budget {
         let uncommitted = self.total.uncommitted_bytes;
         self.total.proposals < self.limits.proposals_max
             && (uncommitted == 0 || uncommitted + bytes <= self.limits.uncommitted_bytes_max)
+    }
+
+    /// If the log has too many entries: the group with most of them. Said again only after a sixteenth of the limit more, since a
+    /// snapshot takes its time and may not be possible.
+    pub fn longest_log(&mut self) -> Option<usize> {
+        if self.total.log_entries <= self.log_check {
+            return None;
+        }
+        self.log_check = self.total.log_entries + self.limits.log_entries_max / 16;
+        let groups = self.groups.iter().enumerate();
+        groups
+            .max_by_key(|(_, held)| held.log_entries)
+            .map(|(place, _)| place)
     }
 
     /// If the caches hold too much: how much one of them may, and which ones hold more. An eighth is made free at once, so that
@@ -131,6 +156,30 @@ mod tests {
             Some((29, vec![1, 3]))
         );
         assert_eq!(budget(100, &[0, 0, 200]).too_large(), Some((88, vec![2])));
+    }
+
+    #[test]
+    fn the_longest_log_is_due_for_a_snapshot_now_and_then() {
+        let limits = Limits {
+            log_entries_max: 160,
+            ..Limits::default()
+        };
+        let mut budget = Budget::new(limits, 2);
+        let set = |budget: &mut Budget, place, log_entries| {
+            let held = Held {
+                log_entries,
+                ..Held::default()
+            };
+            budget.set(place, held);
+            budget.longest_log()
+        };
+        assert_eq!(set(&mut budget, 0, 60), None);
+        assert_eq!(set(&mut budget, 1, 100), None);
+        assert_eq!(set(&mut budget, 1, 101), Some(1));
+        assert_eq!(set(&mut budget, 1, 110), None);
+        assert_eq!(set(&mut budget, 1, 112), Some(1));
+        assert_eq!(set(&mut budget, 1, 10), None);
+        assert_eq!(set(&mut budget, 0, 151), Some(0));
     }
 
     #[test]

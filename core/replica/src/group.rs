@@ -126,6 +126,7 @@ impl Group {
             cache_bytes: self.raft.cache_memory(),
             uncommitted_bytes: self.raft.uncommitted_bytes(),
             proposals: self.proposals.len(),
+            log_entries: self.raft.log_entries(),
         }
     }
 

@@ -301,6 +301,10 @@ impl Node {
                 }
             }
             self.trim_caches(&mut all);
+            let longest = self.budget.borrow_mut().longest_log();
+            if let Some(place) = longest {
+                self.shorten_log(place, &mut all[place]);
+            }
             drop(all);
             self.outboxes.borrow_mut().flush();
             if !job.is_empty() {
@@ -315,6 +319,14 @@ impl Node {
                 return next.min(timer).min(self.open.borrow().next_deadline());
             }
             done.into_iter().for_each(|done| done());
+        }
+    }
+
+    /// Takes a snapshot of the group with the longest log, unless that would write much more than it makes free.
+    fn shorten_log(self: &Rc<Self>, place: usize, hosted: &mut Hosted) {
+        let snapshots = &hosted.snapshots;
+        if snapshots.log_bytes >= snapshots.newest_bytes / 4 {
+            self.take_snapshot(place, hosted);
         }
     }
 

@@ -305,7 +305,12 @@ impl Group {
             thread::sleep(Duration::from_secs(4));
             std::fs::write(&self.program.lies, "").map_err(|error| error.to_string())?;
         }
+        let mut told = 0;
         while self.faults.kills < kills {
+            if self.faults.kills >= told + 50 {
+                told = self.faults.kills;
+                println!("{told} of {kills} kills");
+            }
             self.rest(50, 800);
             match self.random.below(14) {
                 _ if self.power_only => self.power_fails()?,
