@@ -306,7 +306,10 @@ impl Group {
             std::fs::write(&self.program.lies, "").map_err(|error| error.to_string())?;
         }
         let mut told = 0;
-        while self.faults.kills < kills {
+        // A short run may meet only synced disks: then it goes on until one has lost something.
+        while self.faults.kills < kills
+            || self.losses.sectors_lost == 0 && self.faults.kills < 10 * kills
+        {
             if self.faults.kills >= told + 50 {
                 told = self.faults.kills;
                 println!("{told} of {kills} kills");
