@@ -5,13 +5,17 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use diwan_registry_wire::nodes::Instance;
 use diwan_registry_wire::{DataBox, Scope, Version};
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
-use super::connection::{Connection, ConnectionId, Inflight, PushId};
+use super::connection::{Connection, ConnectionId, PushId};
 use super::ids::{RegistId, ServiceName};
-use super::service::{Instances, Owner, Publisher, Service, Subscriber};
+use super::instance::{self, Copy, Edition, Owner};
+use super::nodes::{Node, OwnChanges, Starting};
+use super::origin::{OWN, OriginId, Origins, SLOTS};
+use super::service::{Instances, Service, Subscriber};
 
 /// Bounds and times of a registry.
 #[derive(Clone, Debug)]
@@ -36,6 +40,20 @@ pub struct Config {
     pub guard_instances_min: usize,
     /// It lets go after this time.
     pub guard_max: Duration,
+    /// Instances of a node that was not heard of for so long are removed.
+    pub lease: Duration,
+    /// Other nodes are told at least so often that this one lives.
+    pub beat: Duration,
+    /// How often what two nodes know is compared.
+    pub digest_interval: Duration,
+    /// A node that begins looks so long for others.
+    pub start_wait: Duration,
+    /// It begins in any case after this.
+    pub start_max: Duration,
+    /// Lives of other nodes are forgotten after this.
+    pub forget: Duration,
+    /// About so much goes in one message to another node.
+    pub message_bytes: usize,
     /// Drawn at the start: decides which names share a place in memory.
     pub seed: u64,
 }
@@ -53,6 +71,13 @@ impl Default for Config {
             guard_window: Duration::from_secs(10),
             guard_instances_min: 10,
             guard_max: Duration::from_secs(300),
+            lease: Duration::from_secs(30),
+            beat: Duration::from_millis(250),
+            digest_interval: Duration::from_secs(3),
+            start_wait: Duration::from_secs(3),
+            start_max: Duration::from_secs(30),
+            forget: Duration::from_secs(600),
+            message_bytes: 256 << 10,
             seed: 0,
         }
     }
@@ -162,11 +187,11 @@ pub struct Setting {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ServiceId(usize);
+pub(super) struct ServiceId(pub(super) usize);
 
 /// Something that is to be looked at in time. It may have become pointless.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
+pub(super) enum Timer {
     /// Changes of a service have waited long enough.
     Window(ServiceId),
     /// Instances of a service whose connections ended are removed.
@@ -175,36 +200,154 @@ enum Timer {
     Guard(ServiceId),
     /// A push was not acknowledged.
     Ack(ConnectionId, PushId),
+    /// Nobody needs to know any more what clients took back.
+    Withdrawn(ServiceId),
+    /// The other nodes are looked after.
+    Nodes,
+}
+
+/// An instance as it is to be written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its service.
+    pub service: Arc<ServiceName>,
+    /// Its name.
+    pub id: RegistId,
+    /// None if it is gone.
+    pub instance: Option<Instance>,
+}
+
+/// What this node is among others.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Its name.
+    pub node: String,
+    /// Higher than at any start before.
+    pub epoch: u64,
+    /// Where its clients connect, `ip:port`.
+    pub address: String,
+    /// The other nodes.
+    pub nodes: Vec<String>,
+    /// What was published when it ended the last time.
+    pub recovered: Vec<Publication>,
+    /// [`Registry::version`] then.
+    pub version: Version,
 }
 
 /// All that a node knows.
 pub struct Registry {
-    config: Config,
-    names: HashMap<Arc<ServiceName>, ServiceId, FixedState>,
-    services: Vec<Service>,
-    connections: BTreeMap<ConnectionId, Connection>,
-    timers: BinaryHeap<Reverse<(Duration, Timer)>>,
+    pub(super) config: Config,
+    pub(super) names: HashMap<Arc<ServiceName>, ServiceId, FixedState>,
+    pub(super) services: Vec<Service>,
+    /// Services by slot.
+    pub(super) slots: Vec<Vec<ServiceId>>,
+    pub(super) connections: BTreeMap<ConnectionId, Connection>,
+    pub(super) timers: BinaryHeap<Reverse<(Duration, Timer)>>,
     /// Services that changed in this turn and may be told at once.
-    changed: BTreeSet<ServiceId>,
-    outgoing: Vec<Outgoing>,
-    version: Version,
-    next_push: u64,
+    pub(super) changed: BTreeSet<ServiceId>,
+    pub(super) outgoing: Vec<Outgoing>,
+    /// The highest that was given, here or elsewhere.
+    pub(super) version: Version,
+    pub(super) next_push: u64,
+    pub(super) origins: Origins,
+    pub(super) own: OwnChanges,
+    pub(super) nodes: BTreeMap<Arc<str>, Node>,
+    /// Until lists are pushed.
+    pub(super) starting: Option<Starting>,
+    pub(super) serving_since: Duration,
+    pub(super) ticking: bool,
+    /// Where clients connect.
+    pub(super) address: String,
+    /// The addresses of those that push lists are not what they were.
+    pub(super) addresses_changed: bool,
+    /// Messages of other nodes, or parts of them, that make no sense.
+    pub(super) malformed: u64,
+    /// Instances that changed since they were written down; None while nothing is written down.
+    unwritten: Option<BTreeSet<(ServiceId, RegistId)>>,
 }
 
 impl Registry {
-    /// An empty registry.
+    /// A registry that is alone and begins with nothing.
     pub fn new(config: Config) -> Self {
         Self {
             names: HashMap::with_hasher(FixedState::with_seed(config.seed)),
             config,
             services: Vec::new(),
+            slots: vec![Vec::new(); SLOTS],
             connections: BTreeMap::new(),
             timers: BinaryHeap::new(),
             changed: BTreeSet::new(),
             outgoing: Vec::new(),
             version: Version::NO_DATUM,
             next_push: 1,
+            origins: Origins::new("", 0),
+            own: OwnChanges::default(),
+            nodes: BTreeMap::new(),
+            starting: None,
+            serving_since: Duration::ZERO,
+            ticking: false,
+            address: String::new(),
+            addresses_changed: false,
+            malformed: 0,
+            unwritten: None,
         }
+    }
+
+    /// One of several, or one that goes on from what it knew. It pushes nothing before it knows what the others know.
+    pub fn start(config: Config, start: Start, now: Now) -> Self {
+        let mut registry = Self::new(config);
+        registry.origins = Origins::new(&start.node, start.epoch);
+        registry.address = start.address;
+        // What was given after it was written down is passed by.
+        let given = u64::try_from(start.version.unix_ms()).unwrap_or(0);
+        registry.version = Version::at(given + 1_000).max(Version::NO_DATUM);
+        registry.starting = Some(Starting {
+            since: now.monotonic,
+            recovered: start.recovered,
+        });
+        registry.set_nodes(start.nodes, now);
+        registry
+    }
+
+    /// The highest version that was given or heard of: to be written down, so that no later life gives a lower one.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// From now on [`Registry::changes`] says what changed.
+    pub fn write_down(&mut self) {
+        self.unwritten.get_or_insert_default();
+    }
+
+    /// Instances that changed since the last time, and what is shown of each now.
+    pub fn changes(&mut self) -> Vec<Written> {
+        let Some(unwritten) = &mut self.unwritten else {
+            return Vec::new();
+        };
+        let changes = std::mem::take(unwritten).into_iter();
+        changes
+            .map(|(service, id)| self.written(service, &id))
+            .collect()
+    }
+
+    fn written(&self, service: ServiceId, id: &RegistId) -> Written {
+        let service = &self.services[service.0];
+        Written {
+            service: service.name.clone(),
+            id: id.clone(),
+            instance: service.shown(id).map(Copy::to_wire),
+        }
+    }
+
+    /// All instances of some services, for a whole picture made of parts: from the first service that is not in the parts before.
+    /// None if there is no such service.
+    pub fn picture(&self, first: usize) -> Option<Vec<Written>> {
+        let service = self.services.get(first)?;
+        let all = service.all_shown();
+        Some(
+            all.map(|(id, _)| self.written(ServiceId(first), id))
+                .collect(),
+        )
     }
 
     /// A client connected.
@@ -220,12 +363,11 @@ impl Registry {
         let until = now.monotonic + self.config.grace;
         let mut services = BTreeSet::new();
         for (service, id) in ended.publishers {
-            let publishers = &mut self.services[service.0].publishers;
             // It may have moved to another connection.
-            if let Some(publisher) = publishers.get_mut(&id)
-                && publisher.owner == Owner::Connection(connection)
+            if let Some(own) = self.services[service.0].copy_mut(&id, OWN)
+                && own.owner == Owner::Connection(connection)
             {
-                publisher.owner = Owner::Grace(until);
+                own.owner = Owner::Grace(until);
                 services.insert(service);
             }
         }
@@ -235,7 +377,7 @@ impl Registry {
             service.watchers.remove(&connection);
         }
         for service in services {
-            self.timers.push(Reverse((until, Timer::Grace(service))));
+            self.set_timer(until, Timer::Grace(service));
         }
     }
 
@@ -258,38 +400,43 @@ impl Registry {
         if bytes > limit {
             return Err(Refusal::TooLarge { bytes, limit });
         }
-        let service = self.service(publication.service);
+        let service = self.service(publication.service.clone());
         let entry = (service, publication.id.clone());
         self.register(connection, entry, |own| &mut own.publishers)?;
-        let publishers = &mut self.services[service.0].publishers;
-        let version = (publication.version, publication.timestamp);
         let owner = Owner::Connection(connection);
-        match publishers.get_mut(&publication.id) {
-            // Late or twice: what is known is newer.
-            Some(known) if known.version > version => known.owner = owner,
-            Some(known) if *known.data == *publication.data && *known.cell == *publication.cell => {
-                (known.version, known.owner) = (version, owner);
-            }
-            _ => {
-                let publisher = Publisher {
-                    data: publication.data.into(),
-                    cell: publication.cell.into(),
-                    version,
-                    owner,
-                };
-                publishers.insert(publication.id, publisher);
-                self.changed(service, now);
-            }
+        let edition = (publication.version, publication.timestamp);
+        let known = &mut self.services[service.0];
+        if known
+            .withdrawn
+            .get(&publication.id)
+            .is_some_and(|(taken_back, _)| *taken_back >= edition)
+        {
+            // Its client has begun again.
+            known.withdrawn.remove(&publication.id);
         }
+        if let Some(own) = known.copy_mut(&publication.id, OWN)
+            && (own.edition > edition
+                || own.edition == edition
+                    && !own.provisional
+                    && own.publishes_the_same(&publication.data, &publication.cell))
+        {
+            // Late or twice: what is known is as new.
+            own.owner = owner;
+            return Ok(());
+        }
+        let id = publication.id.clone();
+        let copy = self.own_copy(service, publication, owner, false);
+        self.put(service, &id, copy, now);
         Ok(())
     }
 
-    /// An instance says that it ends.
+    /// An instance says that it ends. `edition`: how often its client had changed it then, and when.
     pub fn unpublish(
         &mut self,
         connection: ConnectionId,
         service: &ServiceName,
         id: &RegistId,
+        edition: (i64, i64),
         now: Now,
     ) {
         let Some(&service) = self.names.get(service) else {
@@ -298,9 +445,9 @@ impl Registry {
         if let Some(own) = self.connections.get_mut(&connection) {
             own.publishers.remove(&(service, id.clone()));
         }
-        if self.services[service.0].publishers.remove(id).is_some() {
-            self.changed(service, now);
-        }
+        let own = self.services[service.0].copy(id, OWN);
+        let edition = own.map_or(edition, |own| own.edition.max(edition));
+        self.withdraw(OWN, service, id, edition, now);
     }
 
     /// Somebody wants to know the instances of a service, and is told them.
@@ -385,30 +532,6 @@ impl Registry {
         }
     }
 
-    /// A client acknowledged a push, or could not take it.
-    pub fn acknowledged(&mut self, connection: ConnectionId, push: PushId, taken: bool, now: Now) {
-        let Some(own) = self.connections.get_mut(&connection) else {
-            return;
-        };
-        if taken {
-            own.inflight.remove(&push);
-            self.pump(connection, now);
-        } else if let Some(inflight) = own.inflight.get_mut(&push) {
-            // Not again at once: it comes up with the time-out.
-            inflight.deadline = inflight
-                .deadline
-                .min(now.monotonic + self.config.ack_timeout);
-        }
-    }
-
-    /// Lets go of what the shrink guard of a service holds back. Whether it held anything.
-    pub fn release(&mut self, service: &ServiceName, now: Now) -> bool {
-        let Some(&id) = self.names.get(service) else {
-            return false;
-        };
-        self.let_go(id, now)
-    }
-
     /// Carries out what time has brought.
     pub fn advance(&mut self, now: Now) {
         while let Some(Reverse((at, timer))) = self.timers.peek() {
@@ -431,26 +554,18 @@ impl Registry {
                     }
                 }
                 Timer::Ack(connection, push) => self.ack_missing(connection, push, now),
+                Timer::Withdrawn(service) => {
+                    let known = &mut self.services[service.0];
+                    known
+                        .withdrawn
+                        .retain(|_, (_, until)| *until > now.monotonic);
+                }
+                Timer::Nodes => {
+                    self.ticking = false;
+                    self.tick_nodes(now);
+                }
             }
         }
-    }
-
-    /// What is to be sent now. To be asked for after every turn.
-    pub fn outgoing(&mut self, now: Now) -> Vec<Outgoing> {
-        for service in std::mem::take(&mut self.changed) {
-            let changed = &self.services[service.0];
-            let connections: BTreeSet<ConnectionId> = changed
-                .subscribers
-                .keys()
-                .chain(changed.watchers.keys())
-                .copied()
-                .collect();
-            for connection in connections {
-                self.tell(connection, service);
-                self.pump(connection, now);
-            }
-        }
-        std::mem::take(&mut self.outgoing)
     }
 
     /// When [`Registry::advance`] has something to do.
@@ -458,12 +573,13 @@ impl Registry {
         self.timers.peek().map(|Reverse((at, _))| *at)
     }
 
-    fn service(&mut self, name: ServiceName) -> ServiceId {
+    pub(super) fn service(&mut self, name: ServiceName) -> ServiceId {
         if let Some(&id) = self.names.get(&name) {
             return id;
         }
         let id = ServiceId(self.services.len());
         let service = Service::new(name);
+        self.slots[usize::from(service.slot)].push(id);
         self.names.insert(service.name.clone(), id);
         self.services.push(service);
         id
@@ -487,12 +603,13 @@ impl Registry {
     }
 
     /// Higher than all before, and near the wall clock when that is ahead.
-    fn next_version(&mut self, now: Now) -> Version {
-        self.version = self.version.next().max(Version::at(now.unix_ms));
+    pub(super) fn next_version(&mut self, now: Now) -> Version {
+        self.version = self.version.next().max(Version::at(self.version_ms(now)));
         self.version
     }
 
-    fn changed(&mut self, service: ServiceId, now: Now) {
+    /// What is shown of a service changed.
+    pub(super) fn changed(&mut self, service: ServiceId, now: Now) {
         let version = self.next_version(now);
         let changed = &mut self.services[service.0];
         changed.changed(version);
@@ -507,121 +624,119 @@ impl Registry {
         }
     }
 
-    /// Instances whose grace has ended are removed, unless they are too many at once.
-    fn grace_ended(&mut self, id: ServiceId, now: Now) {
-        let service = &mut self.services[id.0];
-        let gone = |publisher: &Publisher| matches!(publisher.owner, Owner::Grace(until) if until <= now.monotonic);
-        let vanishing = service.publishers.values().filter(|one| gone(one)).count();
-        if vanishing == 0 {
-            return;
+    pub(super) fn set_timer(&mut self, at: Duration, timer: Timer) {
+        self.timers.push(Reverse((at, timer)));
+    }
+
+    /// What a client of this node publishes.
+    pub(super) fn own_copy(
+        &mut self,
+        service: ServiceId,
+        publication: Publication,
+        owner: Owner,
+        provisional: bool,
+    ) -> Copy {
+        let Publication { data, cell, .. } = publication;
+        let edition = (publication.version, publication.timestamp);
+        let seed = self.services[service.0].sum;
+        Copy {
+            origin: OWN,
+            number: self.own.next(),
+            sum: instance::sum(seed, &publication.id, &data, &cell, edition, provisional),
+            data: data.into(),
+            cell: cell.into(),
+            edition,
+            owner,
+            provisional,
         }
-        let listed = service.publishers.len();
-        let held = service
-            .guard
-            .holds(vanishing, listed, now.monotonic, &self.config);
-        if held {
-            for publisher in service.publishers.values_mut().filter(|one| gone(one)) {
-                publisher.owner = Owner::Held;
+    }
+
+    /// An instance is so, as its origin says.
+    pub(super) fn put(&mut self, service: ServiceId, id: &RegistId, copy: Copy, now: Now) {
+        let (origin, number, sum) = (copy.origin, copy.number, copy.sum);
+        self.show(service, id, now, |registry| {
+            let known = &mut registry.services[service.0];
+            let before = known.put(id, copy);
+            let from = registry.origins.get_mut(origin);
+            from.add(known.slot, sum);
+            if let Some(before) = &before {
+                from.subtract(known.slot, before.sum);
             }
-            let until = service.guard.until.unwrap_or(now.monotonic);
-            self.timers.push(Reverse((until, Timer::Guard(id))));
-        } else {
-            service.publishers.retain(|_, publisher| !gone(publisher));
-            self.changed(id, now);
-        }
+            if origin == OWN {
+                let before = before.map(|before| before.number);
+                registry.own.put(number, service, id, before);
+            }
+        });
     }
 
-    fn let_go(&mut self, id: ServiceId, now: Now) -> bool {
-        let service = &mut self.services[id.0];
-        service.guard.release();
-        let before = service.publishers.len();
-        service.publishers.retain(|_, one| one.owner != Owner::Held);
-        let any = service.publishers.len() < before;
-        if any {
-            self.changed(id, now);
-        }
-        any
+    /// An instance is gone, as its origin says. Whether it was there.
+    pub(super) fn take(
+        &mut self,
+        service: ServiceId,
+        id: &RegistId,
+        origin: OriginId,
+        withdrawn: Option<Edition>,
+        now: Now,
+    ) -> bool {
+        let mut there = false;
+        self.show(service, id, now, |registry| {
+            let known = &mut registry.services[service.0];
+            let taken = known.take(id, origin);
+            there = taken.is_some();
+            if let Some(taken) = &taken {
+                registry
+                    .origins
+                    .get_mut(origin)
+                    .subtract(known.slot, taken.sum);
+            }
+            if origin == OWN && (there || withdrawn.is_some()) {
+                let before = taken.map(|taken| taken.number);
+                registry.own.take(service, id, before, withdrawn);
+            }
+        });
+        there
     }
 
-    fn ack_missing(&mut self, connection: ConnectionId, push: PushId, now: Now) {
-        let Some(own) = self.connections.get_mut(&connection) else {
+    /// A client took an instance back, as its origin says: whatever copies of it are on their way are not shown any more.
+    pub(super) fn withdraw(
+        &mut self,
+        origin: OriginId,
+        service: ServiceId,
+        id: &RegistId,
+        edition: Edition,
+        now: Now,
+    ) {
+        if self.nodes.is_empty() {
+            self.take(service, id, origin, None, now);
             return;
+        }
+        self.show(service, id, now, |registry| {
+            let until = now.monotonic + 2 * registry.config.lease;
+            let withdrawn = &mut registry.services[service.0].withdrawn;
+            withdrawn.insert(id.clone(), (edition, until));
+            registry.set_timer(until, Timer::Withdrawn(service));
+            registry.take(service, id, origin, Some(edition), now);
+        });
+    }
+
+    /// Does something with an instance; if other than before is shown of it then, subscribers are told.
+    fn show(&mut self, service: ServiceId, id: &RegistId, now: Now, act: impl FnOnce(&mut Self)) {
+        let shown = |registry: &Self| registry.services[service.0].shown(id).cloned();
+        let before = shown(self);
+        act(self);
+        let after = shown(self);
+        let same = |same: fn(&Copy, &Copy) -> bool| match (&before, &after) {
+            (None, None) => true,
+            (Some(before), Some(after)) => same(before, after),
+            _ => false,
         };
-        let Some(inflight) = own.inflight.get(&push).cloned() else {
-            return;
-        };
-        if inflight.deadline > now.monotonic {
-            self.timers
-                .push(Reverse((inflight.deadline, Timer::Ack(connection, push))));
-            return;
-        }
-        own.inflight.remove(&push);
-        self.tell(connection, inflight.service);
-        self.pump(connection, now);
-    }
-
-    /// A connection does not have the newest of a service.
-    fn tell(&mut self, connection: ConnectionId, service: ServiceId) {
-        if let Some(own) = self.connections.get_mut(&connection)
-            && own.queued.insert(service)
+        if let Some(unwritten) = &mut self.unwritten
+            && !same(|before, after| before.sum == after.sum)
         {
-            own.waiting.push_back(service);
+            unwritten.insert((service, id.clone()));
         }
-    }
-
-    /// Sends a connection what waits for it, as far as it keeps up.
-    fn pump(&mut self, connection: ConnectionId, now: Now) {
-        let Some(own) = self.connections.get_mut(&connection) else {
-            return;
-        };
-        for _ in 0..own.waiting.len() {
-            if own.inflight.len() >= self.config.inflight_max {
-                return;
-            }
-            let Some(service) = own.waiting.pop_front() else {
-                return;
-            };
-            if own.is_inflight(service) {
-                own.waiting.push_back(service);
-                continue;
-            }
-            own.queued.remove(&service);
-            let known = &mut self.services[service.0];
-            let mut groups: BTreeMap<(Scope, Arc<str>), Vec<RegistId>> = BTreeMap::new();
-            for subscriber in known.subscribers.get(&connection).into_iter().flatten() {
-                let group = groups.entry((subscriber.scope, subscriber.cell.clone()));
-                group.or_default().push(subscriber.id.clone());
-            }
-            let mut contents: Vec<(Content, Vec<RegistId>)> = groups
-                .into_iter()
-                .map(|((scope, cell), subscribers)| {
-                    let content = Content::Instances {
-                        version: known.version,
-                        instances: known.instances(scope, &cell),
-                        scope,
-                        cell,
-                    };
-                    (content, subscribers)
-                })
-                .collect();
-            if let Some(watchers) = known.watchers.get(&connection) {
-                contents.push((Content::Setting(known.setting.clone()), watchers.clone()));
-            }
-            for (content, registrations) in contents {
-                self.next_push += 1;
-                let push = PushId(self.next_push);
-                self.outgoing.push(Outgoing {
-                    connection,
-                    push,
-                    service: known.name.clone(),
-                    content,
-                    registrations,
-                });
-                let deadline = now.monotonic + self.config.ack_timeout;
-                own.inflight.insert(push, Inflight { service, deadline });
-                self.timers
-                    .push(Reverse((deadline, Timer::Ack(connection, push))));
-            }
+        if !same(|before, after| before.publishes_the_same(&after.data, &after.cell)) {
+            self.changed(service, now);
         }
     }
 }
