@@ -1,83 +1,66 @@
 //! What this node tells the others, and what it learns from them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use diwan_registry_wire::Version;
 use diwan_registry_wire::nodes::{
     Change, Digest, Instance, Name, NodesAnswer, NodesMessage, Slot, Wanted, Withdrawn,
 };
-use diwan_registry_wire::{DataBox, Version};
+
+use foldhash::quality::FixedState;
 
 use super::ids::{RegistId, ServiceName};
-use super::instance::{self, Copy, Edition, Owner};
+use super::instance::{self, Copy, Data, Edition, Owner};
 use super::origin::{OWN, Origin, OriginId};
 use super::registry::{Now, Publication, Registry, ServiceId, Timer};
 
-/// Removals that are kept for nodes that have not heard of them; digests show what was missed.
-const GONE_MAX: usize = 100_000;
-
-/// The changes of this node's own instances, by their numbers: the newest of each instance.
+/// The last changes of this node's own instances, by their numbers.
 #[derive(Debug, Default)]
 pub(super) struct OwnChanges {
     /// The highest number.
     number: u64,
-    present: BTreeMap<u64, (ServiceId, RegistId)>,
-    gone: VecDeque<Gone>,
+    changes: VecDeque<OwnChange>,
 }
 
 #[derive(Debug)]
-struct Gone {
+struct OwnChange {
     number: u64,
     service: ServiceId,
     id: RegistId,
+    /// Its client took it back.
     withdrawn: Option<Edition>,
 }
 
 impl OwnChanges {
-    pub(super) fn next(&mut self) -> u64 {
-        self.number += 1;
-        self.number
-    }
-
-    pub(super) fn put(
-        &mut self,
-        number: u64,
-        service: ServiceId,
-        id: &RegistId,
-        before: Option<u64>,
-    ) {
-        if let Some(before) = before {
-            self.present.remove(&before);
-        }
-        self.present.insert(number, (service, id.clone()));
-    }
-
-    /// An instance is gone; `before`: the number of its last change.
-    pub(super) fn take(
+    /// An instance changes, or goes; the number of that.
+    pub(super) fn add(
         &mut self,
         service: ServiceId,
         id: &RegistId,
-        before: Option<u64>,
         withdrawn: Option<Edition>,
-    ) {
-        if let Some(before) = before {
-            self.present.remove(&before);
+        kept_max: usize,
+    ) -> u64 {
+        while self.changes.len() >= kept_max.max(1) {
+            self.changes.pop_front();
         }
-        let number = self.next();
-        if self.gone.len() >= GONE_MAX {
-            self.gone.pop_front();
-        }
-        self.gone.push_back(Gone {
-            number,
+        self.number += 1;
+        self.changes.push_back(OwnChange {
+            number: self.number,
             service,
             id: id.clone(),
             withdrawn,
         });
+        self.number
     }
 
-    fn forget_gone(&mut self) {
-        self.gone.clear();
+    /// All changes after this number; None if some of them are not kept any more.
+    fn after(&self, number: u64) -> Option<impl Iterator<Item = &OwnChange>> {
+        let first = self.number - self.changes.len() as u64 + 1;
+        let skipped = (number + 1).checked_sub(first)?;
+        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
+        Some(self.changes.range(skipped.min(self.changes.len())..))
     }
 }
 
@@ -119,14 +102,14 @@ pub(super) struct Starting {
 /// The names of services in one message.
 #[derive(Default)]
 struct Names {
-    places: HashMap<usize, u32, foldhash::quality::FixedState>,
+    places: HashMap<ServiceId, u32, FixedState>,
     names: Vec<Name>,
 }
 
 impl Names {
     fn place(&mut self, id: ServiceId, name: &ServiceName) -> u32 {
         let next = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        *self.places.entry(id.0).or_insert_with(|| {
+        *self.places.entry(id).or_insert_with(|| {
             self.names.push(Name {
                 data_id: name.data_id.clone(),
                 instance_id: name.instance_id.clone(),
@@ -166,9 +149,6 @@ impl Registry {
                     ..Node::default()
                 });
             }
-        }
-        if self.nodes.is_empty() {
-            self.own.forget_gone();
         }
         self.tick_nodes(now);
     }
@@ -230,7 +210,15 @@ impl Registry {
     fn message(&self, node: &mut Node, heard_ms: u64, now: Now) -> NodesMessage {
         let mut names = Names::default();
         let mut room = self.config.message_bytes;
-        let (changes, up_to) = self.changes_after(node.known, &mut room, &mut names);
+        let (changes, up_to) = match self.own.after(node.known) {
+            Some(after) => self.told(after, &mut room, &mut names),
+            None => {
+                if node.owed.iter().all(|(origin, _)| *origin != OWN) {
+                    node.owed.extend((0..=u8::MAX).map(|slot| (OWN, slot)));
+                }
+                (Vec::new(), node.known)
+            }
+        };
         let mut slots = Vec::new();
         while room > 0
             && let Some((origin, slot)) = node.owed.pop_first()
@@ -266,52 +254,45 @@ impl Registry {
     }
 
     /// As many changes as there is room for, and the number up to which they are all.
-    fn changes_after(&self, after: u64, room: &mut usize, names: &mut Names) -> (Vec<Change>, u64) {
-        let mut changes = Vec::new();
-        let mut present = self.own.present.range(after + 1..).peekable();
-        let from = self.own.gone.partition_point(|gone| gone.number <= after);
-        let mut gone = self.own.gone.range(from..).peekable();
-        loop {
-            let number = match (present.peek(), gone.peek()) {
-                (Some((present, _)), Some(gone)) if gone.number < **present => gone.number,
-                (Some((present, _)), _) => **present,
-                (None, Some(gone)) => gone.number,
-                (None, None) => return (changes, self.own.number),
-            };
-            let change = match gone.next_if(|gone| gone.number == number) {
-                Some(gone) => Change {
-                    number,
-                    name: names.place(gone.service, &self.services[gone.service.0].name),
-                    id: gone.id.to_string(),
+    fn told<'a>(
+        &self,
+        changes: impl Iterator<Item = &'a OwnChange>,
+        room: &mut usize,
+        names: &mut Names,
+    ) -> (Vec<Change>, u64) {
+        let mut told = Vec::new();
+        for own in changes {
+            if *room == 0 {
+                return (told, own.number - 1);
+            }
+            let known = &self.services[own.service];
+            let copy = known.copy(&own.id, OWN);
+            // What changed again is told then.
+            if copy.is_some_and(|copy| copy.number > own.number) {
+                continue;
+            }
+            let name = names.place(own.service, &known.name);
+            told.push(match copy.filter(|copy| copy.number == own.number) {
+                Some(copy) => change(name, &own.id, copy, room),
+                None => Change {
+                    number: own.number,
+                    name,
+                    id: own.id.to_string(),
                     instance: None,
-                    withdrawn: gone
+                    withdrawn: own
                         .withdrawn
                         .map(|(version, timestamp)| Withdrawn { version, timestamp }),
                 },
-                None => {
-                    let Some((_, (service, id))) = present.next() else {
-                        return (changes, self.own.number);
-                    };
-                    let known = &self.services[service.0];
-                    let Some(copy) = known.copy(id, OWN) else {
-                        debug_assert!(false, "an own instance that is not there");
-                        continue;
-                    };
-                    change(names.place(*service, &known.name), id, copy, room)
-                }
-            };
-            changes.push(change);
+            });
             *room = room.saturating_sub(CHANGE_BYTES);
-            if *room == 0 {
-                return (changes, number);
-            }
         }
+        (told, self.own.number)
     }
 
     fn slot(&self, origin: OriginId, slot: u8, room: &mut usize, names: &mut Names) -> Slot {
         let mut instances = Vec::new();
         for service in &self.slots[usize::from(slot)] {
-            let known = &self.services[service.0];
+            let known = &self.services[*service];
             for (id, copies) in &known.publishers {
                 if let Some(copy) = instance::of_origin(copies, origin) {
                     let name = names.place(*service, &known.name);
@@ -525,7 +506,7 @@ impl Registry {
             self.malformed += 1;
             return;
         };
-        let known = &self.services[service.0];
+        let known = &self.services[service];
         let id = RegistId::new(&change.id);
         if change.number <= self.origins.get(origin).known(known.slot) {
             return;
@@ -537,7 +518,7 @@ impl Registry {
             (None, Some(withdrawn)) => {
                 let edition = (withdrawn.version, withdrawn.timestamp);
                 self.withdraw(origin, service, &id, edition, now);
-                let own = self.services[service.0].copy(&id, OWN);
+                let own = self.services[service].copy(&id, OWN);
                 if own.is_some_and(|own| own.edition <= edition) {
                     self.take(service, &id, OWN, None, now);
                 }
@@ -556,13 +537,9 @@ impl Registry {
         now: Now,
     ) {
         let items = instance.items.iter();
-        let data: Arc<[DataBox]> = items
-            .map(|item| DataBox {
-                data: item.data.clone(),
-            })
-            .collect();
+        let data = Data::new(items.map(|item| item.data.as_deref()));
         let edition = (instance.version, instance.timestamp);
-        let sum = self.services[service.0].sum;
+        let sum = self.services[service].sum;
         let copy = Copy {
             origin,
             number,
@@ -575,7 +552,7 @@ impl Registry {
                 instance.provisional,
             ),
             data,
-            cell: instance.cell.as_str().into(),
+            cell: self.cell(&instance.cell),
             edition,
             owner: Owner::Node,
             provisional: instance.provisional,
@@ -584,7 +561,7 @@ impl Registry {
         // It has moved there: the copy here is not needed any more as soon as everybody knows that.
         let until = now.monotonic + self.config.grace;
         if !instance.provisional
-            && let Some(own) = self.services[service.0].copy_mut(id, OWN)
+            && let Some(own) = self.services[service].copy_mut(id, OWN)
             && own.edition <= edition
             && match own.owner {
                 Owner::Grace(end) => end > until,
@@ -621,7 +598,7 @@ impl Registry {
             kept.insert((service, id));
         }
         for service in self.slots[usize::from(place)].clone() {
-            let all = self.services[service.0].publishers.iter();
+            let all = self.services[service].publishers.iter();
             let missing = all.filter(|(id, copies)| {
                 instance::of_origin(copies, origin).is_some()
                     && !kept.contains(&(service, (*id).clone()))
@@ -744,7 +721,7 @@ impl Registry {
         for publication in recovered {
             let service = self.service(publication.service.clone());
             let edition = (publication.version, publication.timestamp);
-            let shown = self.services[service.0].shown(&publication.id);
+            let shown = self.services[service].shown(&publication.id);
             if shown.is_some_and(|shown| shown.edition >= edition) {
                 continue;
             }
@@ -763,8 +740,7 @@ impl Registry {
 const CHANGE_BYTES: usize = 64;
 
 fn change(name: u32, id: &RegistId, copy: &Copy, room: &mut usize) -> Change {
-    let bytes = copy.data.iter().filter_map(|item| item.data.as_ref());
-    *room = room.saturating_sub(bytes.map(String::len).sum());
+    *room = room.saturating_sub(copy.data.bytes().len());
     Change {
         number: copy.number,
         name,

@@ -62,6 +62,8 @@ impl Origin {
     pub(super) fn know(&mut self, slot: u8, number: u64) {
         let known = &mut self.numbers[usize::from(slot)];
         *known = number.max(*known);
+        let all = self.numbers.iter().min();
+        self.stream = self.stream.max(all.copied().unwrap_or(0));
     }
 
     /// Nothing counts as known any more: it tells everything again.

@@ -30,17 +30,20 @@ impl Registry {
     /// What is to be sent now. To be asked for after every turn.
     pub fn outgoing(&mut self, now: Now) -> Vec<Outgoing> {
         for service in std::mem::take(&mut self.changed) {
-            let changed = &self.services[service.0];
-            let connections: BTreeSet<ConnectionId> = changed
-                .subscribers
-                .keys()
-                .chain(changed.watchers.keys())
-                .copied()
-                .collect();
+            let changed = &self.services[service];
+            let subscribers = changed.subscribers.keys();
+            let all = subscribers.chain(&changed.watchers).map(|(of, _)| *of);
+            let connections: BTreeSet<ConnectionId> = all.collect();
             for connection in connections {
                 self.tell(connection, service);
                 self.pump(connection, now);
             }
+        }
+        while self.listed_bytes > self.config.list_bytes
+            && let Some((service, bytes)) = self.listed.pop_front()
+        {
+            self.listed_bytes -= bytes;
+            self.services[service].forget_lists();
         }
         std::mem::take(&mut self.outgoing)
     }
@@ -90,11 +93,16 @@ impl Registry {
                 continue;
             }
             own.queued.remove(&service);
-            let known = &mut self.services[service.0];
+            let known = &mut self.services[service];
             let mut groups: BTreeMap<(Scope, Arc<str>), Vec<RegistId>> = BTreeMap::new();
-            for subscriber in known.subscribers.get(&connection).into_iter().flatten() {
+            for (id, subscriber) in known.subscribers_of(connection) {
                 let group = groups.entry((subscriber.scope, subscriber.cell.clone()));
-                group.or_default().push(subscriber.id.clone());
+                group.or_default().push(id.clone());
+            }
+            if !groups.is_empty() && !known.has_lists() {
+                let bytes = known.list_bytes();
+                self.listed.push_back((service, bytes));
+                self.listed_bytes += bytes;
             }
             let mut contents: Vec<(Content, Vec<RegistId>)> = groups
                 .into_iter()
@@ -108,8 +116,9 @@ impl Registry {
                     (content, subscribers)
                 })
                 .collect();
-            if let Some(watchers) = known.watchers.get(&connection) {
-                contents.push((Content::Setting(known.setting.clone()), watchers.clone()));
+            let watchers: Vec<RegistId> = known.watchers_of(connection).cloned().collect();
+            if !watchers.is_empty() {
+                contents.push((Content::Setting(known.setting.clone()), watchers));
             }
             for (content, registrations) in contents {
                 self.next_push += 1;

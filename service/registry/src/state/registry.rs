@@ -1,7 +1,8 @@
 //! All services and all connections of a node.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use hashbrown::HashMap;
 
 use super::connection::{Connection, ConnectionId, PushId};
 use super::ids::{RegistId, ServiceName};
-use super::instance::{self, Copy, Edition, Owner};
+use super::instance::{self, Copy, Data, Edition, Owner};
 use super::nodes::{Node, OwnChanges, Starting};
 use super::origin::{OWN, OriginId, Origins, SLOTS};
 use super::service::{Instances, Service, Subscriber};
@@ -52,6 +53,10 @@ pub struct Config {
     pub start_max: Duration,
     /// Lives of other nodes are forgotten after this.
     pub forget: Duration,
+    /// Lists that were made for pushes are kept for the next ones, up to so many bytes.
+    pub list_bytes: usize,
+    /// Changes that are kept for nodes that have not heard of them. One that is further behind is told everything.
+    pub changes_max: usize,
     /// About so much goes in one message to another node.
     pub message_bytes: usize,
     /// Drawn at the start: decides which names share a place in memory.
@@ -77,6 +82,8 @@ impl Default for Config {
             start_wait: Duration::from_secs(3),
             start_max: Duration::from_secs(30),
             forget: Duration::from_secs(600),
+            list_bytes: 32 << 20,
+            changes_max: 100_000,
             message_bytes: 256 << 10,
             seed: 0,
         }
@@ -186,8 +193,37 @@ pub struct Setting {
     pub value: Option<Arc<str>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ServiceId(pub(super) usize);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ServiceId(u32);
+
+/// All services, by their places.
+#[derive(Debug, Default)]
+pub(super) struct Services(Vec<Service>);
+
+impl Services {
+    pub(super) fn all(&self) -> impl Iterator<Item = ServiceId> + use<> {
+        (0..u32::try_from(self.0.len()).unwrap_or(u32::MAX)).map(ServiceId)
+    }
+
+    fn add(&mut self, service: Service) -> ServiceId {
+        self.0.push(service);
+        ServiceId(u32::try_from(self.0.len() - 1).unwrap_or(u32::MAX))
+    }
+}
+
+impl Index<ServiceId> for Services {
+    type Output = Service;
+
+    fn index(&self, id: ServiceId) -> &Service {
+        &self.0[id.0 as usize]
+    }
+}
+
+impl IndexMut<ServiceId> for Services {
+    fn index_mut(&mut self, id: ServiceId) -> &mut Service {
+        &mut self.0[id.0 as usize]
+    }
+}
 
 /// Something that is to be looked at in time. It may have become pointless.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -234,18 +270,25 @@ pub struct Start {
     pub version: Version,
 }
 
+/// Names of cells that are kept; who invents more of them pays for each.
+const CELLS_MAX: usize = 1_000;
+
 /// All that a node knows.
 pub struct Registry {
     pub(super) config: Config,
     pub(super) names: HashMap<Arc<ServiceName>, ServiceId, FixedState>,
-    pub(super) services: Vec<Service>,
+    pub(super) services: Services,
     /// Services by slot.
     pub(super) slots: Vec<Vec<ServiceId>>,
+    cells: BTreeSet<Arc<str>>,
     pub(super) connections: BTreeMap<ConnectionId, Connection>,
     pub(super) timers: BinaryHeap<Reverse<(Duration, Timer)>>,
     /// Services that changed in this turn and may be told at once.
     pub(super) changed: BTreeSet<ServiceId>,
     pub(super) outgoing: Vec<Outgoing>,
+    /// Services whose lists are made, in the order in which they were, and about how many bytes these take.
+    pub(super) listed: VecDeque<(ServiceId, usize)>,
+    pub(super) listed_bytes: usize,
     /// The highest that was given, here or elsewhere.
     pub(super) version: Version,
     pub(super) next_push: u64,
@@ -272,12 +315,15 @@ impl Registry {
         Self {
             names: HashMap::with_hasher(FixedState::with_seed(config.seed)),
             config,
-            services: Vec::new(),
+            services: Services::default(),
             slots: vec![Vec::new(); SLOTS],
+            cells: BTreeSet::new(),
             connections: BTreeMap::new(),
             timers: BinaryHeap::new(),
             changed: BTreeSet::new(),
             outgoing: Vec::new(),
+            listed: VecDeque::new(),
+            listed_bytes: 0,
             version: Version::NO_DATUM,
             next_push: 1,
             origins: Origins::new("", 0),
@@ -331,7 +377,7 @@ impl Registry {
     }
 
     fn written(&self, service: ServiceId, id: &RegistId) -> Written {
-        let service = &self.services[service.0];
+        let service = &self.services[service];
         Written {
             service: service.name.clone(),
             id: id.clone(),
@@ -342,12 +388,9 @@ impl Registry {
     /// All instances of some services, for a whole picture made of parts: from the first service that is not in the parts before.
     /// None if there is no such service.
     pub fn picture(&self, first: usize) -> Option<Vec<Written>> {
-        let service = self.services.get(first)?;
-        let all = service.all_shown();
-        Some(
-            all.map(|(id, _)| self.written(ServiceId(first), id))
-                .collect(),
-        )
+        let service = self.services.all().nth(first)?;
+        let all = self.services[service].all_shown();
+        Some(all.map(|(id, _)| self.written(service, id)).collect())
     }
 
     /// A client connected.
@@ -364,17 +407,17 @@ impl Registry {
         let mut services = BTreeSet::new();
         for (service, id) in ended.publishers {
             // It may have moved to another connection.
-            if let Some(own) = self.services[service.0].copy_mut(&id, OWN)
+            if let Some(own) = self.services[service].copy_mut(&id, OWN)
                 && own.owner == Owner::Connection(connection)
             {
                 own.owner = Owner::Grace(until);
                 services.insert(service);
             }
         }
-        for (service, _) in ended.subscribers {
-            let service = &mut self.services[service.0];
-            service.subscribers.remove(&connection);
-            service.watchers.remove(&connection);
+        for (service, id) in ended.subscribers {
+            let (service, entry) = (&mut self.services[service], (connection, id));
+            service.subscribers.remove(&entry);
+            service.watchers.remove(&entry);
         }
         for service in services {
             self.set_timer(until, Timer::Grace(service));
@@ -405,7 +448,8 @@ impl Registry {
         self.register(connection, entry, |own| &mut own.publishers)?;
         let owner = Owner::Connection(connection);
         let edition = (publication.version, publication.timestamp);
-        let known = &mut self.services[service.0];
+        let data = Data::of(&publication.data);
+        let known = &mut self.services[service];
         if known
             .withdrawn
             .get(&publication.id)
@@ -418,7 +462,7 @@ impl Registry {
             && (own.edition > edition
                 || own.edition == edition
                     && !own.provisional
-                    && own.publishes_the_same(&publication.data, &publication.cell))
+                    && own.publishes_the_same(&data, &publication.cell))
         {
             // Late or twice: what is known is as new.
             own.owner = owner;
@@ -445,7 +489,7 @@ impl Registry {
         if let Some(own) = self.connections.get_mut(&connection) {
             own.publishers.remove(&(service, id.clone()));
         }
-        let own = self.services[service.0].copy(id, OWN);
+        let own = self.services[service].copy(id, OWN);
         let edition = own.map_or(edition, |own| own.edition.max(edition));
         self.withdraw(OWN, service, id, edition, now);
     }
@@ -463,17 +507,15 @@ impl Registry {
         let entry = (service, subscription.id.clone());
         self.register(connection, entry, |own| &mut own.subscribers)?;
         let subscriber = Subscriber {
-            id: subscription.id,
             scope: subscription.scope,
-            cell: subscription.cell.into(),
+            cell: self.cell(&subscription.cell),
         };
         let version = self.next_version(now);
-        let known = &mut self.services[service.0];
+        let known = &mut self.services[service];
         // A client takes only what is newer than what it has, and it may have come from another node.
         known.version = version;
-        let subscribers = known.subscribers.entry(connection).or_default();
-        subscribers.retain(|known| known.id != subscriber.id);
-        subscribers.push(subscriber);
+        let entry = (connection, subscription.id);
+        known.subscribers.insert(entry, subscriber);
         self.tell(connection, service);
         self.pump(connection, now);
         Ok(())
@@ -492,10 +534,7 @@ impl Registry {
         let service = self.service(name);
         let entry = (service, id.clone());
         self.register(connection, entry, |own| &mut own.subscribers)?;
-        let watchers = self.services[service.0].watchers.entry(connection);
-        let watchers = watchers.or_default();
-        watchers.retain(|known| *known != id);
-        watchers.push(id);
+        self.services[service].watchers.insert((connection, id));
         self.tell(connection, service);
         self.pump(connection, now);
         Ok(())
@@ -504,7 +543,7 @@ impl Registry {
     /// A setting changed.
     pub fn set(&mut self, name: ServiceName, setting: Setting) {
         let service = self.service(name);
-        self.services[service.0].setting = setting;
+        self.services[service].setting = setting;
         self.changed.insert(service);
     }
 
@@ -516,20 +555,9 @@ impl Registry {
         if let Some(own) = self.connections.get_mut(&connection) {
             own.subscribers.remove(&(service, id.clone()));
         }
-        let all = &mut self.services[service.0].subscribers;
-        if let Some(subscribers) = all.get_mut(&connection) {
-            subscribers.retain(|known| known.id != *id);
-            if subscribers.is_empty() {
-                all.remove(&connection);
-            }
-        }
-        let all = &mut self.services[service.0].watchers;
-        if let Some(watchers) = all.get_mut(&connection) {
-            watchers.retain(|known| known != id);
-            if watchers.is_empty() {
-                all.remove(&connection);
-            }
-        }
+        let (service, entry) = (&mut self.services[service], (connection, id.clone()));
+        service.subscribers.remove(&entry);
+        service.watchers.remove(&entry);
     }
 
     /// Carries out what time has brought.
@@ -543,19 +571,19 @@ impl Registry {
             match timer {
                 Timer::Window(service) => {
                     let config = &self.config;
-                    self.services[service.0].window.ended(now.monotonic, config);
+                    self.services[service].window.ended(now.monotonic, config);
                     self.changed.insert(service);
                 }
                 Timer::Grace(service) => self.grace_ended(service, now),
                 Timer::Guard(service) => {
-                    let guard = &self.services[service.0].guard;
+                    let guard = &self.services[service].guard;
                     if guard.until.is_some_and(|until| until <= now.monotonic) {
                         self.let_go(service, now);
                     }
                 }
                 Timer::Ack(connection, push) => self.ack_missing(connection, push, now),
                 Timer::Withdrawn(service) => {
-                    let known = &mut self.services[service.0];
+                    let known = &mut self.services[service];
                     known
                         .withdrawn
                         .retain(|_, (_, until)| *until > now.monotonic);
@@ -577,11 +605,11 @@ impl Registry {
         if let Some(&id) = self.names.get(&name) {
             return id;
         }
-        let id = ServiceId(self.services.len());
         let service = Service::new(name);
-        self.slots[usize::from(service.slot)].push(id);
-        self.names.insert(service.name.clone(), id);
-        self.services.push(service);
+        let (name, slot) = (service.name.clone(), service.slot);
+        let id = self.services.add(service);
+        self.slots[usize::from(slot)].push(id);
+        self.names.insert(name, id);
         id
     }
 
@@ -611,7 +639,7 @@ impl Registry {
     /// What is shown of a service changed.
     pub(super) fn changed(&mut self, service: ServiceId, now: Now) {
         let version = self.next_version(now);
-        let changed = &mut self.services[service.0];
+        let changed = &mut self.services[service];
         changed.changed(version);
         if self.changed.contains(&service) {
             // It is told at the end of this turn anyway.
@@ -622,6 +650,18 @@ impl Registry {
             None if changed.window.waiting => {}
             None => drop(self.changed.insert(service)),
         }
+    }
+
+    /// The name of a cell; there are few, so that all who have it share it.
+    pub(super) fn cell(&mut self, name: &str) -> Arc<str> {
+        if let Some(cell) = self.cells.get(name) {
+            return cell.clone();
+        }
+        let cell: Arc<str> = name.into();
+        if self.cells.len() < CELLS_MAX {
+            self.cells.insert(cell.clone());
+        }
+        cell
     }
 
     pub(super) fn set_timer(&mut self, at: Duration, timer: Timer) {
@@ -636,15 +676,17 @@ impl Registry {
         owner: Owner,
         provisional: bool,
     ) -> Copy {
-        let Publication { data, cell, .. } = publication;
+        let data = Data::of(&publication.data);
+        let cell = self.cell(&publication.cell);
         let edition = (publication.version, publication.timestamp);
-        let seed = self.services[service.0].sum;
+        let seed = self.services[service].sum;
+        let kept_max = self.config.changes_max;
         Copy {
             origin: OWN,
-            number: self.own.next(),
+            number: self.own.add(service, &publication.id, None, kept_max),
             sum: instance::sum(seed, &publication.id, &data, &cell, edition, provisional),
-            data: data.into(),
-            cell: cell.into(),
+            data,
+            cell,
             edition,
             owner,
             provisional,
@@ -653,18 +695,14 @@ impl Registry {
 
     /// An instance is so, as its origin says.
     pub(super) fn put(&mut self, service: ServiceId, id: &RegistId, copy: Copy, now: Now) {
-        let (origin, number, sum) = (copy.origin, copy.number, copy.sum);
+        let (origin, sum) = (copy.origin, copy.sum);
         self.show(service, id, now, |registry| {
-            let known = &mut registry.services[service.0];
+            let known = &mut registry.services[service];
             let before = known.put(id, copy);
             let from = registry.origins.get_mut(origin);
             from.add(known.slot, sum);
             if let Some(before) = &before {
                 from.subtract(known.slot, before.sum);
-            }
-            if origin == OWN {
-                let before = before.map(|before| before.number);
-                registry.own.put(number, service, id, before);
             }
         });
     }
@@ -680,7 +718,7 @@ impl Registry {
     ) -> bool {
         let mut there = false;
         self.show(service, id, now, |registry| {
-            let known = &mut registry.services[service.0];
+            let known = &mut registry.services[service];
             let taken = known.take(id, origin);
             there = taken.is_some();
             if let Some(taken) = &taken {
@@ -690,8 +728,8 @@ impl Registry {
                     .subtract(known.slot, taken.sum);
             }
             if origin == OWN && (there || withdrawn.is_some()) {
-                let before = taken.map(|taken| taken.number);
-                registry.own.take(service, id, before, withdrawn);
+                let kept_max = registry.config.changes_max;
+                registry.own.add(service, id, withdrawn, kept_max);
             }
         });
         there
@@ -712,7 +750,7 @@ impl Registry {
         }
         self.show(service, id, now, |registry| {
             let until = now.monotonic + 2 * registry.config.lease;
-            let withdrawn = &mut registry.services[service.0].withdrawn;
+            let withdrawn = &mut registry.services[service].withdrawn;
             withdrawn.insert(id.clone(), (edition, until));
             registry.set_timer(until, Timer::Withdrawn(service));
             registry.take(service, id, origin, Some(edition), now);
@@ -721,7 +759,7 @@ impl Registry {
 
     /// Does something with an instance; if other than before is shown of it then, subscribers are told.
     fn show(&mut self, service: ServiceId, id: &RegistId, now: Now, act: impl FnOnce(&mut Self)) {
-        let shown = |registry: &Self| registry.services[service.0].shown(id).cloned();
+        let shown = |registry: &Self| registry.services[service].shown(id).cloned();
         let before = shown(self);
         act(self);
         let after = shown(self);

@@ -1,11 +1,11 @@
 //! One service: its instances, its subscribers, and when they are told of changes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use diwan_hessian::Dialect;
-use diwan_registry_wire::{Codec, ReceivedData, Scope, Version, Zones};
+use diwan_registry_wire::{Codec, DataBox, ReceivedData, Scope, Version, Zones};
 
 use super::connection::ConnectionId;
 use super::ids::{RegistId, ServiceName};
@@ -15,7 +15,6 @@ use super::registry::{Config, Setting};
 
 #[derive(Clone, Debug)]
 pub(super) struct Subscriber {
-    pub(super) id: RegistId,
     pub(super) scope: Scope,
     /// The cell in which it runs.
     pub(super) cell: Arc<str>,
@@ -55,9 +54,9 @@ pub(super) struct Service {
     pub(super) publishers: BTreeMap<RegistId, Copies>,
     /// Instances that their clients took back: copies up to this that are still on their way are not shown, until then.
     pub(super) withdrawn: BTreeMap<RegistId, (Edition, Duration)>,
-    pub(super) subscribers: BTreeMap<ConnectionId, Vec<Subscriber>>,
+    pub(super) subscribers: BTreeMap<(ConnectionId, RegistId), Subscriber>,
     /// Who wants to know the setting of this name.
-    pub(super) watchers: BTreeMap<ConnectionId, Vec<RegistId>>,
+    pub(super) watchers: BTreeSet<(ConnectionId, RegistId)>,
     pub(super) setting: Setting,
     pub(super) version: Version,
     /// Its instances of one cell, or all, as they are pushed.
@@ -80,7 +79,7 @@ impl Service {
             publishers: BTreeMap::new(),
             withdrawn: BTreeMap::new(),
             subscribers: BTreeMap::new(),
-            watchers: BTreeMap::new(),
+            watchers: BTreeSet::new(),
             setting: Setting {
                 version: Version::NO_DATUM,
                 value: None,
@@ -140,6 +139,38 @@ impl Service {
         Some(taken)
     }
 
+    /// The subscribers of a connection.
+    pub(super) fn subscribers_of(
+        &self,
+        connection: ConnectionId,
+    ) -> impl Iterator<Item = (&RegistId, &Subscriber)> {
+        let from = self.subscribers.range((connection, RegistId::FIRST)..);
+        from.take_while(move |((other, _), _)| *other == connection)
+            .map(|((_, id), subscriber)| (id, subscriber))
+    }
+
+    /// Those of a connection that want to know the setting.
+    pub(super) fn watchers_of(&self, connection: ConnectionId) -> impl Iterator<Item = &RegistId> {
+        let from = self.watchers.range((connection, RegistId::FIRST)..);
+        from.take_while(move |(other, _)| *other == connection)
+            .map(|(_, id)| id)
+    }
+
+    pub(super) fn has_lists(&self) -> bool {
+        !self.lists.is_empty()
+    }
+
+    /// About what its lists take: each instance as it is and as it is written.
+    pub(super) fn list_bytes(&self) -> usize {
+        let bytes = |copy: &Copy| 2 * copy.data.bytes().len() + 64;
+        256 + self.all_shown().map(|(_, copy)| bytes(copy)).sum::<usize>()
+    }
+
+    /// Forgets what was made for pushes: it is made again.
+    pub(super) fn forget_lists(&mut self) {
+        self.lists.clear();
+    }
+
     /// What a subscriber is shown.
     pub(super) fn list(&mut self, scope: Scope, cell: &Arc<str>) -> Arc<Instances> {
         let only = (scope == Scope::Zone).then(|| cell.clone());
@@ -150,7 +181,7 @@ impl Service {
         for (_, copy) in self.all_shown() {
             if only.as_ref().is_none_or(|only| copy.cell == *only) {
                 let zone = zones.entry(copy.cell.to_string()).or_default();
-                zone.extend_from_slice(&copy.data);
+                zone.extend(copy.data.items().map(|data| DataBox { data }));
             }
         }
         let made = Arc::new(Instances {

@@ -20,7 +20,7 @@ impl Registry {
     /// Instances whose grace has ended are removed, unless they are too many at once.
     pub(super) fn grace_ended(&mut self, service: ServiceId, now: Now) {
         // Its client may have come back elsewhere: what everybody else knew then has to be known first.
-        let publishers = self.services[service.0].publishers.values();
+        let publishers = self.services[service].publishers.values();
         let owners = publishers.filter_map(|copies| instance::of_origin(copies, OWN));
         let over = |owner: Owner| match owner {
             Owner::Grace(until) if until <= now.monotonic => Some(until),
@@ -42,15 +42,15 @@ impl Registry {
 
     /// A node was not heard of for too long: its instances are removed, unless they are too many at once.
     pub(super) fn expire(&mut self, origin: OriginId, now: Now) {
-        for service in 0..self.services.len() {
+        for service in self.services.all() {
             let here = |owner: Owner| owner != Owner::Held;
-            self.vanish(ServiceId(service), origin, here, now);
+            self.vanish(service, origin, here, now);
         }
     }
 
     /// Removes what an origin has of a service, as far as its owner is `gone`. What nobody else has may have to be held back.
     fn vanish(&mut self, id: ServiceId, origin: OriginId, gone: impl Fn(Owner) -> bool, now: Now) {
-        let service = &mut self.services[id.0];
+        let service = &mut self.services[id];
         let is_gone = |copies: &Copies| {
             instance::of_origin(copies, origin).is_some_and(|copy| gone(copy.owner))
         };
@@ -72,7 +72,7 @@ impl Registry {
         for (instance, lost) in vanishing {
             if !(held && lost) {
                 self.take(id, &instance, origin, None, now);
-            } else if let Some(copy) = self.services[id.0].copy_mut(&instance, origin) {
+            } else if let Some(copy) = self.services[id].copy_mut(&instance, origin) {
                 copy.owner = Owner::Held;
             }
         }
@@ -80,7 +80,7 @@ impl Registry {
 
     /// The guard of a service ends, and what it held back goes.
     pub(super) fn let_go(&mut self, id: ServiceId, now: Now) -> bool {
-        let service = &mut self.services[id.0];
+        let service = &mut self.services[id];
         service.guard.release();
         let mut held: Vec<(RegistId, OriginId)> = Vec::new();
         for (instance, copies) in &service.publishers {
