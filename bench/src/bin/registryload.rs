@@ -481,8 +481,8 @@ fn change(
     Ok(())
 }
 
-/// Registrations on their way on one connection.
-const WINDOW: usize = 200;
+/// Registrations on their way on all connections together.
+const WINDOW: usize = 20_000;
 
 /// Sends what `next` gives for each connection, until all of it is answered.
 fn load(
@@ -491,6 +491,7 @@ fn load(
     total: usize,
     mut next: impl FnMut(usize) -> Request,
 ) -> Outcome {
+    let window = (WINDOW / connections).clamp(1, 200);
     let mut todo: Vec<usize> = vec![total / connections; connections];
     for todo in todo.iter_mut().take(total % connections) {
         *todo += 1;
@@ -501,7 +502,7 @@ fn load(
     let mut ready: Vec<usize> = (0..connections).collect();
     while answered.get() < total {
         for link in std::mem::take(&mut ready) {
-            while todo[link] > 0 && waiting[link] < WINDOW {
+            while todo[link] > 0 && waiting[link] < window {
                 links.request(link, &next(given))?;
                 given += 1;
                 todo[link] -= 1;
@@ -513,7 +514,7 @@ fn load(
             Came::Answer => {
                 answered.set(answered.get() + 1);
                 waiting[link] -= 1;
-                if waiting[link] == WINDOW / 2 || waiting[link] == 0 {
+                if waiting[link] == window / 2 || waiting[link] == 0 {
                     ready.push(link);
                 }
             }

@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,6 +10,25 @@ use tokio::io::AsyncWrite;
 const CHUNK_BYTES: usize = 256 << 10;
 /// A buffer larger than this is given back when it has been written.
 const KEEP_BYTES: usize = 64 << 10;
+/// Buffers that a thread keeps for all its connections: one that has nothing to write holds none.
+const SPARE_MAX: usize = 32;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn spare() -> Vec<u8> {
+    SPARE.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+fn give_back(mut buffer: Vec<u8>) {
+    SPARE.with_borrow_mut(|spare| {
+        if buffer.capacity() <= KEEP_BYTES && spare.len() < SPARE_MAX {
+            buffer.clear();
+            spare.push(buffer);
+        }
+    });
+}
 /// Slices of one vectored write.
 const SLICES_MAX: usize = 32;
 
@@ -27,6 +47,9 @@ impl Outbox {
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         if self.tail.len() >= CHUNK_BYTES {
             self.close_chunk();
+        }
+        if self.tail.capacity() == 0 {
+            self.tail = spare();
         }
         &mut self.tail
     }
@@ -102,11 +125,7 @@ impl Outbox {
         }
         if self.written == self.tail.len() {
             self.written = 0;
-            if self.tail.capacity() > KEEP_BYTES {
-                self.tail = Vec::new();
-            } else {
-                self.tail.clear();
-            }
+            give_back(std::mem::take(&mut self.tail));
         }
     }
 }
