@@ -13,7 +13,7 @@ use diwan::net::bolt::{Bolt, Handler, Incoming, SessionOptions};
 use diwan::net::{Server as NetServer, ServerOptions};
 use diwan::rpc::client::{Cluster, Discovery, Provider, block_on};
 use diwan::rpc::registry::{
-    Announcement, RegistryClient, RegistryEvent, RegistryOptions, Servers, Warmup,
+    Announcement, GuardRule, RegistryClient, RegistryEvent, RegistryOptions, Servers, Warmup,
 };
 use diwan::rpc::server::{HealthCheck, Published};
 use diwan::rpc::{ConsumerOptions, ErrorKind, Server, ServiceClient};
@@ -256,6 +256,36 @@ async fn a_registry_that_forgot_everything_empties_no_list() {
     let mut seen = newcomer.subscribe(SERVICE);
     assert_eq!(listed(&mut seen, 1).await[0].addr, server.local_addr());
     assert!(!list.has_changed().unwrap(), "it was there all the time");
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn a_registry_that_knows_nobody_is_not_believed_at_once() {
+    let first = registry(any_port());
+    let there = RegistryClient::start(at(first.addr())).unwrap();
+    let _server = publish(&there, "");
+    let second = nobody();
+    let servers = Servers::Fixed(vec![first.addr().to_string(), second.to_string()]);
+    let (here, mut events) = watched(RegistryOptions {
+        guard: GuardRule {
+            hold: Duration::from_millis(500),
+            ..GuardRule::default()
+        },
+        ..RegistryOptions::new(servers)
+    });
+    let mut list = here.subscribe(SERVICE);
+    listed(&mut list, 1).await;
+    // The consumer goes to another server of the registry, where the provider never is.
+    let second = registry(second);
+    first.stop().await;
+    let held = |event: &RegistryEvent| matches!(event, RegistryEvent::ListHeldBack { .. });
+    until(&mut events, held).await;
+    assert_eq!(list.borrow().len(), 1);
+    let hello = HelloClient::discovered(&here, ConsumerOptions::default()).unwrap();
+    assert_eq!(hello.say("Ann".into()).await.unwrap(), "Hello, Ann!");
+    let released = |event: &RegistryEvent| matches!(event, RegistryEvent::ListReleased { .. });
+    until(&mut events, released).await;
+    listed(&mut list, 0).await;
     second.stop().await;
 }
 
