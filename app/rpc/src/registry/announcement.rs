@@ -37,8 +37,8 @@ pub struct Announcement {
     pub serialization: String,
     /// Whatever else consumers are to know.
     pub attributes: BTreeMap<String, String>,
-    /// When the server stops, it still takes calls for so long after the registry has taken it off the list, because consumers
-    /// learn it a little later. Diwan's registry needs up to half a second, the original's some 2.5 s.
+    /// When the server stops, it still takes calls for so long after it has seen the list without itself: some consumers learn it
+    /// a little later.
     pub notice: Duration,
 }
 

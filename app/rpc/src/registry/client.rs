@@ -200,7 +200,9 @@ impl RegistryClient {
         });
         Ok(Publication {
             id,
-            inputs: self.shared.inputs.clone(),
+            service: service.to_owned(),
+            place: (host, port),
+            registry: self.clone(),
         })
     }
 }
@@ -234,26 +236,49 @@ impl Discovery for RegistryClient {
 /// A service that is published until this is dropped.
 pub(crate) struct Publication {
     id: RegistId,
-    inputs: mpsc::UnboundedSender<Input>,
+    service: String,
+    /// Host and port, as published.
+    place: (String, u16),
+    registry: RegistryClient,
 }
 
 impl Publication {
-    /// Takes the service off the list. The receiver is told when it is off, and whether the registry said so.
-    pub(crate) fn end(self) -> oneshot::Receiver<bool> {
+    /// Takes the service off the list, and waits until the list comes without it: others are told it then, too. False at once if
+    /// there is no registry to do so.
+    pub(crate) fn end(self) -> impl Future<Output = bool> + Send + use<> {
+        let mut list = self.registry.subscribe(&self.service);
         let (tell, told) = oneshot::channel();
-        let _ = self.inputs.send(Input::Unregister {
-            id: self.id.clone(),
-            tell: Some(tell),
-        });
-        told
+        self.unregister(Some(tell));
+        let place = self.place.clone();
+        async move {
+            if !told.await.unwrap_or(false) {
+                return false;
+            }
+            let is_gone = |providers: &Arc<[Provider]>| {
+                let mut places = providers
+                    .iter()
+                    .map(|one| (one.host.as_str(), one.addr.port()));
+                !places.any(|(host, port)| (host, port) == (place.0.as_str(), place.1))
+            };
+            // An error means that nobody tells anything any more.
+            if list.changed().await.is_ok() {
+                let _ = list.wait_for(is_gone).await;
+            }
+            true
+        }
+    }
+
+    fn unregister(&self, tell: Option<oneshot::Sender<bool>>) {
+        let id = self.id.clone();
+        let input = Input::Unregister { id, tell };
+        let _ = self.registry.shared.inputs.send(input);
     }
 }
 
 impl Drop for Publication {
     fn drop(&mut self) {
-        // One that has ended already is not known any more.
-        let id = self.id.clone();
-        let _ = self.inputs.send(Input::Unregister { id, tell: None });
+        // One that has ended already stays so.
+        self.unregister(None);
     }
 }
 

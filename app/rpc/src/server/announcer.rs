@@ -10,8 +10,8 @@ use crate::SetupError;
 use crate::client::on_worker;
 use crate::registry::{Announcement, Publication, RegistryClient};
 
-/// A registry has to take a service off its list within this; the server stops anyway.
-const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(1);
+/// A registry has to take services off its lists within this; the server stops anyway. The original's takes some 2.5 s.
+const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Announcer {
     registries: Vec<(RegistryClient, Announcement)>,
@@ -67,7 +67,7 @@ impl Announcer {
             let told = timeout(WITHDRAW_TIMEOUT, async {
                 let mut any = false;
                 for end in ends {
-                    any |= end.await.unwrap_or(false);
+                    any |= end.await;
                 }
                 any
             });
