@@ -10,13 +10,16 @@ use super::super::announcement::authority;
 ///
 /// The first list that stands on a connection ends the protection: what that server takes off later is gone. A list does not stand
 /// if it is empty and was not, or if it is less than half as long and at least `lost_min` instances are missing. While it is held
-/// back, consumers see the old instances and the new ones together.
+/// back, consumers see the old instances and the new ones together. Where nothing is known yet, an empty list waits for a moment:
+/// the original's server 5.4.3 tells one first though there are instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuardRule {
     /// A list is held back for so long at most, then it is believed; zero believes everything at once.
     pub hold: Duration,
     /// Fewer instances than this may always go, if one is left.
     pub lost_min: usize,
+    /// An empty list waits for so long where nothing is known yet.
+    pub first_empty: Duration,
 }
 
 impl Default for GuardRule {
@@ -24,16 +27,24 @@ impl Default for GuardRule {
         Self {
             hold: Duration::from_secs(30),
             lost_min: 3,
+            first_empty: Duration::from_secs(1),
         }
     }
 }
 
 impl GuardRule {
-    fn believes(&self, before: usize, after: usize) -> bool {
-        if self.hold.is_zero() || after >= before {
-            return true;
-        }
-        after > 0 && (after * 2 >= before || before - after < self.lost_min)
+    /// How long a list waits to be believed; zero for not at all.
+    fn doubts(&self, before: Option<usize>, after: usize) -> Duration {
+        let Some(before) = before else {
+            return if after == 0 {
+                self.first_empty
+            } else {
+                Duration::ZERO
+            };
+        };
+        let stands = after >= before
+            || (after > 0 && (after * 2 >= before || before - after < self.lost_min));
+        if stands { Duration::ZERO } else { self.hold }
     }
 }
 
@@ -45,12 +56,13 @@ pub(super) type Instances = Vec<String>;
 pub(super) enum Fate {
     Outdated,
     Taken,
-    /// Not believed yet; `first` if nothing was held back before.
-    Held {
+    /// Not believed yet, the first of its kind.
+    HeldBack {
         kept: usize,
         came: usize,
-        first: bool,
     },
+    /// Not believed yet.
+    Waits,
 }
 
 /// What time brings.
@@ -58,6 +70,8 @@ pub(super) enum Fate {
 pub(super) enum Passed {
     Released(usize),
     Snapshot(usize),
+    /// There is no instance, and there was none before.
+    Empty,
 }
 
 #[derive(Debug)]
@@ -118,29 +132,32 @@ impl ServiceList {
         let all: BTreeSet<&String> = self.segments.values().flat_map(|(_, list)| list).collect();
         let list: Instances = all.into_iter().cloned().collect();
         self.hidden_until = None;
-        let kept = self.believed.as_deref().map_or(0, addresses);
+        let kept = self.believed.as_deref().map(addresses);
         let came = addresses(&list);
-        if self.settled || rule.believes(kept, came) {
+        let doubts = rule.doubts(kept, came);
+        if self.settled || doubts.is_zero() {
             self.settled = true;
             self.held = None;
             self.believed = Some(list);
             return Fate::Taken;
         }
-        let until = self
-            .held
-            .as_ref()
-            .map_or(now + rule.hold, |(_, until)| *until);
-        let first = self.held.is_none();
+        let until = self.held.as_ref().map_or(now + doubts, |(_, until)| *until);
+        let told = self.held.is_some();
         self.held = Some((list, until));
-        Fate::Held { kept, came, first }
+        match kept {
+            Some(kept) if !told => Fate::HeldBack { kept, came },
+            _ => Fate::Waits,
+        }
     }
 
     pub(super) fn advance(&mut self, now: Duration) -> Option<Passed> {
         if let Some((list, _)) = self.held.take_if(|(_, until)| *until <= now) {
             let instances = list.len();
             self.settled = true;
-            self.believed = Some(list);
-            return Some(Passed::Released(instances));
+            return Some(match self.believed.replace(list) {
+                Some(_) => Passed::Released(instances),
+                None => Passed::Empty,
+            });
         }
         self.hidden_until.take_if(|until| *until <= now)?;
         Some(Passed::Snapshot(self.believed.as_ref().map_or(0, Vec::len)))

@@ -307,16 +307,12 @@ impl State {
                 Fate::Outdated => self
                     .events
                     .push(RegistryEvent::PushOutdated { service, version }),
-                Fate::Held {
-                    kept,
-                    came,
-                    first: true,
-                } => self.events.push(RegistryEvent::ListHeldBack {
+                Fate::HeldBack { kept, came } => self.events.push(RegistryEvent::ListHeldBack {
                     service,
                     kept,
                     came,
                 }),
-                Fate::Held { .. } => {}
+                Fate::Waits => {}
                 Fate::Taken => self.keep(&id),
             }
         }
@@ -339,6 +335,7 @@ impl State {
             let service = registration.service.clone();
             match list.advance(now.monotonic) {
                 None => {}
+                Some(Passed::Empty) => self.keep(&id),
                 Some(Passed::Released(instances)) => {
                     self.events
                         .push(RegistryEvent::ListReleased { service, instances });

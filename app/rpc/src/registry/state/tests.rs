@@ -315,6 +315,9 @@ fn a_list_is_shown_as_it_changes() {
     assert_eq!(world.shown(), None, "nothing is known");
     // Before the answer to the registration, even.
     world.push(10, Vec::new());
+    world.pass(999);
+    assert_eq!(world.shown(), None, "it may be too early to say");
+    world.pass(1);
     assert_eq!(world.shown(), Some(Vec::new()));
     world.push(11, instances(1..5));
     assert_eq!(world.shown(), Some(instances(1..5)));
@@ -328,6 +331,21 @@ fn a_list_is_shown_as_it_changes() {
     // The providers have unregistered.
     world.push(13, Vec::new());
     assert_eq!(world.shown(), Some(Vec::new()));
+}
+
+#[test]
+fn an_empty_first_list_waits_for_a_better_one() {
+    let mut world = World::new();
+    world.subscribe();
+    world.connect();
+    world.push(1, Vec::new());
+    world.pass(500);
+    world.push(2, instances(0..1));
+    assert_eq!(world.shown(), Some(instances(0..1)));
+    world.push(3, Vec::new());
+    assert_eq!(world.shown(), Some(Vec::new()), "it has gone");
+    let told = |event: &RegistryEvent| matches!(event, RegistryEvent::ListChanged { .. });
+    assert!(world.events().iter().all(told));
 }
 
 #[test]
@@ -366,6 +384,7 @@ fn a_list_that_loses_too_much_after_a_reconnect_is_held_back() {
         world.connect();
         let (old, new) = (instances(0..before), instances(0..after));
         world.push(1, old.clone());
+        world.pass(1000);
         assert_eq!(world.shown(), Some(old.clone()));
         world.state.disconnected();
         world.connect();
