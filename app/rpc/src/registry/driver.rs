@@ -84,8 +84,8 @@ pub(super) struct Driver {
     ends: BTreeMap<RegistId, oneshot::Sender<bool>>,
     /// The number of the newest list of each service that has to be looked up.
     reading: HashMap<String, u64>,
-    /// What is to be written, and when.
-    snapshot: Option<(BTreeMap<String, Vec<String>>, Duration)>,
+    /// When the snapshot is to be written.
+    snapshot_at: Option<Duration>,
     writing: bool,
     abandoned: bool,
 }
@@ -122,7 +122,7 @@ impl Driver {
             connection: 0,
             ends: BTreeMap::new(),
             reading: HashMap::new(),
-            snapshot: None,
+            snapshot_at: None,
             writing: false,
             abandoned: false,
         };
@@ -175,15 +175,10 @@ impl Driver {
             Link::Waiting(until) => Some(until),
             _ => None,
         };
-        let snapshot = self.snapshot.as_ref().filter(|_| !self.writing);
+        let snapshot = self.snapshot_at.filter(|_| !self.writing);
         let now = self.began.elapsed();
         let check = self.abandoned.then_some(now + ABANDONED_CHECK);
-        let deadlines = [
-            link,
-            snapshot.map(|(_, at)| *at),
-            check,
-            self.state.next_deadline(),
-        ];
+        let deadlines = [link, snapshot, check, self.state.next_deadline()];
         let next = deadlines.into_iter().flatten().min();
         next.map_or(Duration::from_secs(3600), |at| at.saturating_sub(now))
     }
@@ -402,17 +397,19 @@ impl Driver {
         let Some(path) = self.options.snapshot.clone() else {
             return;
         };
-        if let Some(lists) = self.state.changed_snapshot() {
-            let at = match self.snapshot {
-                Some((_, at)) => at,
-                None => now.monotonic + SNAPSHOT_DELAY,
-            };
-            self.snapshot = Some((lists.clone(), at));
+        if self.state.has_changed_snapshot() {
+            let soon = now.monotonic + SNAPSHOT_DELAY;
+            self.snapshot_at.get_or_insert(soon);
         }
-        if self.writing {
+        if self.writing
+            || self
+                .snapshot_at
+                .take_if(|at| *at <= now.monotonic)
+                .is_none()
+        {
             return;
         }
-        if let Some((lists, _)) = self.snapshot.take_if(|(_, at)| *at <= now.monotonic) {
+        if let Some(lists) = self.state.changed_snapshot().cloned() {
             self.writing = true;
             let inputs = self.inputs.clone();
             tokio::task::spawn_blocking(move || {

@@ -83,6 +83,10 @@ pub(in super::super) struct State {
     due: BTreeSet<(Duration, RegistId)>,
     /// By subscriber.
     lists: BTreeMap<RegistId, ServiceList>,
+    /// When lists are to be looked at again. It may have become pointless.
+    timers: BTreeSet<(Duration, RegistId)>,
+    /// Lists that may have to be shown anew.
+    touched: BTreeSet<RegistId>,
     /// By service: the last lists that a registry stood behind.
     snapshot: BTreeMap<String, Instances>,
     snapshot_changed: bool,
@@ -101,6 +105,8 @@ impl State {
             registrations: BTreeMap::new(),
             due: BTreeSet::new(),
             lists: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            touched: BTreeSet::new(),
             snapshot,
             snapshot_changed: false,
             connection: 0,
@@ -124,6 +130,7 @@ impl State {
             let show_at = now.monotonic + self.config.snapshot_after;
             self.lists
                 .insert(id.clone(), ServiceList::new(snapshot, show_at));
+            self.touch(&id);
         }
         let registration = Registration {
             service: service.to_owned(),
@@ -315,6 +322,7 @@ impl State {
                 Fate::Waits => {}
                 Fate::Taken => self.keep(&id),
             }
+            self.touch(&id);
         }
         if any {
             Ok(())
@@ -325,8 +333,13 @@ impl State {
 
     /// Carries out what time has brought.
     pub(in super::super) fn advance(&mut self, now: Now) {
-        let ids: Vec<RegistId> = self.lists.keys().cloned().collect();
-        for id in ids {
+        while let Some((at, _)) = self.timers.first() {
+            if *at > now.monotonic {
+                break;
+            }
+            let Some((_, id)) = self.timers.pop_first() else {
+                break;
+            };
             let (Some(list), Some(registration)) =
                 (self.lists.get_mut(&id), self.registrations.get(&id))
             else {
@@ -345,6 +358,7 @@ impl State {
                     .events
                     .push(RegistryEvent::SnapshotUsed { service, instances }),
             }
+            self.touch(&id);
         }
     }
 
@@ -378,10 +392,12 @@ impl State {
     /// Lists that consumers are to see from now on.
     pub(in super::super) fn shown(&mut self) -> Vec<Shown> {
         let mut all = Vec::new();
-        for (id, list) in &mut self.lists {
-            if let (Some(instances), Some(registration)) =
-                (list.changed(), self.registrations.get(id))
-            {
+        for id in std::mem::take(&mut self.touched) {
+            let list = self.lists.get_mut(&id);
+            if let (Some(instances), Some(registration)) = (
+                list.and_then(ServiceList::changed),
+                self.registrations.get(&id),
+            ) {
                 let service = registration.service.clone();
                 self.events.push(RegistryEvent::ListChanged {
                     service: service.clone(),
@@ -401,6 +417,11 @@ impl State {
     /// Registrations that have ended, and whether the registry said so.
     pub(in super::super) fn ended(&mut self) -> Vec<(RegistId, bool)> {
         std::mem::take(&mut self.ended)
+    }
+
+    /// Whether [`changed_snapshot`](Self::changed_snapshot) has something.
+    pub(in super::super) fn has_changed_snapshot(&self) -> bool {
+        self.snapshot_changed
     }
 
     /// The lists to be kept on disk, if they changed since this was asked last.
@@ -423,8 +444,7 @@ impl State {
             .filter(|_| may_send)
             .map(|(at, _)| *at)
             .into_iter();
-        due.chain(self.lists.values().filter_map(ServiceList::deadline))
-            .min()
+        due.chain(self.timers.first().map(|(at, _)| *at)).min()
     }
 
     fn schedule(&mut self, id: &RegistId, at: Duration) {
@@ -436,6 +456,14 @@ impl State {
         }
         registration.progress = Progress::Due(at);
         self.due.insert((at, id.clone()));
+    }
+
+    /// A list may have changed what it shows, or when it wants to be looked at again.
+    fn touch(&mut self, id: &RegistId) {
+        self.touched.insert(id.clone());
+        if let Some(at) = self.lists.get(id).and_then(ServiceList::deadline) {
+            self.timers.insert((at, id.clone()));
+        }
     }
 
     fn remove(&mut self, id: &RegistId, told: bool) {
