@@ -175,6 +175,8 @@ pub(super) fn local_ip_towards(target: &str) -> std::io::Result<IpAddr> {
 mod tests {
     use std::time::SystemTime;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -244,6 +246,39 @@ mod tests {
         ] {
             let error = provider(data).unwrap_err().to_string();
             assert!(error.contains(problem), "{error}");
+        }
+    }
+
+    proptest! {
+        /// Nothing that stands in a registry makes a consumer panic.
+        #[test]
+        fn anything_is_read_or_refused(text in ".{0,40}", query in "[a-z=&?%_0-9]{0,60}") {
+            let _ = provider(&format!("127.0.0.1:1?{query}"));
+            for data in [text.clone(), format!("127.0.0.1:1{text}")] {
+                // Names are not looked up in a test.
+                if !needs_lookup(&data) {
+                    let _ = provider(&data);
+                }
+            }
+        }
+
+        #[test]
+        fn what_is_announced_is_read(
+            weight: u32,
+            warmup: Option<(u32, u32)>,
+            attributes in proptest::collection::btree_map("[a-z]{9,12}", "[^&\\s]{0,9}", 0..4),
+        ) {
+            let warmup = warmup.map(|(ms, weight)| Warmup {
+                time: Duration::from_millis(ms.into()),
+                weight,
+            });
+            let announcement = Announcement { weight, warmup, attributes, ..Announcement::default() };
+            let read = provider(&announcement.data("10.0.0.1", 9, Some("shop"), 1)).unwrap();
+            prop_assert_eq!(read.weight, weight);
+            prop_assert_eq!(read.warmup_until.is_some(), warmup.is_some());
+            for (key, value) in &announcement.attributes {
+                prop_assert_eq!(&read.attributes[key], value);
+            }
         }
     }
 }

@@ -94,6 +94,7 @@ fn names(body: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use tokio::net::TcpListener;
 
     use super::*;
@@ -161,5 +162,15 @@ mod tests {
     #[test]
     fn weights_are_cut_off() {
         assert_eq!(names("a:1?weight=100; b:2 ;"), ["a:1", "b:2"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_read_or_refused(answer: Vec<u8>, text in "HTTP/1.[01] .{0,9}\r\n\r\n.{0,20}") {
+            let _ = body(&answer);
+            if let Ok(Some(body)) = body(text.as_bytes()) {
+                names(body);
+            }
+        }
     }
 }

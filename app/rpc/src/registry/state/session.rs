@@ -126,7 +126,9 @@ impl State {
         now: Now,
     ) {
         if wanted == Wanted::Subscribe {
-            let snapshot = self.snapshot.get(service).cloned();
+            // That there was no instance is of no use.
+            let snapshot = self.snapshot.get(service);
+            let snapshot = snapshot.filter(|list| !list.is_empty()).cloned();
             let show_at = now.monotonic + self.config.snapshot_after;
             self.lists
                 .insert(id.clone(), ServiceList::new(snapshot, show_at));

@@ -506,6 +506,13 @@ fn the_snapshot_is_shown_if_nobody_tells_a_list_in_time() {
     );
     assert_eq!(world.state.next_deadline(), None);
 
+    // An empty one says nothing.
+    let empty = BTreeMap::from([(SERVICE.to_owned(), Vec::new())]);
+    let mut world = World::with(Config::default(), empty);
+    world.subscribe();
+    world.pass(10_000);
+    assert_eq!(world.shown(), None);
+
     // In time: the registry's list counts, and is kept.
     let mut world = World::with(Config::default(), snapshot.clone());
     world.subscribe();
