@@ -35,7 +35,7 @@ pub struct Announcement {
     pub timeout: Option<Duration>,
     /// What consumers should write, by the original's name: `hessian2`, `protobuf`, `json`.
     pub serialization: String,
-    /// Whatever else consumers are to know.
+    /// Whatever else consumers are to know. Written as it is, as the original does it: without `&`, and without `=` in keys.
     pub attributes: BTreeMap<String, String>,
     /// When the server stops, it still takes calls for so long after it has seen the list without itself: some consumers learn it
     /// a little later.
@@ -139,11 +139,12 @@ pub(super) fn provider(data: &str) -> Result<Provider, SetupError> {
         (None, Some(&"13")) => "tr",
         (None, Some(other)) => other,
     };
-    let mut url = format!("{scheme}://{}?", authority(data));
-    for (key, value) in pairs {
-        let _ = write!(url, "{key}={value}&");
-    }
-    Provider::parse(url.trim_end_matches(['&', '?']))
+    let pairs: Vec<String> = pairs
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let (authority, query) = (authority(data), pairs.join("&"));
+    Provider::parse(&format!("{scheme}://{authority}?{query}"))
 }
 
 /// Whether a provider is given by a name instead of an address.
