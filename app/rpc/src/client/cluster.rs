@@ -258,6 +258,10 @@ impl Inner {
     }
 
     fn oneway(&self, call: &Outgoing<'_>) -> Result<(), Failure> {
+        if self.selection.awaits_first_list().is_some() {
+            let why = "no list of servers has come yet, and a oneway call does not wait";
+            return Err(Failure::new(ErrorKind::NoList, why));
+        }
         let entries = self.before(call)?;
         let endpoint = self.select(call, &[])?;
         let timeout_ms = as_ms(self.time_left(call.options)?);

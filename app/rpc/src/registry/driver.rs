@@ -7,15 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diwan_bolt::{FrameWriter, Head, Status};
-use diwan_hessian::Dialect;
 use diwan_net::Workers;
-use diwan_net::bolt::{
-    CallError, Client, ClientEvent, ClientOptions, Handler, HandlerFactory, Incoming, OwnedFrame,
-};
-use diwan_registry_wire::{
-    Answer, Codec, DecodeError, Push, ReceivedData, RegisterResponse, Request, SyncResult,
-};
+use diwan_net::bolt::{Client, ClientEvent, ClientOptions, Handler, HandlerFactory};
+use diwan_registry_wire::{ReceivedData, RegisterResponse};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
@@ -23,19 +17,16 @@ use super::announcement::{needs_lookup, provider};
 use super::client::{Lists, RegistryOptions, Servers, random, unix_ms};
 use super::dial::{Dial, Step};
 use super::event::{RegistryEvent, RegistryStats};
+use super::exchange::{Pushes, register};
 use super::servers::{ask, resolve};
 use super::snapshot;
 use super::state::{Config, Now, RegistId, Shown, State, Ticket, Wanted};
 use crate::client::Provider;
 
-/// An answer to a registration must come within this.
-const REGISTER_TIMEOUT: Duration = Duration::from_secs(3);
 /// What changes so soon after another change is written into the snapshot together with it.
 const SNAPSHOT_DELAY: Duration = Duration::from_millis(200);
 /// How often a client without handles looks whether anybody still needs it.
 const ABANDONED_CHECK: Duration = Duration::from_secs(1);
-/// The dialect that the original's client writes: every server reads it.
-const CODEC: Codec = Codec::Hessian(Dialect::Draft);
 
 /// What reaches the task.
 pub(super) enum Input {
@@ -436,83 +427,6 @@ fn read_all(instances: &[String]) -> (Vec<Provider>, Vec<String>) {
         })
         .collect();
     (providers, unreadable)
-}
-
-/// Sends one registration; its answer comes back as an input.
-fn register(
-    client: &Client,
-    ticket: Ticket,
-    request: Request,
-    inputs: mpsc::UnboundedSender<Input>,
-) {
-    let timeout_ms = i32::try_from(REGISTER_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
-    let call = client.peer().call(REGISTER_TIMEOUT, |frame, id| {
-        let head = Head::request(id, CODEC.byte(), timeout_ms);
-        let class = request.class(CODEC).as_bytes();
-        let mut writer = FrameWriter::begin(frame, head, class);
-        request.encode(CODEC, writer.content());
-        let written = writer.finish();
-        written.map_err(|error| CallError::Unsendable(error.to_string()))
-    });
-    tokio::task::spawn_local(async move {
-        let answer = call.await.map_err(|error| error.to_string());
-        let _ = inputs.send(Input::Answered(ticket, answer.and_then(response)));
-    });
-}
-
-fn response(answer: OwnedFrame) -> Result<RegisterResponse, String> {
-    let frame = answer.frame();
-    match Answer::decode(frame.class, frame.head.codec, frame.content) {
-        Ok((Answer::RegisterResponse(response), _)) => Ok(response),
-        Ok((other, codec)) => Err(format!("the answer is a {}", other.class(codec))),
-        Err(error) => Err(format!("{:?}: {error}", frame.head.kind)),
-    }
-}
-
-/// Takes what the registry sends of its own accord.
-struct Pushes {
-    number: u64,
-    inputs: mpsc::UnboundedSender<Input>,
-}
-
-impl Handler for Pushes {
-    fn request(&self, incoming: Incoming<'_>) {
-        let Incoming {
-            frame,
-            mut responder,
-            ..
-        } = incoming;
-        let input = match Push::decode(frame.class, frame.head.codec, frame.content) {
-            Ok((push, codec)) => {
-                // Acknowledged whatever is in it: the same again would be of no more use.
-                let answer = Answer::Result(SyncResult {
-                    success: true,
-                    message: None,
-                });
-                let class = answer.class(codec).as_bytes();
-                // A frame as small as this always fits.
-                let _ = responder.send(Status::Success, class, |writer| {
-                    answer.encode(codec, writer.content());
-                });
-                match push {
-                    Push::ReceivedData(push) => Input::Pushed(self.number, push),
-                    other => {
-                        Input::PushRefused(format!("a {} was not asked for", other.class(codec)))
-                    }
-                }
-            }
-            Err(error) => {
-                responder.send_status(match error {
-                    DecodeError::UnknownClass(_) => Status::NoProcessor,
-                    DecodeError::Serializer(_) | DecodeError::Damaged { .. } => {
-                        Status::ServerDeserialException
-                    }
-                });
-                Input::PushRefused(error.to_string())
-            }
-        };
-        let _ = self.inputs.send(input);
-    }
 }
 
 /// A value of a query: what has a meaning in it is written as its number.

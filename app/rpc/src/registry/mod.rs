@@ -9,6 +9,7 @@ mod client;
 mod dial;
 mod driver;
 mod event;
+mod exchange;
 mod servers;
 mod snapshot;
 mod state;
