@@ -8,7 +8,7 @@ use diwan_registry_wire::{
 };
 use proptest::prelude::*;
 
-use super::session::{PushError, State};
+use super::client::{PushError, State};
 use super::*;
 use crate::registry::RegistryEvent;
 
