@@ -28,7 +28,7 @@ def json_lines(text):
 
 
 def floor(directory):
-    program = os.path.join(directory, "floor")
+    program = os.path.join(directory, "floor.program")
     if not os.path.exists(program):
         subprocess.run(["cc", "-O2", "-pthread", "-o", program, os.path.join(HERE, "floor.c")], check=True)
     return next(json_lines(subprocess.run([program, directory], capture_output=True, text=True, check=True).stdout))

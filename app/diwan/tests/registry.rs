@@ -32,9 +32,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn registry(listen: SocketAddr) -> Handle {
     let options = edge::Options {
         listen,
+        advertise: listen.to_string(),
         config: Config::default(),
         server: ServerOptions::default(),
         settings: Settings::default(),
+        nodes: None,
+        directory: None,
     };
     edge::start(options).unwrap()
 }

@@ -114,6 +114,14 @@ impl Handler for NodeHandler {
             let back = incoming.peer();
             return node.batch_came(&back, caller, traffic::read(incoming.frame.content));
         }
+        if class.starts_with(b"diwan.") {
+            return match caller {
+                Caller::Member => {
+                    node.serve_service(class, incoming.frame.content, incoming.responder)
+                }
+                Caller::Untokened(_) => self.refuse_untokened(node, &mut incoming.responder),
+            };
+        }
         if !class.starts_with(b"com.alipay.sofa.jraft.rpc.") {
             match &self.app {
                 Some(app) => app(node, incoming),

@@ -31,6 +31,7 @@ use crate::error::StartError;
 use crate::group::{Changed, Hosted};
 use crate::metrics::{DiskCounts, GroupMetrics, NodeMetrics};
 use crate::peers::Peers;
+use crate::service::Services;
 use crate::snapshot::{self, Snapshots};
 use crate::start::{Seed, group_id};
 use crate::traffic::{OpenRequests, Outboxes};
@@ -63,6 +64,7 @@ pub struct Node {
     outboxes: RefCell<Outboxes>,
     open: RefCell<OpenRequests>,
     parked: RefCell<HashMap<u64, Responder>>,
+    pub(crate) services: RefCell<Services>,
     next_token: Cell<u64>,
     wake: Notify,
     tasks: mpsc::UnboundedSender<Task>,
@@ -219,6 +221,7 @@ impl Node {
             outboxes: RefCell::default(),
             open: RefCell::default(),
             parked: RefCell::new(HashMap::new()),
+            services: RefCell::default(),
             next_token: Cell::new(options.seed >> 1),
             wake: Notify::new(),
             tasks,

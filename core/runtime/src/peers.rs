@@ -141,12 +141,36 @@ impl Peers {
         }
     }
 
-    /// Sends `message` to a member. A host name is looked up elsewhere: until it is found its node is not to be reached.
+    /// Sends `message` to a member.
     pub(crate) fn call(
         &mut self,
         to: &PeerId,
         message: &Message,
         timeout: Duration,
+    ) -> Result<Call, PeerError> {
+        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        self.send(to, timeout, |frame, id| {
+            let mut writer = FrameWriter::begin(
+                frame,
+                Head::request(id, CODEC, timeout_ms),
+                message.class().as_bytes(),
+            );
+            if let Message::AppendEntriesRequest(request) = message {
+                writer.header(|header| append_header(request, header));
+            }
+            message.encode(writer.content());
+            writer
+                .finish()
+                .map_err(|error| CallError::Unsendable(error.to_string()))
+        })
+    }
+
+    /// Sends a frame to a member. A host name is looked up elsewhere: until it is found its node is not to be reached.
+    pub(crate) fn send(
+        &mut self,
+        to: &PeerId,
+        timeout: Duration,
+        write: impl FnOnce(&mut Vec<u8>, u32) -> Result<(), CallError>,
     ) -> Result<Call, PeerError> {
         let node = node_of(to);
         let client = match (self.clients.get(&node), literal(&node)) {
@@ -163,21 +187,7 @@ impl Peers {
                 return Err(PeerError::LookedUp(to.clone()));
             }
         };
-        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-        Ok(client.peer().call(timeout, |frame, id| {
-            let mut writer = FrameWriter::begin(
-                frame,
-                Head::request(id, CODEC, timeout_ms),
-                message.class().as_bytes(),
-            );
-            if let Message::AppendEntriesRequest(request) = message {
-                writer.header(|header| append_header(request, header));
-            }
-            message.encode(writer.content());
-            writer
-                .finish()
-                .map_err(|error| CallError::Unsendable(error.to_string()))
-        }))
+        Ok(client.peer().call(timeout, write))
     }
 }
 

@@ -129,9 +129,13 @@ fn a_subscriber_is_told_at_once_what_there_is_and_what_changes() {
     world.publish(2, "p", "b", 2);
     world.publish(2, "p", "a", 1);
     assert_eq!(world.run(1_000), []);
-    world
-        .registry
-        .unpublish(ConnectionId(2), &name("s"), &RegistId::new("p"), world.now);
+    world.registry.unpublish(
+        ConnectionId(2),
+        &name("s"),
+        &RegistId::new("p"),
+        (9, 0),
+        world.now,
+    );
     assert_eq!(world.run(100), [(0, 1, texts(&[]))]);
     assert!(
         world

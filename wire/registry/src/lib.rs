@@ -9,6 +9,7 @@ mod codec;
 #[doc(hidden)]
 pub mod fuzz;
 mod message;
+pub mod nodes;
 mod pb;
 mod push;
 mod register;

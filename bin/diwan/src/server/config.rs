@@ -252,11 +252,6 @@ impl Settings {
             1 << 40,
         )?;
         within("limits.stop_ms", file.limits.stop_ms, 0, 600_000)?;
-        if file.registry.enabled && initial.peers.len() != 1 {
-            return Err(ConfigError(
-                "registry.enabled: registries of several nodes do not know of each other yet; run it on a cluster of one".to_owned(),
-            ));
-        }
         let jraft = file.raft.jraft.iter().map(|address| address.parse());
         let jraft: Result<_, _> = jraft.collect();
         let jraft = jraft.map_err(|error: diwan_runtime::JraftAddressError| {

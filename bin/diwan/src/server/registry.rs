@@ -1,21 +1,23 @@
 //! The registry's role: its ports, and the group of its settings.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use diwan_log::ProposalError;
-use diwan_raft::Configuration;
-use diwan_registry::edge::{self, Handle, Http, Proposer};
+use diwan_raft::{Configuration, PeerId};
+use diwan_registry::edge::{self, Handle, Http, Nodes, Proposer};
 use diwan_registry::settings::Settings;
 use diwan_registry::state;
+use diwan_registry_wire::nodes::NODES_CLASS as CLASS;
 use diwan_runtime::{GroupOptions, NodeHandle};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use super::config::Registry;
 use super::{ServeError, io};
 
-/// The group whose log holds the settings.
+/// The group whose log holds the settings. Its members are the registry's nodes.
 const GROUP: &str = "registry";
 
 /// A registry that is to run on this node.
@@ -25,10 +27,11 @@ pub(super) struct Role {
     meta_http: SocketAddr,
     advertise: String,
     settings: Settings,
+    directory: PathBuf,
 }
 
 impl Role {
-    pub(super) fn new(config: &Registry) -> Option<Self> {
+    pub(super) fn new(config: &Registry, data: &Path) -> Option<Self> {
         config.enabled.then(|| Self {
             listen: config.listen,
             session_http: config.session_http,
@@ -38,6 +41,7 @@ impl Role {
                 .clone()
                 .unwrap_or_else(|| config.listen.to_string()),
             settings: Settings::default(),
+            directory: data.join("registry"),
         })
     }
 
@@ -46,20 +50,44 @@ impl Role {
         GroupOptions::new(GROUP, members, move || settings.machine())
     }
 
-    pub(super) async fn start(self, node: &NodeHandle) -> Result<Handle, ServeError> {
+    pub(super) async fn start(
+        self,
+        name: &PeerId,
+        node: &NodeHandle,
+    ) -> Result<Handle, ServeError> {
+        let (tell, all) = watch::channel(members(node).await);
+        while all.borrow().is_empty() {
+            tracing::info!("the registry waits until this node is a member of the group `{GROUP}`");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            tell.send_replace(members(node).await);
+        }
+        tokio::spawn(watch_members(node.clone(), tell));
         let registry = edge::start(edge::Options {
             listen: self.listen,
+            advertise: self.advertise,
             config: state::Config {
                 seed: diwan_runtime::random(),
                 ..state::Config::default()
             },
             server: Default::default(),
             settings: self.settings,
+            nodes: Some(Nodes {
+                name: name.to_string(),
+                all,
+                call: caller(node.clone()),
+            }),
+            directory: Some(self.directory),
         })
         .map_err(io(format!("registry at {}", self.listen)))?;
+        let received = registry.clone();
+        node.serve(
+            CLASS,
+            Arc::new(move |content, reply| {
+                received.received(content, |answer| reply.send(answer));
+            }),
+        );
         let http = Http {
             registry: registry.clone(),
-            servers: [self.advertise].into(),
             propose: proposer(node.clone()),
         };
         for (addr, router) in [
@@ -75,15 +103,46 @@ impl Role {
     }
 }
 
+/// The nodes of the registry; nobody while this node is no member of its group.
+async fn members(node: &NodeHandle) -> Vec<String> {
+    let status = node.ask(|node| node.status(GROUP)).await.flatten();
+    let configuration = status.map(|status| status.configuration);
+    let configuration = configuration.unwrap_or_default();
+    let all = configuration.peers.iter().chain(&configuration.learners);
+    all.map(PeerId::to_string).collect()
+}
+
+async fn watch_members(node: NodeHandle, tell: watch::Sender<Vec<String>>) {
+    while !tell.is_closed() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = members(&node).await;
+        tell.send_if_modified(|known| {
+            !now.is_empty() && std::mem::replace(known, now.clone()) != now
+        });
+    }
+}
+
+/// A node that says nothing for so long is asked again.
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+
+fn caller(node: NodeHandle) -> edge::Caller {
+    Arc::new(move |to, content| {
+        let (node, to) = (node.clone(), to.parse::<PeerId>());
+        Box::pin(async move {
+            let to = to.map_err(|error| error.to_string())?;
+            let answer = node.call(to, CLASS, content, CALL_TIMEOUT).await;
+            answer.map_err(|error| error.to_string())
+        })
+    })
+}
+
 fn proposer(node: NodeHandle) -> Proposer {
     Arc::new(move |command| {
-        let (tell, told) = oneshot::channel();
-        node.run(move |node| {
-            node.propose(GROUP, command, move |result| {
-                let _ = tell.send(result);
-            });
-        });
-        // A node that is gone tells nobody.
-        Box::pin(async { told.await.unwrap_or(Err(ProposalError::Unknown)) })
+        let node = node.clone();
+        Box::pin(async move {
+            let committed = node.propose(GROUP, command).await;
+            let committed = committed.map_err(|error| error.to_string())?;
+            Ok(committed.answer)
+        })
     })
 }

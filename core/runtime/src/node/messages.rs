@@ -8,12 +8,13 @@ use diwan_raft::{ErrorCode, Outgoing, PeerId, Token};
 use diwan_replica::batch::{self, BatchError};
 use diwan_replica::wire::{self, RequestKind, WireError};
 use diwan_wal::GroupId;
+use tokio::sync::mpsc;
 
-use super::{Node, count};
+use super::{Node, Task, count};
 use crate::admission::{Caller, UNPROVED, UNPROVED_TEXT};
 use crate::clock;
 use crate::group::Hosted;
-use crate::peers;
+use crate::peers::{self, Peers};
 use crate::traffic::Open;
 
 /// How a request wants to be answered.
@@ -285,11 +286,24 @@ impl Node {
         message: &diwan_jraft::Message,
         timeout: Duration,
     ) -> Result<diwan_jraft::Message, peers::PeerError> {
+        let call = self.with_peers(|peers| peers.call(to, message, timeout))?;
+        peers::answer(call).await
+    }
+
+    /// Does something with the connections to other members, once there can be any.
+    pub(crate) fn with_peers<T>(
+        &self,
+        act: impl FnOnce(&mut Peers) -> Result<T, peers::PeerError>,
+    ) -> Result<T, peers::PeerError> {
         let Some(peers) = self.peers.get() else {
             return Err(peers::PeerError::Answer("the node is starting".into()));
         };
-        let call = peers.borrow_mut().call(to, message, timeout)?;
-        peers::answer(call).await
+        act(&mut peers.borrow_mut())
+    }
+
+    /// To run something on this node's thread from elsewhere.
+    pub(crate) fn tasks(&self) -> mpsc::UnboundedSender<Task> {
+        self.tasks.clone()
     }
 
     /// Counts a request that is none, or whose entries are damaged. Nothing of it was taken; its sender tries again.

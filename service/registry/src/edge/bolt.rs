@@ -47,6 +47,15 @@ impl Handler for Connections {
     }
 }
 
+/// Of a registry that has not begun.
+pub(super) struct Nobody;
+
+impl Handler for Nobody {
+    fn request(&self, mut incoming: Incoming<'_>) {
+        incoming.responder.send_status(Status::NoProcessor);
+    }
+}
+
 /// One client, for as long as it is connected.
 struct Connection {
     edge: Rc<Edge>,
@@ -123,8 +132,13 @@ impl Connection {
                         result.map_err(|refusal| refusal.to_string())
                     }
                     EventType::Unregister => {
-                        self.edge
-                            .act(|registry, now| registry.unpublish(self.id, &service, &id, now));
+                        let edition = (
+                            base.version.unwrap_or_default(),
+                            base.timestamp.unwrap_or_default(),
+                        );
+                        self.edge.act(|registry, now| {
+                            registry.unpublish(self.id, &service, &id, edition, now);
+                        });
                         Ok(())
                     }
                 })

@@ -10,7 +10,6 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
-use diwan_log::{Committed, ProposalError};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -18,8 +17,8 @@ use super::Handle;
 use crate::settings::Change;
 use crate::state::ServiceName;
 
-/// How a proposal ends.
-pub type Proposed = Pin<Box<dyn Future<Output = Result<Committed, ProposalError>> + Send>>;
+/// How a proposal ends: with the state machine's answer, or why there is none.
+pub type Proposed = Pin<Box<dyn Future<Output = Result<Bytes, String>> + Send>>;
 /// Proposes a command to the settings' log.
 pub type Proposer = Arc<dyn Fn(Bytes) -> Proposed + Send + Sync>;
 
@@ -28,8 +27,6 @@ pub type Proposer = Arc<dyn Fn(Bytes) -> Proposed + Send + Sync>;
 pub struct Http {
     /// The registry.
     pub registry: Handle,
-    /// Where clients are sent, `ip:port` each.
-    pub servers: Arc<[String]>,
     /// The settings' log.
     pub propose: Proposer,
 }
@@ -60,16 +57,17 @@ impl Http {
 }
 
 async fn query(State(http): State<Http>) -> String {
-    http.servers.join(";")
+    http.registry.addresses().join(";")
 }
 
 async fn query_json(State(http): State<Http>) -> Json<Vec<String>> {
-    Json(http.servers.to_vec())
+    Json(http.registry.addresses().to_vec())
 }
 
 async fn query_with_weight(State(http): State<Http>) -> String {
     let weighted: Vec<String> = http
-        .servers
+        .registry
+        .addresses()
         .iter()
         .map(|server| format!("{server}?weight=100"))
         .collect();
@@ -118,13 +116,13 @@ async fn change(http: &Http, body: &PersistentData, value: Option<String>) -> Re
         Err(error) => return refused(StatusCode::BAD_REQUEST, error.to_string()),
     };
     match (http.propose)(command).await {
-        Ok(Committed { answer, .. }) if answer.is_empty() => {
+        Ok(answer) if answer.is_empty() => {
             Json(json!({ "success": true, "message": null })).into_response()
         }
-        Ok(Committed { answer, .. }) => {
+        Ok(answer) => {
             let why = String::from_utf8_lossy(&answer).into_owned();
             refused(StatusCode::INSUFFICIENT_STORAGE, why)
         }
-        Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, error),
     }
 }

@@ -3,11 +3,14 @@
 
 mod bolt;
 mod http;
+mod journal;
+mod nodes;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -20,9 +23,13 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 pub use http::{Http, Proposed, Proposer};
+pub use nodes::{Called, Caller, Nodes};
 
 use crate::settings::Settings;
-use crate::state::{Config, ConnectionId, Content, Now, Outgoing, RegistId, Registry, ServiceName};
+use crate::state::{
+    Config, ConnectionId, Content, NodeState, Now, Outgoing, RegistId, Registry, ServiceName, Start,
+};
+use journal::Journal;
 
 /// The name of the one data centre that there is.
 const DATA_CENTER: &str = "DefaultDataCenter";
@@ -31,13 +38,22 @@ const DATA_CENTER: &str = "DefaultDataCenter";
 pub struct Options {
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// The same as clients and other nodes see it, `ip:port`.
+    pub advertise: String,
     /// Bounds and times.
     pub config: Config,
     /// Limits of connections. It always runs on one thread.
     pub server: ServerOptions,
     /// What all nodes agree on.
     pub settings: Settings,
+    /// The other nodes; None for a registry that is alone.
+    pub nodes: Option<Nodes>,
+    /// Where it writes down what is published, to go on from it after its end; None for nowhere.
+    pub directory: Option<PathBuf>,
 }
+
+/// Where clients may connect.
+type Addresses = Arc<Mutex<Arc<[String]>>>;
 
 type Task = Box<dyn FnOnce(&Rc<Edge>) + Send>;
 
@@ -45,6 +61,7 @@ type Task = Box<dyn FnOnce(&Rc<Edge>) + Send>;
 #[derive(Clone)]
 pub struct Handle {
     addr: SocketAddr,
+    addresses: Addresses,
     tasks: mpsc::UnboundedSender<Task>,
     server: Arc<Mutex<Option<Server>>>,
 }
@@ -55,6 +72,12 @@ impl Handle {
         self.addr
     }
 
+    /// Where clients may connect, `ip:port` each: this node, and the others that serve.
+    pub fn addresses(&self) -> Arc<[String]> {
+        let addresses = self.addresses.lock();
+        addresses.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Connections of clients.
     pub fn connections(&self) -> usize {
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,11 +86,41 @@ impl Handle {
 
     /// Lets go of what the shrink guard of a service holds back. Whether it held anything.
     pub async fn release(&self, name: ServiceName) -> bool {
+        let released = self.ask(move |edge| edge.act(|registry, now| registry.release(&name, now)));
+        released.await.unwrap_or(false)
+    }
+
+    /// Another node speaks: to be given the answer, unless what it says makes no sense.
+    pub fn received(
+        &self,
+        content: bytes::Bytes,
+        answer: impl FnOnce(bytes::Bytes) + Send + 'static,
+    ) {
+        let _ = self.tasks.send(Box::new(move |edge| {
+            if let Some(content) = edge.received(content) {
+                answer(content);
+            }
+        }));
+    }
+
+    /// Where the other nodes stand, and whether this one pushes lists yet.
+    pub async fn nodes(&self) -> (bool, Vec<NodeState>) {
+        let state = self.ask(|edge| {
+            let registry = edge.registry.borrow();
+            (registry.is_serving(), registry.nodes())
+        });
+        state.await.unwrap_or_default()
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Rc<Edge>) -> T + Send + 'static,
+    ) -> Option<T> {
         let (tell, told) = tokio::sync::oneshot::channel();
         let _ = self.tasks.send(Box::new(move |edge| {
-            let _ = tell.send(edge.act(|registry, now| registry.release(&name, now)));
+            let _ = tell.send(ask(edge));
         }));
-        told.await.unwrap_or(false)
+        told.await.ok()
     }
 
     /// Ends all connections and stops.
@@ -85,20 +138,54 @@ impl Handle {
 
 /// Starts a registry.
 /// # Errors
-/// Its address or its thread is not to be had.
+/// Its address, its thread or its directory is not to be had.
 pub fn start(options: Options) -> io::Result<Handle> {
     let (tasks, todo) = mpsc::unbounded_channel();
     let mut server_options = options.server;
     server_options.workers = Some(1);
-    let once = Mutex::new(Some((options.config, todo)));
+    let (journal, recovered) = match &options.directory {
+        Some(directory) => {
+            let (journal, recovered) = Journal::open(directory, unix_ms())?;
+            (Some(journal), recovered)
+        }
+        None => Default::default(),
+    };
+    let epoch = journal.as_ref().map_or_else(unix_ms, Journal::epoch);
+    let start = Start {
+        node: options
+            .nodes
+            .as_ref()
+            .map(|nodes| nodes.name.clone())
+            .unwrap_or_default(),
+        epoch,
+        address: options.advertise.clone(),
+        nodes: options
+            .nodes
+            .as_ref()
+            .map(|nodes| nodes.all.borrow().clone())
+            .unwrap_or_default(),
+        recovered: recovered.publications,
+        version: recovered.version,
+    };
+    tracing::info!(
+        node = start.node,
+        epoch,
+        instances = start.recovered.len(),
+        "the registry begins"
+    );
+    let nodes = options.nodes.clone();
+    let addresses = Addresses::new(Mutex::new([options.advertise].into()));
+    let edge = Edge::maker(options.config, start, journal, nodes, addresses.clone());
+    let once = Mutex::new(Some((edge, todo)));
     let factory: HandlerFactory = Arc::new(move || {
         let once = once.lock().unwrap_or_else(PoisonError::into_inner).take();
         // There is one worker, and it asks once.
-        let (config, todo) =
-            once.unwrap_or_else(|| (Config::default(), mpsc::unbounded_channel().1));
-        let edge = Rc::new(Edge::new(config));
+        let Some((edge, todo)) = once else {
+            return Rc::new(bolt::Nobody) as Rc<dyn Handler>;
+        };
+        let edge = Rc::new(edge());
         tokio::task::spawn_local(edge.clone().run(todo));
-        Rc::new(bolt::Connections::new(edge)) as Rc<dyn Handler>
+        Rc::new(bolt::Connections::new(edge))
     });
     let bolt: Arc<dyn Protocol> = Bolt::new(factory, SessionOptions::default());
     let server = Server::start(options.listen, vec![bolt], server_options)?;
@@ -110,8 +197,20 @@ pub fn start(options: Options) -> io::Result<Handle> {
             edge.act(|registry, _| registry.set(name, setting));
         }));
     });
+    if let Some(nodes) = options.nodes {
+        let (mut all, tasks) = (nodes.all, tasks.clone());
+        tokio::spawn(async move {
+            while all.changed().await.is_ok() {
+                let names = all.borrow_and_update().clone();
+                let _ = tasks.send(Box::new(move |edge: &Rc<Edge>| {
+                    edge.act(|registry, now| registry.set_nodes(names, now));
+                }));
+            }
+        });
+    }
     Ok(Handle {
         addr,
+        addresses,
         tasks,
         server: Arc::new(Mutex::new(Some(server))),
     })
@@ -124,9 +223,23 @@ struct Client {
     codec: Codec,
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge has the clocks that the state is told"
+)]
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
 /// The state and its clients.
 struct Edge {
     registry: RefCell<Registry>,
+    journal: RefCell<Option<Journal>>,
+    nodes: Option<Nodes>,
+    addresses: Addresses,
     clients: RefCell<HashMap<ConnectionId, Client>>,
     next_connection: Cell<u64>,
     began: Instant,
@@ -134,27 +247,49 @@ struct Edge {
 }
 
 impl Edge {
-    fn new(config: Config) -> Self {
+    /// Makes it, on the thread that it will live on.
+    fn maker(
+        config: Config,
+        start: Start,
+        journal: Option<Journal>,
+        nodes: Option<Nodes>,
+        addresses: Addresses,
+    ) -> impl FnOnce() -> Self {
+        move || Self::new(config, start, journal, nodes, addresses)
+    }
+
+    fn new(
+        config: Config,
+        start: Start,
+        journal: Option<Journal>,
+        nodes: Option<Nodes>,
+        addresses: Addresses,
+    ) -> Self {
+        let began = Instant::now();
+        let now = Now {
+            monotonic: Duration::ZERO,
+            unix_ms: unix_ms(),
+        };
+        let mut registry = Registry::start(config, start, now);
+        if journal.is_some() {
+            registry.write_down();
+        }
         Self {
-            registry: RefCell::new(Registry::new(config)),
+            registry: RefCell::new(registry),
+            journal: RefCell::new(journal),
+            nodes,
+            addresses,
             clients: RefCell::default(),
             next_connection: Cell::new(1),
-            began: Instant::now(),
+            began,
             wake: Notify::new(),
         }
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the edge has the clocks that the state is told"
-    )]
     fn now(&self) -> Now {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Now {
             monotonic: self.began.elapsed(),
-            unix_ms: since.map_or(0, |since| {
-                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-            }),
+            unix_ms: unix_ms(),
         }
     }
 
@@ -192,11 +327,28 @@ impl Edge {
         registry.advance(now);
         let outgoing = registry.outgoing(now);
         let deadline = registry.next_deadline();
+        let changes = registry.changes();
+        if let Some(addresses) = registry.new_addresses() {
+            let mut known = self
+                .addresses
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *known = addresses.into();
+        }
+        let mut more = false;
+        if let Some(journal) = &mut *self.journal.borrow_mut() {
+            journal.changed(&changes, registry.version());
+            more = journal.paint(registry.is_serving(), |service| registry.picture(service));
+        }
         drop(registry);
         for push in outgoing {
             self.push(push);
         }
-        deadline
+        self.tell_nodes();
+        match more {
+            true => Some(now.monotonic),
+            false => deadline,
+        }
     }
 
     fn push(self: &Rc<Self>, push: Outgoing) {

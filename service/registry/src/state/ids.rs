@@ -47,16 +47,19 @@ impl fmt::Display for ServiceName {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RegistId {
     /// A UUID in lower case with hyphens.
-    Uuid(u128),
+    Uuid([u8; 16]),
     /// Anything else.
     Text(Box<str>),
 }
 
 impl RegistId {
+    /// None is before it.
+    pub(super) const FIRST: Self = Self::Uuid([0; 16]);
+
     /// A name as a client wrote it.
     pub fn new(text: &str) -> Self {
         match uuid(text) {
-            Some(uuid) => Self::Uuid(uuid),
+            Some(uuid) => Self::Uuid(uuid.to_be_bytes()),
             None => Self::Text(text.into()),
         }
     }
@@ -84,6 +87,7 @@ impl fmt::Display for RegistId {
         match self {
             Self::Text(text) => text.fmt(out),
             Self::Uuid(uuid) => {
+                let uuid = u128::from_be_bytes(*uuid);
                 let part = |low: u32, bits: u32| uuid >> low & ((1 << bits) - 1);
                 write!(
                     out,
@@ -115,7 +119,9 @@ mod tests {
     #[test]
     fn uuids_are_small() {
         let id = RegistId::new("f49df89f-7c91-4cb4-953c-34dac25eaa95");
-        assert_eq!(id, RegistId::Uuid(0xf49df89f_7c91_4cb4_953c_34dac25eaa95));
+        let number: u128 = 0xf49df89f_7c91_4cb4_953c_34dac25eaa95;
+        assert_eq!(id, RegistId::Uuid(number.to_be_bytes()));
+        assert_eq!(size_of::<RegistId>(), 24);
         assert!(matches!(
             RegistId::new("F49DF89F-7c91-4cb4-953c-34dac25eaa95"),
             RegistId::Text(_)

@@ -3,12 +3,19 @@
 
 mod connection;
 mod ids;
+mod instance;
+mod nodes;
+mod origin;
+mod push;
 mod registry;
 mod service;
+mod vanish;
 
 pub use connection::{ConnectionId, PushId};
 pub use ids::{RegistId, ServiceName};
+pub use nodes::NodeState;
 pub use registry::{
-    Config, Content, Now, Outgoing, Publication, Refusal, Registry, Setting, Subscription,
+    Config, Content, Now, Outgoing, Publication, Refusal, Registry, Setting, Start, Subscription,
+    Written,
 };
 pub use service::Instances;

@@ -1,17 +1,22 @@
 //! All services and all connections of a node.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 use std::time::Duration;
 
+use diwan_registry_wire::nodes::Instance;
 use diwan_registry_wire::{DataBox, Scope, Version};
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
-use super::connection::{Connection, ConnectionId, Inflight, PushId};
+use super::connection::{Connection, ConnectionId, PushId};
 use super::ids::{RegistId, ServiceName};
-use super::service::{Instances, Owner, Publisher, Service, Subscriber};
+use super::instance::{self, Copy, Data, Edition, Owner};
+use super::nodes::{Node, OwnChanges, Starting};
+use super::origin::{OWN, OriginId, Origins, SLOTS};
+use super::service::{Instances, Service, Subscriber};
 
 /// Bounds and times of a registry.
 #[derive(Clone, Debug)]
@@ -36,6 +41,24 @@ pub struct Config {
     pub guard_instances_min: usize,
     /// It lets go after this time.
     pub guard_max: Duration,
+    /// Instances of a node that was not heard of for so long are removed.
+    pub lease: Duration,
+    /// Other nodes are told at least so often that this one lives.
+    pub beat: Duration,
+    /// How often what two nodes know is compared.
+    pub digest_interval: Duration,
+    /// A node that begins looks so long for others.
+    pub start_wait: Duration,
+    /// It begins in any case after this.
+    pub start_max: Duration,
+    /// Lives of other nodes are forgotten after this.
+    pub forget: Duration,
+    /// Lists that were made for pushes are kept for the next ones, up to so many bytes.
+    pub list_bytes: usize,
+    /// Changes that are kept for nodes that have not heard of them. One that is further behind is told everything.
+    pub changes_max: usize,
+    /// About so much goes in one message to another node.
+    pub message_bytes: usize,
     /// Drawn at the start: decides which names share a place in memory.
     pub seed: u64,
 }
@@ -53,6 +76,15 @@ impl Default for Config {
             guard_window: Duration::from_secs(10),
             guard_instances_min: 10,
             guard_max: Duration::from_secs(300),
+            lease: Duration::from_secs(30),
+            beat: Duration::from_millis(250),
+            digest_interval: Duration::from_secs(3),
+            start_wait: Duration::from_secs(3),
+            start_max: Duration::from_secs(30),
+            forget: Duration::from_secs(600),
+            list_bytes: 32 << 20,
+            changes_max: 100_000,
+            message_bytes: 256 << 10,
             seed: 0,
         }
     }
@@ -161,12 +193,41 @@ pub struct Setting {
     pub value: Option<Arc<str>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ServiceId(usize);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ServiceId(u32);
+
+/// All services, by their places.
+#[derive(Debug, Default)]
+pub(super) struct Services(Vec<Service>);
+
+impl Services {
+    pub(super) fn all(&self) -> impl Iterator<Item = ServiceId> + use<> {
+        (0..u32::try_from(self.0.len()).unwrap_or(u32::MAX)).map(ServiceId)
+    }
+
+    fn add(&mut self, service: Service) -> ServiceId {
+        self.0.push(service);
+        ServiceId(u32::try_from(self.0.len() - 1).unwrap_or(u32::MAX))
+    }
+}
+
+impl Index<ServiceId> for Services {
+    type Output = Service;
+
+    fn index(&self, id: ServiceId) -> &Service {
+        &self.0[id.0 as usize]
+    }
+}
+
+impl IndexMut<ServiceId> for Services {
+    fn index_mut(&mut self, id: ServiceId) -> &mut Service {
+        &mut self.0[id.0 as usize]
+    }
+}
 
 /// Something that is to be looked at in time. It may have become pointless.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
+pub(super) enum Timer {
     /// Changes of a service have waited long enough.
     Window(ServiceId),
     /// Instances of a service whose connections ended are removed.
@@ -175,36 +236,161 @@ enum Timer {
     Guard(ServiceId),
     /// A push was not acknowledged.
     Ack(ConnectionId, PushId),
+    /// Nobody needs to know any more what clients took back.
+    Withdrawn(ServiceId),
+    /// The other nodes are looked after.
+    Nodes,
 }
+
+/// An instance as it is to be written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its service.
+    pub service: Arc<ServiceName>,
+    /// Its name.
+    pub id: RegistId,
+    /// None if it is gone.
+    pub instance: Option<Instance>,
+}
+
+/// What this node is among others.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Its name.
+    pub node: String,
+    /// Higher than at any start before.
+    pub epoch: u64,
+    /// Where its clients connect, `ip:port`.
+    pub address: String,
+    /// The other nodes.
+    pub nodes: Vec<String>,
+    /// What was published when it ended the last time.
+    pub recovered: Vec<Publication>,
+    /// [`Registry::version`] then.
+    pub version: Version,
+}
+
+/// Names of cells that are kept; who invents more of them pays for each.
+const CELLS_MAX: usize = 1_000;
 
 /// All that a node knows.
 pub struct Registry {
-    config: Config,
-    names: HashMap<Arc<ServiceName>, ServiceId, FixedState>,
-    services: Vec<Service>,
-    connections: BTreeMap<ConnectionId, Connection>,
-    timers: BinaryHeap<Reverse<(Duration, Timer)>>,
+    pub(super) config: Config,
+    pub(super) names: HashMap<Arc<ServiceName>, ServiceId, FixedState>,
+    pub(super) services: Services,
+    /// Services by slot.
+    pub(super) slots: Vec<Vec<ServiceId>>,
+    cells: BTreeSet<Arc<str>>,
+    pub(super) connections: BTreeMap<ConnectionId, Connection>,
+    pub(super) timers: BinaryHeap<Reverse<(Duration, Timer)>>,
     /// Services that changed in this turn and may be told at once.
-    changed: BTreeSet<ServiceId>,
-    outgoing: Vec<Outgoing>,
-    version: Version,
-    next_push: u64,
+    pub(super) changed: BTreeSet<ServiceId>,
+    pub(super) outgoing: Vec<Outgoing>,
+    /// Services whose lists are made, in the order in which they were, and about how many bytes these take.
+    pub(super) listed: VecDeque<(ServiceId, usize)>,
+    pub(super) listed_bytes: usize,
+    /// The highest that was given, here or elsewhere.
+    pub(super) version: Version,
+    pub(super) next_push: u64,
+    pub(super) origins: Origins,
+    pub(super) own: OwnChanges,
+    pub(super) nodes: BTreeMap<Arc<str>, Node>,
+    /// Until lists are pushed.
+    pub(super) starting: Option<Starting>,
+    pub(super) serving_since: Duration,
+    pub(super) ticking: bool,
+    /// Where clients connect.
+    pub(super) address: String,
+    /// The addresses of those that push lists are not what they were.
+    pub(super) addresses_changed: bool,
+    /// Messages of other nodes, or parts of them, that make no sense.
+    pub(super) malformed: u64,
+    /// Instances that changed since they were written down; None while nothing is written down.
+    unwritten: Option<BTreeSet<(ServiceId, RegistId)>>,
 }
 
 impl Registry {
-    /// An empty registry.
+    /// A registry that is alone and begins with nothing.
     pub fn new(config: Config) -> Self {
         Self {
             names: HashMap::with_hasher(FixedState::with_seed(config.seed)),
             config,
-            services: Vec::new(),
+            services: Services::default(),
+            slots: vec![Vec::new(); SLOTS],
+            cells: BTreeSet::new(),
             connections: BTreeMap::new(),
             timers: BinaryHeap::new(),
             changed: BTreeSet::new(),
             outgoing: Vec::new(),
+            listed: VecDeque::new(),
+            listed_bytes: 0,
             version: Version::NO_DATUM,
             next_push: 1,
+            origins: Origins::new("", 0),
+            own: OwnChanges::default(),
+            nodes: BTreeMap::new(),
+            starting: None,
+            serving_since: Duration::ZERO,
+            ticking: false,
+            address: String::new(),
+            addresses_changed: false,
+            malformed: 0,
+            unwritten: None,
         }
+    }
+
+    /// One of several, or one that goes on from what it knew. It pushes nothing before it knows what the others know.
+    pub fn start(config: Config, start: Start, now: Now) -> Self {
+        let mut registry = Self::new(config);
+        registry.origins = Origins::new(&start.node, start.epoch);
+        registry.address = start.address;
+        // What was given after it was written down is passed by.
+        let given = u64::try_from(start.version.unix_ms()).unwrap_or(0);
+        registry.version = Version::at(given + 1_000).max(Version::NO_DATUM);
+        registry.starting = Some(Starting {
+            since: now.monotonic,
+            recovered: start.recovered,
+        });
+        registry.set_nodes(start.nodes, now);
+        registry
+    }
+
+    /// The highest version that was given or heard of: to be written down, so that no later life gives a lower one.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// From now on [`Registry::changes`] says what changed.
+    pub fn write_down(&mut self) {
+        self.unwritten.get_or_insert_default();
+    }
+
+    /// Instances that changed since the last time, and what is shown of each now.
+    pub fn changes(&mut self) -> Vec<Written> {
+        let Some(unwritten) = &mut self.unwritten else {
+            return Vec::new();
+        };
+        let changes = std::mem::take(unwritten).into_iter();
+        changes
+            .map(|(service, id)| self.written(service, &id))
+            .collect()
+    }
+
+    fn written(&self, service: ServiceId, id: &RegistId) -> Written {
+        let service = &self.services[service];
+        Written {
+            service: service.name.clone(),
+            id: id.clone(),
+            instance: service.shown(id).map(Copy::to_wire),
+        }
+    }
+
+    /// All instances of some services, for a whole picture made of parts: from the first service that is not in the parts before.
+    /// None if there is no such service.
+    pub fn picture(&self, first: usize) -> Option<Vec<Written>> {
+        let service = self.services.all().nth(first)?;
+        let all = self.services[service].all_shown();
+        Some(all.map(|(id, _)| self.written(service, id)).collect())
     }
 
     /// A client connected.
@@ -220,22 +406,21 @@ impl Registry {
         let until = now.monotonic + self.config.grace;
         let mut services = BTreeSet::new();
         for (service, id) in ended.publishers {
-            let publishers = &mut self.services[service.0].publishers;
             // It may have moved to another connection.
-            if let Some(publisher) = publishers.get_mut(&id)
-                && publisher.owner == Owner::Connection(connection)
+            if let Some(own) = self.services[service].copy_mut(&id, OWN)
+                && own.owner == Owner::Connection(connection)
             {
-                publisher.owner = Owner::Grace(until);
+                own.owner = Owner::Grace(until);
                 services.insert(service);
             }
         }
-        for (service, _) in ended.subscribers {
-            let service = &mut self.services[service.0];
-            service.subscribers.remove(&connection);
-            service.watchers.remove(&connection);
+        for (service, id) in ended.subscribers {
+            let (service, entry) = (&mut self.services[service], (connection, id));
+            service.subscribers.remove(&entry);
+            service.watchers.remove(&entry);
         }
         for service in services {
-            self.timers.push(Reverse((until, Timer::Grace(service))));
+            self.set_timer(until, Timer::Grace(service));
         }
     }
 
@@ -258,38 +443,44 @@ impl Registry {
         if bytes > limit {
             return Err(Refusal::TooLarge { bytes, limit });
         }
-        let service = self.service(publication.service);
+        let service = self.service(publication.service.clone());
         let entry = (service, publication.id.clone());
         self.register(connection, entry, |own| &mut own.publishers)?;
-        let publishers = &mut self.services[service.0].publishers;
-        let version = (publication.version, publication.timestamp);
         let owner = Owner::Connection(connection);
-        match publishers.get_mut(&publication.id) {
-            // Late or twice: what is known is newer.
-            Some(known) if known.version > version => known.owner = owner,
-            Some(known) if *known.data == *publication.data && *known.cell == *publication.cell => {
-                (known.version, known.owner) = (version, owner);
-            }
-            _ => {
-                let publisher = Publisher {
-                    data: publication.data.into(),
-                    cell: publication.cell.into(),
-                    version,
-                    owner,
-                };
-                publishers.insert(publication.id, publisher);
-                self.changed(service, now);
-            }
+        let edition = (publication.version, publication.timestamp);
+        let data = Data::of(&publication.data);
+        let known = &mut self.services[service];
+        if known
+            .withdrawn
+            .get(&publication.id)
+            .is_some_and(|(taken_back, _)| *taken_back >= edition)
+        {
+            // Its client has begun again.
+            known.withdrawn.remove(&publication.id);
         }
+        if let Some(own) = known.copy_mut(&publication.id, OWN)
+            && (own.edition > edition
+                || own.edition == edition
+                    && !own.provisional
+                    && own.publishes_the_same(&data, &publication.cell))
+        {
+            // Late or twice: what is known is as new.
+            own.owner = owner;
+            return Ok(());
+        }
+        let id = publication.id.clone();
+        let copy = self.own_copy(service, publication, owner, false);
+        self.put(service, &id, copy, now);
         Ok(())
     }
 
-    /// An instance says that it ends.
+    /// An instance says that it ends. `edition`: how often its client had changed it then, and when.
     pub fn unpublish(
         &mut self,
         connection: ConnectionId,
         service: &ServiceName,
         id: &RegistId,
+        edition: (i64, i64),
         now: Now,
     ) {
         let Some(&service) = self.names.get(service) else {
@@ -298,9 +489,9 @@ impl Registry {
         if let Some(own) = self.connections.get_mut(&connection) {
             own.publishers.remove(&(service, id.clone()));
         }
-        if self.services[service.0].publishers.remove(id).is_some() {
-            self.changed(service, now);
-        }
+        let own = self.services[service].copy(id, OWN);
+        let edition = own.map_or(edition, |own| own.edition.max(edition));
+        self.withdraw(OWN, service, id, edition, now);
     }
 
     /// Somebody wants to know the instances of a service, and is told them.
@@ -316,17 +507,15 @@ impl Registry {
         let entry = (service, subscription.id.clone());
         self.register(connection, entry, |own| &mut own.subscribers)?;
         let subscriber = Subscriber {
-            id: subscription.id,
             scope: subscription.scope,
-            cell: subscription.cell.into(),
+            cell: self.cell(&subscription.cell),
         };
         let version = self.next_version(now);
-        let known = &mut self.services[service.0];
+        let known = &mut self.services[service];
         // A client takes only what is newer than what it has, and it may have come from another node.
         known.version = version;
-        let subscribers = known.subscribers.entry(connection).or_default();
-        subscribers.retain(|known| known.id != subscriber.id);
-        subscribers.push(subscriber);
+        let entry = (connection, subscription.id);
+        known.subscribers.insert(entry, subscriber);
         self.tell(connection, service);
         self.pump(connection, now);
         Ok(())
@@ -345,10 +534,7 @@ impl Registry {
         let service = self.service(name);
         let entry = (service, id.clone());
         self.register(connection, entry, |own| &mut own.subscribers)?;
-        let watchers = self.services[service.0].watchers.entry(connection);
-        let watchers = watchers.or_default();
-        watchers.retain(|known| *known != id);
-        watchers.push(id);
+        self.services[service].watchers.insert((connection, id));
         self.tell(connection, service);
         self.pump(connection, now);
         Ok(())
@@ -357,7 +543,7 @@ impl Registry {
     /// A setting changed.
     pub fn set(&mut self, name: ServiceName, setting: Setting) {
         let service = self.service(name);
-        self.services[service.0].setting = setting;
+        self.services[service].setting = setting;
         self.changed.insert(service);
     }
 
@@ -369,44 +555,9 @@ impl Registry {
         if let Some(own) = self.connections.get_mut(&connection) {
             own.subscribers.remove(&(service, id.clone()));
         }
-        let all = &mut self.services[service.0].subscribers;
-        if let Some(subscribers) = all.get_mut(&connection) {
-            subscribers.retain(|known| known.id != *id);
-            if subscribers.is_empty() {
-                all.remove(&connection);
-            }
-        }
-        let all = &mut self.services[service.0].watchers;
-        if let Some(watchers) = all.get_mut(&connection) {
-            watchers.retain(|known| known != id);
-            if watchers.is_empty() {
-                all.remove(&connection);
-            }
-        }
-    }
-
-    /// A client acknowledged a push, or could not take it.
-    pub fn acknowledged(&mut self, connection: ConnectionId, push: PushId, taken: bool, now: Now) {
-        let Some(own) = self.connections.get_mut(&connection) else {
-            return;
-        };
-        if taken {
-            own.inflight.remove(&push);
-            self.pump(connection, now);
-        } else if let Some(inflight) = own.inflight.get_mut(&push) {
-            // Not again at once: it comes up with the time-out.
-            inflight.deadline = inflight
-                .deadline
-                .min(now.monotonic + self.config.ack_timeout);
-        }
-    }
-
-    /// Lets go of what the shrink guard of a service holds back. Whether it held anything.
-    pub fn release(&mut self, service: &ServiceName, now: Now) -> bool {
-        let Some(&id) = self.names.get(service) else {
-            return false;
-        };
-        self.let_go(id, now)
+        let (service, entry) = (&mut self.services[service], (connection, id.clone()));
+        service.subscribers.remove(&entry);
+        service.watchers.remove(&entry);
     }
 
     /// Carries out what time has brought.
@@ -420,37 +571,29 @@ impl Registry {
             match timer {
                 Timer::Window(service) => {
                     let config = &self.config;
-                    self.services[service.0].window.ended(now.monotonic, config);
+                    self.services[service].window.ended(now.monotonic, config);
                     self.changed.insert(service);
                 }
                 Timer::Grace(service) => self.grace_ended(service, now),
                 Timer::Guard(service) => {
-                    let guard = &self.services[service.0].guard;
+                    let guard = &self.services[service].guard;
                     if guard.until.is_some_and(|until| until <= now.monotonic) {
                         self.let_go(service, now);
                     }
                 }
                 Timer::Ack(connection, push) => self.ack_missing(connection, push, now),
+                Timer::Withdrawn(service) => {
+                    let known = &mut self.services[service];
+                    known
+                        .withdrawn
+                        .retain(|_, (_, until)| *until > now.monotonic);
+                }
+                Timer::Nodes => {
+                    self.ticking = false;
+                    self.tick_nodes(now);
+                }
             }
         }
-    }
-
-    /// What is to be sent now. To be asked for after every turn.
-    pub fn outgoing(&mut self, now: Now) -> Vec<Outgoing> {
-        for service in std::mem::take(&mut self.changed) {
-            let changed = &self.services[service.0];
-            let connections: BTreeSet<ConnectionId> = changed
-                .subscribers
-                .keys()
-                .chain(changed.watchers.keys())
-                .copied()
-                .collect();
-            for connection in connections {
-                self.tell(connection, service);
-                self.pump(connection, now);
-            }
-        }
-        std::mem::take(&mut self.outgoing)
     }
 
     /// When [`Registry::advance`] has something to do.
@@ -458,14 +601,15 @@ impl Registry {
         self.timers.peek().map(|Reverse((at, _))| *at)
     }
 
-    fn service(&mut self, name: ServiceName) -> ServiceId {
+    pub(super) fn service(&mut self, name: ServiceName) -> ServiceId {
         if let Some(&id) = self.names.get(&name) {
             return id;
         }
-        let id = ServiceId(self.services.len());
         let service = Service::new(name);
-        self.names.insert(service.name.clone(), id);
-        self.services.push(service);
+        let (name, slot) = (service.name.clone(), service.slot);
+        let id = self.services.add(service);
+        self.slots[usize::from(slot)].push(id);
+        self.names.insert(name, id);
         id
     }
 
@@ -487,14 +631,15 @@ impl Registry {
     }
 
     /// Higher than all before, and near the wall clock when that is ahead.
-    fn next_version(&mut self, now: Now) -> Version {
-        self.version = self.version.next().max(Version::at(now.unix_ms));
+    pub(super) fn next_version(&mut self, now: Now) -> Version {
+        self.version = self.version.next().max(Version::at(self.version_ms(now)));
         self.version
     }
 
-    fn changed(&mut self, service: ServiceId, now: Now) {
+    /// What is shown of a service changed.
+    pub(super) fn changed(&mut self, service: ServiceId, now: Now) {
         let version = self.next_version(now);
-        let changed = &mut self.services[service.0];
+        let changed = &mut self.services[service];
         changed.changed(version);
         if self.changed.contains(&service) {
             // It is told at the end of this turn anyway.
@@ -507,121 +652,129 @@ impl Registry {
         }
     }
 
-    /// Instances whose grace has ended are removed, unless they are too many at once.
-    fn grace_ended(&mut self, id: ServiceId, now: Now) {
-        let service = &mut self.services[id.0];
-        let gone = |publisher: &Publisher| matches!(publisher.owner, Owner::Grace(until) if until <= now.monotonic);
-        let vanishing = service.publishers.values().filter(|one| gone(one)).count();
-        if vanishing == 0 {
-            return;
+    /// The name of a cell; there are few, so that all who have it share it.
+    pub(super) fn cell(&mut self, name: &str) -> Arc<str> {
+        if let Some(cell) = self.cells.get(name) {
+            return cell.clone();
         }
-        let listed = service.publishers.len();
-        let held = service
-            .guard
-            .holds(vanishing, listed, now.monotonic, &self.config);
-        if held {
-            for publisher in service.publishers.values_mut().filter(|one| gone(one)) {
-                publisher.owner = Owner::Held;
+        let cell: Arc<str> = name.into();
+        if self.cells.len() < CELLS_MAX {
+            self.cells.insert(cell.clone());
+        }
+        cell
+    }
+
+    pub(super) fn set_timer(&mut self, at: Duration, timer: Timer) {
+        self.timers.push(Reverse((at, timer)));
+    }
+
+    /// What a client of this node publishes.
+    pub(super) fn own_copy(
+        &mut self,
+        service: ServiceId,
+        publication: Publication,
+        owner: Owner,
+        provisional: bool,
+    ) -> Copy {
+        let data = Data::of(&publication.data);
+        let cell = self.cell(&publication.cell);
+        let edition = (publication.version, publication.timestamp);
+        let seed = self.services[service].sum;
+        let kept_max = self.config.changes_max;
+        Copy {
+            origin: OWN,
+            number: self.own.add(service, &publication.id, None, kept_max),
+            sum: instance::sum(seed, &publication.id, &data, &cell, edition, provisional),
+            data,
+            cell,
+            edition,
+            owner,
+            provisional,
+        }
+    }
+
+    /// An instance is so, as its origin says.
+    pub(super) fn put(&mut self, service: ServiceId, id: &RegistId, copy: Copy, now: Now) {
+        let (origin, sum) = (copy.origin, copy.sum);
+        self.show(service, id, now, |registry| {
+            let known = &mut registry.services[service];
+            let before = known.put(id, copy);
+            let from = registry.origins.get_mut(origin);
+            from.add(known.slot, sum);
+            if let Some(before) = &before {
+                from.subtract(known.slot, before.sum);
             }
-            let until = service.guard.until.unwrap_or(now.monotonic);
-            self.timers.push(Reverse((until, Timer::Guard(id))));
-        } else {
-            service.publishers.retain(|_, publisher| !gone(publisher));
-            self.changed(id, now);
-        }
+        });
     }
 
-    fn let_go(&mut self, id: ServiceId, now: Now) -> bool {
-        let service = &mut self.services[id.0];
-        service.guard.release();
-        let before = service.publishers.len();
-        service.publishers.retain(|_, one| one.owner != Owner::Held);
-        let any = service.publishers.len() < before;
-        if any {
-            self.changed(id, now);
-        }
-        any
+    /// An instance is gone, as its origin says. Whether it was there.
+    pub(super) fn take(
+        &mut self,
+        service: ServiceId,
+        id: &RegistId,
+        origin: OriginId,
+        withdrawn: Option<Edition>,
+        now: Now,
+    ) -> bool {
+        let mut there = false;
+        self.show(service, id, now, |registry| {
+            let known = &mut registry.services[service];
+            let taken = known.take(id, origin);
+            there = taken.is_some();
+            if let Some(taken) = &taken {
+                registry
+                    .origins
+                    .get_mut(origin)
+                    .subtract(known.slot, taken.sum);
+            }
+            if origin == OWN && (there || withdrawn.is_some()) {
+                let kept_max = registry.config.changes_max;
+                registry.own.add(service, id, withdrawn, kept_max);
+            }
+        });
+        there
     }
 
-    fn ack_missing(&mut self, connection: ConnectionId, push: PushId, now: Now) {
-        let Some(own) = self.connections.get_mut(&connection) else {
+    /// A client took an instance back, as its origin says: whatever copies of it are on their way are not shown any more.
+    pub(super) fn withdraw(
+        &mut self,
+        origin: OriginId,
+        service: ServiceId,
+        id: &RegistId,
+        edition: Edition,
+        now: Now,
+    ) {
+        if self.nodes.is_empty() {
+            self.take(service, id, origin, None, now);
             return;
+        }
+        self.show(service, id, now, |registry| {
+            let until = now.monotonic + 2 * registry.config.lease;
+            let withdrawn = &mut registry.services[service].withdrawn;
+            withdrawn.insert(id.clone(), (edition, until));
+            registry.set_timer(until, Timer::Withdrawn(service));
+            registry.take(service, id, origin, Some(edition), now);
+        });
+    }
+
+    /// Does something with an instance; if other than before is shown of it then, subscribers are told.
+    fn show(&mut self, service: ServiceId, id: &RegistId, now: Now, act: impl FnOnce(&mut Self)) {
+        let shown = |registry: &Self| registry.services[service].shown(id).cloned();
+        let before = shown(self);
+        act(self);
+        let after = shown(self);
+        let same = |same: fn(&Copy, &Copy) -> bool| match (&before, &after) {
+            (None, None) => true,
+            (Some(before), Some(after)) => same(before, after),
+            _ => false,
         };
-        let Some(inflight) = own.inflight.get(&push).cloned() else {
-            return;
-        };
-        if inflight.deadline > now.monotonic {
-            self.timers
-                .push(Reverse((inflight.deadline, Timer::Ack(connection, push))));
-            return;
-        }
-        own.inflight.remove(&push);
-        self.tell(connection, inflight.service);
-        self.pump(connection, now);
-    }
-
-    /// A connection does not have the newest of a service.
-    fn tell(&mut self, connection: ConnectionId, service: ServiceId) {
-        if let Some(own) = self.connections.get_mut(&connection)
-            && own.queued.insert(service)
+        if let Some(unwritten) = &mut self.unwritten
+            && !same(|before, after| before.sum == after.sum)
         {
-            own.waiting.push_back(service);
+            unwritten.insert((service, id.clone()));
         }
-    }
-
-    /// Sends a connection what waits for it, as far as it keeps up.
-    fn pump(&mut self, connection: ConnectionId, now: Now) {
-        let Some(own) = self.connections.get_mut(&connection) else {
-            return;
-        };
-        for _ in 0..own.waiting.len() {
-            if own.inflight.len() >= self.config.inflight_max {
-                return;
-            }
-            let Some(service) = own.waiting.pop_front() else {
-                return;
-            };
-            if own.is_inflight(service) {
-                own.waiting.push_back(service);
-                continue;
-            }
-            own.queued.remove(&service);
-            let known = &mut self.services[service.0];
-            let mut groups: BTreeMap<(Scope, Arc<str>), Vec<RegistId>> = BTreeMap::new();
-            for subscriber in known.subscribers.get(&connection).into_iter().flatten() {
-                let group = groups.entry((subscriber.scope, subscriber.cell.clone()));
-                group.or_default().push(subscriber.id.clone());
-            }
-            let mut contents: Vec<(Content, Vec<RegistId>)> = groups
-                .into_iter()
-                .map(|((scope, cell), subscribers)| {
-                    let content = Content::Instances {
-                        version: known.version,
-                        instances: known.instances(scope, &cell),
-                        scope,
-                        cell,
-                    };
-                    (content, subscribers)
-                })
-                .collect();
-            if let Some(watchers) = known.watchers.get(&connection) {
-                contents.push((Content::Setting(known.setting.clone()), watchers.clone()));
-            }
-            for (content, registrations) in contents {
-                self.next_push += 1;
-                let push = PushId(self.next_push);
-                self.outgoing.push(Outgoing {
-                    connection,
-                    push,
-                    service: known.name.clone(),
-                    content,
-                    registrations,
-                });
-                let deadline = now.monotonic + self.config.ack_timeout;
-                own.inflight.insert(push, Inflight { service, deadline });
-                self.timers
-                    .push(Reverse((deadline, Timer::Ack(connection, push))));
-            }
+        if !same(|before, after| before.publishes_the_same(&after.data, &after.cell)) {
+            self.changed(service, now);
         }
     }
 }

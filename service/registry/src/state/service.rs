@@ -1,6 +1,6 @@
 //! One service: its instances, its subscribers, and when they are told of changes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,32 +9,12 @@ use diwan_registry_wire::{Codec, DataBox, ReceivedData, Scope, Version, Zones};
 
 use super::connection::ConnectionId;
 use super::ids::{RegistId, ServiceName};
+use super::instance::{self, Copies, Copy, Edition};
+use super::origin::{OriginId, Sum};
 use super::registry::{Config, Setting};
-
-/// Who answers for an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
-    /// A connection.
-    Connection(ConnectionId),
-    /// Nobody, since its connection ended; it is removed then unless it registers again.
-    Grace(Duration),
-    /// Nobody; the shrink guard keeps it, until the guard ends.
-    Held,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Publisher {
-    pub(super) data: Arc<[DataBox]>,
-    /// The cell in which it runs.
-    pub(super) cell: Arc<str>,
-    /// The client's own count of its changes, and its clock.
-    pub(super) version: (i64, i64),
-    pub(super) owner: Owner,
-}
 
 #[derive(Clone, Debug)]
 pub(super) struct Subscriber {
-    pub(super) id: RegistId,
     pub(super) scope: Scope,
     /// The cell in which it runs.
     pub(super) cell: Arc<str>,
@@ -68,31 +48,44 @@ impl Instances {
 #[derive(Debug)]
 pub(super) struct Service {
     pub(super) name: Arc<ServiceName>,
-    pub(super) publishers: BTreeMap<RegistId, Publisher>,
-    pub(super) subscribers: BTreeMap<ConnectionId, Vec<Subscriber>>,
+    /// In which slot it is, and what its instances' sums begin with.
+    pub(super) slot: u8,
+    pub(super) sum: u64,
+    pub(super) publishers: BTreeMap<RegistId, Copies>,
+    /// Instances that their clients took back: copies up to this that are still on their way are not shown, until then.
+    pub(super) withdrawn: BTreeMap<RegistId, (Edition, Duration)>,
+    pub(super) subscribers: BTreeMap<(ConnectionId, RegistId), Subscriber>,
     /// Who wants to know the setting of this name.
-    pub(super) watchers: BTreeMap<ConnectionId, Vec<RegistId>>,
+    pub(super) watchers: BTreeSet<(ConnectionId, RegistId)>,
     pub(super) setting: Setting,
     pub(super) version: Version,
-    /// By the cell that they are of, or all.
-    instances: BTreeMap<Option<Arc<str>>, Arc<Instances>>,
+    /// Its instances of one cell, or all, as they are pushed.
+    lists: BTreeMap<Option<Arc<str>>, Arc<Instances>>,
     pub(super) window: Window,
     pub(super) guard: Guard,
 }
 
 impl Service {
     pub(super) fn new(name: ServiceName) -> Self {
+        let parts = [&name.data_id, &name.instance_id, &name.group];
+        let sum = parts
+            .iter()
+            .fold(Sum::new(0), |sum, part| sum.with(part.as_bytes()));
+        let sum = sum.finish();
         Self {
             name: Arc::new(name),
+            slot: sum.to_le_bytes()[7],
+            sum,
             publishers: BTreeMap::new(),
+            withdrawn: BTreeMap::new(),
             subscribers: BTreeMap::new(),
-            watchers: BTreeMap::new(),
+            watchers: BTreeSet::new(),
             setting: Setting {
                 version: Version::NO_DATUM,
                 value: None,
             },
             version: Version::NO_DATUM,
-            instances: BTreeMap::new(),
+            lists: BTreeMap::new(),
             window: Window::default(),
             guard: Guard::default(),
         }
@@ -101,26 +94,102 @@ impl Service {
     /// Its instances changed.
     pub(super) fn changed(&mut self, version: Version) {
         self.version = version;
-        self.instances.clear();
+        self.lists.clear();
     }
 
-    pub(super) fn instances(&mut self, scope: Scope, cell: &Arc<str>) -> Arc<Instances> {
+    /// The copy of an instance that is shown.
+    pub(super) fn shown(&self, id: &RegistId) -> Option<&Copy> {
+        let withdrawn = self.withdrawn.get(id).map(|(edition, _)| *edition);
+        instance::shown(self.publishers.get(id)?, withdrawn)
+    }
+
+    /// All instances that are shown.
+    pub(super) fn all_shown(&self) -> impl Iterator<Item = (&RegistId, &Copy)> {
+        self.publishers.iter().filter_map(|(id, copies)| {
+            let withdrawn = self.withdrawn.get(id).map(|(edition, _)| *edition);
+            Some((id, instance::shown(copies, withdrawn)?))
+        })
+    }
+
+    pub(super) fn copy(&self, id: &RegistId, origin: OriginId) -> Option<&Copy> {
+        instance::of_origin(self.publishers.get(id)?, origin)
+    }
+
+    pub(super) fn copy_mut(&mut self, id: &RegistId, origin: OriginId) -> Option<&mut Copy> {
+        let copies = self.publishers.get_mut(id)?;
+        copies.iter_mut().find(|copy| copy.origin == origin)
+    }
+
+    /// Adds a copy; returns the one that was there of the same origin.
+    pub(super) fn put(&mut self, id: &RegistId, copy: Copy) -> Option<Copy> {
+        if let Some(known) = self.copy_mut(id, copy.origin) {
+            return Some(std::mem::replace(known, copy));
+        }
+        self.publishers.entry(id.clone()).or_default().push(copy);
+        None
+    }
+
+    pub(super) fn take(&mut self, id: &RegistId, origin: OriginId) -> Option<Copy> {
+        let copies = self.publishers.get_mut(id)?;
+        let place = copies.iter().position(|copy| copy.origin == origin)?;
+        let taken = copies.remove(place);
+        if copies.is_empty() {
+            self.publishers.remove(id);
+        }
+        Some(taken)
+    }
+
+    /// The subscribers of a connection.
+    pub(super) fn subscribers_of(
+        &self,
+        connection: ConnectionId,
+    ) -> impl Iterator<Item = (&RegistId, &Subscriber)> {
+        let from = self.subscribers.range((connection, RegistId::FIRST)..);
+        from.take_while(move |((other, _), _)| *other == connection)
+            .map(|((_, id), subscriber)| (id, subscriber))
+    }
+
+    /// Those of a connection that want to know the setting.
+    pub(super) fn watchers_of(&self, connection: ConnectionId) -> impl Iterator<Item = &RegistId> {
+        let from = self.watchers.range((connection, RegistId::FIRST)..);
+        from.take_while(move |(other, _)| *other == connection)
+            .map(|(_, id)| id)
+    }
+
+    pub(super) fn has_lists(&self) -> bool {
+        !self.lists.is_empty()
+    }
+
+    /// About what its lists take: each instance as it is and as it is written.
+    pub(super) fn list_bytes(&self) -> usize {
+        let bytes = |copy: &Copy| 2 * copy.data.bytes().len() + 64;
+        256 + self.all_shown().map(|(_, copy)| bytes(copy)).sum::<usize>()
+    }
+
+    /// Forgets what was made for pushes: it is made again.
+    pub(super) fn forget_lists(&mut self) {
+        self.lists.clear();
+    }
+
+    /// What a subscriber is shown.
+    pub(super) fn list(&mut self, scope: Scope, cell: &Arc<str>) -> Arc<Instances> {
         let only = (scope == Scope::Zone).then(|| cell.clone());
-        let publishers = &self.publishers;
-        let made = self.instances.entry(only.clone()).or_insert_with(|| {
-            let mut zones = Zones::new();
-            for publisher in publishers.values() {
-                if only.as_ref().is_none_or(|only| publisher.cell == *only) {
-                    let zone = zones.entry(publisher.cell.to_string()).or_default();
-                    zone.extend_from_slice(&publisher.data);
-                }
+        if let Some(made) = self.lists.get(&only) {
+            return made.clone();
+        }
+        let mut zones = Zones::new();
+        for (_, copy) in self.all_shown() {
+            if only.as_ref().is_none_or(|only| copy.cell == *only) {
+                let zone = zones.entry(copy.cell.to_string()).or_default();
+                zone.extend(copy.data.items().map(|data| DataBox { data }));
             }
-            Arc::new(Instances {
-                zones,
-                ..Instances::default()
-            })
+        }
+        let made = Arc::new(Instances {
+            zones,
+            ..Instances::default()
         });
-        made.clone()
+        self.lists.insert(only, made.clone());
+        made
     }
 }
 

@@ -1,0 +1,140 @@
+//! What clients are told: pushes, as far as each of them keeps up.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use diwan_registry_wire::Scope;
+
+use super::connection::{ConnectionId, Inflight, PushId};
+use super::ids::RegistId;
+use super::registry::{Content, Now, Outgoing, Registry, ServiceId, Timer};
+
+impl Registry {
+    /// A client acknowledged a push, or could not take it.
+    pub fn acknowledged(&mut self, connection: ConnectionId, push: PushId, taken: bool, now: Now) {
+        let Some(own) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        if taken {
+            own.inflight.remove(&push);
+            self.pump(connection, now);
+        } else if let Some(inflight) = own.inflight.get_mut(&push) {
+            // Not again at once: it comes up with the time-out.
+            inflight.deadline = inflight
+                .deadline
+                .min(now.monotonic + self.config.ack_timeout);
+        }
+    }
+
+    /// What is to be sent now. To be asked for after every turn.
+    pub fn outgoing(&mut self, now: Now) -> Vec<Outgoing> {
+        for service in std::mem::take(&mut self.changed) {
+            let changed = &self.services[service];
+            let subscribers = changed.subscribers.keys();
+            let all = subscribers.chain(&changed.watchers).map(|(of, _)| *of);
+            let connections: BTreeSet<ConnectionId> = all.collect();
+            for connection in connections {
+                self.tell(connection, service);
+                self.pump(connection, now);
+            }
+        }
+        while self.listed_bytes > self.config.list_bytes
+            && let Some((service, bytes)) = self.listed.pop_front()
+        {
+            self.listed_bytes -= bytes;
+            self.services[service].forget_lists();
+        }
+        std::mem::take(&mut self.outgoing)
+    }
+
+    pub(super) fn ack_missing(&mut self, connection: ConnectionId, push: PushId, now: Now) {
+        let Some(own) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        let Some(inflight) = own.inflight.get(&push).cloned() else {
+            return;
+        };
+        if inflight.deadline > now.monotonic {
+            self.set_timer(inflight.deadline, Timer::Ack(connection, push));
+            return;
+        }
+        own.inflight.remove(&push);
+        self.tell(connection, inflight.service);
+        self.pump(connection, now);
+    }
+
+    /// A connection does not have the newest of a service.
+    pub(super) fn tell(&mut self, connection: ConnectionId, service: ServiceId) {
+        if let Some(own) = self.connections.get_mut(&connection)
+            && own.queued.insert(service)
+        {
+            own.waiting.push_back(service);
+        }
+    }
+
+    /// Sends a connection what waits for it, as far as it keeps up.
+    pub(super) fn pump(&mut self, connection: ConnectionId, now: Now) {
+        if !self.is_serving() {
+            return;
+        }
+        let Some(own) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        for _ in 0..own.waiting.len() {
+            if own.inflight.len() >= self.config.inflight_max {
+                return;
+            }
+            let Some(service) = own.waiting.pop_front() else {
+                return;
+            };
+            if own.is_inflight(service) {
+                own.waiting.push_back(service);
+                continue;
+            }
+            own.queued.remove(&service);
+            let known = &mut self.services[service];
+            let mut groups: BTreeMap<(Scope, Arc<str>), Vec<RegistId>> = BTreeMap::new();
+            for (id, subscriber) in known.subscribers_of(connection) {
+                let group = groups.entry((subscriber.scope, subscriber.cell.clone()));
+                group.or_default().push(id.clone());
+            }
+            if !groups.is_empty() && !known.has_lists() {
+                let bytes = known.list_bytes();
+                self.listed.push_back((service, bytes));
+                self.listed_bytes += bytes;
+            }
+            let mut contents: Vec<(Content, Vec<RegistId>)> = groups
+                .into_iter()
+                .map(|((scope, cell), subscribers)| {
+                    let content = Content::Instances {
+                        version: known.version,
+                        instances: known.list(scope, &cell),
+                        scope,
+                        cell,
+                    };
+                    (content, subscribers)
+                })
+                .collect();
+            let watchers: Vec<RegistId> = known.watchers_of(connection).cloned().collect();
+            if !watchers.is_empty() {
+                contents.push((Content::Setting(known.setting.clone()), watchers));
+            }
+            for (content, registrations) in contents {
+                self.next_push += 1;
+                let push = PushId(self.next_push);
+                self.outgoing.push(Outgoing {
+                    connection,
+                    push,
+                    service: known.name.clone(),
+                    content,
+                    registrations,
+                });
+                let deadline = now.monotonic + self.config.ack_timeout;
+                own.inflight.insert(push, Inflight { service, deadline });
+                self.timers
+                    .push(Reverse((deadline, Timer::Ack(connection, push))));
+            }
+        }
+    }
+}
