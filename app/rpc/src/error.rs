@@ -44,6 +44,8 @@ impl<E> RpcError<E> {
 pub enum ErrorKind {
     /// No server is known or reachable; nothing was sent.
     NoProvider,
+    /// Nobody has told yet which servers there are, and the call cannot wait (any longer); nothing was sent.
+    NoList,
     /// The server has no capacity or is stopping; the request was not carried out.
     Busy,
     /// No answer in time: whether the request was carried out is unknown.

@@ -8,6 +8,7 @@ pub mod client;
 pub mod codec;
 mod context;
 mod error;
+pub mod registry;
 pub mod server;
 
 pub use client::{Consumer, ConsumerOptions, ServiceClient};

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use diwan_net::Workers;
+use tokio::sync::oneshot;
 
 struct Unpark(Thread);
 
@@ -26,6 +27,18 @@ where
 {
     Workers::shared()?.spawn(0, move || async move { callback(call.await) });
     Ok(())
+}
+
+/// Runs a future that needs a clock or a socket for somebody who may have no runtime; `None` when there is no thread for it.
+pub(crate) async fn on_worker<T, F>(make: impl FnOnce() -> F + Send + 'static) -> Option<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + 'static,
+{
+    let (tell, told) = oneshot::channel();
+    let work = move || async move { drop(tell.send(make().await)) };
+    Workers::shared().ok()?.spawn(0, work);
+    told.await.ok()
 }
 
 /// Waits for a call on a thread without a runtime: the synchronous form of every client method. Not to be used inside

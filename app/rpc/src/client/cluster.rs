@@ -45,9 +45,10 @@ impl Inner {
     pub(super) fn new(
         service: String,
         providers: watch::Receiver<Arc<[Provider]>>,
+        first_list_timeout: Option<Duration>,
         options: ConsumerOptions,
     ) -> Result<Self, SetupError> {
-        let selection = Selection::new(providers, &options)?;
+        let selection = Selection::new(providers, first_list_timeout, &options)?;
         Ok(Self {
             service,
             options,
@@ -184,6 +185,10 @@ impl Inner {
         entries: &Entries,
         read: &Read<'_, T, E>,
     ) -> Result<(SocketAddr, Answered<T, E>), Failure> {
+        if let Some(limit) = self.selection.awaits_first_list() {
+            let left = caller_waits().unwrap_or(limit);
+            self.selection.first_list(limit.min(left)).await?;
+        }
         let failover = self.options.cluster == Cluster::Failover;
         let mut retries_left = if failover { self.options.retries } else { 0 };
         let mut busy_is_free = failover;
@@ -253,6 +258,10 @@ impl Inner {
     }
 
     fn oneway(&self, call: &Outgoing<'_>) -> Result<(), Failure> {
+        if self.selection.awaits_first_list().is_some() {
+            let why = "no list of servers has come yet, and a oneway call does not wait";
+            return Err(Failure::new(ErrorKind::NoList, why));
+        }
         let entries = self.before(call)?;
         let endpoint = self.select(call, &[])?;
         let timeout_ms = as_ms(self.time_left(call.options)?);
@@ -301,10 +310,9 @@ impl Inner {
     /// The time of an attempt: not longer than the caller of the current request waits.
     fn time_left(&self, options: &CallOptions) -> Result<Duration, Failure> {
         let timeout = options.timeout.unwrap_or(self.options.timeout);
-        let Some(deadline) = Context::current().and_then(|context| context.deadline()) else {
+        let Some(left) = caller_waits() else {
             return Ok(timeout);
         };
-        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         if left.is_zero() {
             return Err(Failure::new(
                 ErrorKind::Timeout,
@@ -358,6 +366,12 @@ impl Inner {
             .or(number)
             .unwrap_or_else(bytes)
     }
+}
+
+/// How long the caller of the current request still waits.
+fn caller_waits() -> Option<Duration> {
+    let deadline = Context::current()?.deadline()?;
+    Some(deadline.saturating_duration_since(tokio::time::Instant::now()))
 }
 
 fn write_typed<A, T, E>(

@@ -164,8 +164,9 @@ impl Consumer {
     ) -> Result<Self, SetupError> {
         let service = unique_name(interface, &options.version, &options.unique_id);
         let providers = discovery.subscribe(&service);
+        let first_list_timeout = discovery.first_list_timeout();
         Ok(Self {
-            inner: Arc::new(Inner::new(service, providers, options)?),
+            inner: Arc::new(Inner::new(service, providers, first_list_timeout, options)?),
         })
     }
 

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -10,6 +11,12 @@ use crate::SetupError;
 pub trait Discovery: Send + Sync + 'static {
     /// The providers of a service by its unique name; the list changes under the receiver.
     fn subscribe(&self, service: &str) -> watch::Receiver<Arc<[Provider]>>;
+
+    /// For one that learns its lists over the network: how long a call waits for the first list, which is the first change that
+    /// the receiver has not seen. `None` if what [`subscribe`](Self::subscribe) gives is the list already.
+    fn first_list_timeout(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Lists that the application sets itself.

@@ -18,6 +18,7 @@ mod tolerance;
 
 pub use baggage::ResponseBaggage;
 pub use balance::Balancer;
+pub(crate) use block_on::on_worker;
 pub use block_on::{block_on, callback};
 pub use consumer::{CallOptions, Cluster, Consumer, ConsumerOptions, ServiceClient};
 pub use discovery::{Discovery, StaticDiscovery};

@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::answer::Failure;
 use super::balance::Balance;
+use super::block_on::on_worker;
 use super::consumer::ConsumerOptions;
 use super::endpoint::{Endpoint, shared_client};
 use super::{CallInfo, Provider};
@@ -17,6 +19,8 @@ use crate::{ErrorKind, SetupError};
 /// The servers of a consumer and what it remembers of them.
 pub(super) struct Selection {
     providers: watch::Receiver<Arc<[Provider]>>,
+    /// Until the providers' first change nothing is known of them, if this is set.
+    first_list_timeout: Option<Duration>,
     known: RwLock<Known>,
     balance: Balance,
     sticky: Mutex<Weak<Endpoint>>,
@@ -37,6 +41,7 @@ type Endpoints = Arc<[Arc<Endpoint>]>;
 impl Selection {
     pub(super) fn new(
         providers: watch::Receiver<Arc<[Provider]>>,
+        first_list_timeout: Option<Duration>,
         options: &ConsumerOptions,
     ) -> Result<Self, SetupError> {
         let window_ms = options
@@ -44,6 +49,7 @@ impl Selection {
             .map_or(0, |rule| rule.window.as_millis() as u64);
         let selection = Self {
             providers,
+            first_list_timeout,
             known: RwLock::default(),
             balance: Balance::default(),
             sticky: Mutex::default(),
@@ -53,6 +59,26 @@ impl Selection {
         // Connections are made at once, not at the first call.
         selection.endpoints(options)?;
         Ok(selection)
+    }
+
+    /// How long to wait for the first list; `None` when it is known.
+    pub(super) fn awaits_first_list(&self) -> Option<Duration> {
+        // Nothing here marks a change as seen. An error means that nobody tells anything any more.
+        self.first_list_timeout
+            .filter(|_| matches!(self.providers.has_changed(), Ok(false)))
+    }
+
+    /// Waits for the first list, in any runtime or none.
+    pub(super) async fn first_list(&self, limit: Duration) -> Result<(), Failure> {
+        let mut providers = self.providers.clone();
+        let wait = move || async move { timeout(limit, providers.changed()).await.is_ok() };
+        match on_worker(wait).await {
+            Some(true) => Ok(()),
+            _ => {
+                let why = format!("no list of servers came within {limit:?}");
+                Err(Failure::new(ErrorKind::NoList, why))
+            }
+        }
     }
 
     /// The server of the next attempt at a call; `tried` failed already.

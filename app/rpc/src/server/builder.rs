@@ -11,10 +11,12 @@ use diwan_net::{Protocol, Server as NetServer, ServerOptions, ServerTls, Stats};
 use diwan_sofarpc::unique_name;
 use tokio::sync::watch;
 
+use super::announcer::Announcer;
 use super::blocking::BlockingPool;
 use super::dispatch::{Dispatcher, Entry};
 use super::{HealthCheck, Published, ServerFilter};
 use crate::SetupError;
+use crate::registry::{Announcement, RegistryClient};
 
 /// Java's default for `sofa.rpc.server` (`sofastack/sofa-rpc:core/common/.../rpc-config-default.json`).
 const BLOCKING_THREADS_MAX: usize = 200;
@@ -32,12 +34,19 @@ pub struct ServerBuilder {
     session: SessionOptions,
     hessian: Limits,
     blocking_threads_max: usize,
+    registries: Vec<(RegistryClient, Announcement)>,
 }
 
 impl ServerBuilder {
     /// Adds a service; `Published::from(service)` to say more than its type does.
     pub fn publish(mut self, service: impl Into<Published>) -> Self {
         self.services.push(service.into());
+        self
+    }
+
+    /// Publishes the services in a registry, too: each one once its health checks have passed, until [`Server::stop`] begins.
+    pub fn register(mut self, registry: &RegistryClient, announcement: Announcement) -> Self {
+        self.registries.push((registry.clone(), announcement));
         self
     }
 
@@ -147,11 +156,16 @@ impl ServerBuilder {
                 error,
             })?;
         let services = gates.iter().map(|gate| gate.name.clone()).collect();
-        let ready = open_gates(&net, gates);
+        let announcer = Arc::new(Announcer::new(self.registries, net.local_addr()));
+        for gate in gates.iter().filter(|gate| gate.checks.is_empty()) {
+            announcer.announce(&gate.name)?;
+        }
+        let ready = open_gates(&net, gates, announcer.clone());
         Ok(Server {
             net,
             services,
             ready,
+            announcer,
         })
     }
 }
@@ -161,6 +175,7 @@ pub struct Server {
     net: NetServer,
     services: Vec<String>,
     ready: watch::Receiver<bool>,
+    announcer: Arc<Announcer>,
 }
 
 impl Server {
@@ -175,6 +190,7 @@ impl Server {
             session: SessionOptions::default(),
             hessian: Limits::default(),
             blocking_threads_max: BLOCKING_THREADS_MAX,
+            registries: Vec::new(),
         }
     }
 
@@ -209,9 +225,11 @@ impl Server {
         let _ = self.ready.clone().wait_for(|ready| *ready).await;
     }
 
-    /// Stops: refuses requests that have not begun with the status on which callers go elsewhere, lets the others
+    /// Stops: takes the services off the registries and goes on until consumers know
+    /// ([`Announcement::notice`]), refuses requests that have not begun with the status on which callers go elsewhere, lets the others
     /// end for at most `within` (the original allows 20 s), closes all connections.
     pub async fn stop(self, within: Duration) {
+        self.announcer.withdraw().await;
         self.net.stop(within).await;
     }
 }
@@ -222,7 +240,11 @@ struct Gate {
     checks: Vec<Arc<dyn HealthCheck>>,
 }
 
-fn open_gates(net: &NetServer, gates: Vec<Gate>) -> watch::Receiver<bool> {
+fn open_gates(
+    net: &NetServer,
+    gates: Vec<Gate>,
+    announcer: Arc<Announcer>,
+) -> watch::Receiver<bool> {
     let (all, seen) = watch::channel(gates.iter().all(|gate| gate.checks.is_empty()));
     if *seen.borrow() {
         return seen;
@@ -239,6 +261,9 @@ fn open_gates(net: &NetServer, gates: Vec<Gate>) -> watch::Receiver<bool> {
                     None => {
                         gate.ready.store(true, Relaxed);
                         tracing::info!(service = gate.name, "published: health checks passed");
+                        if let Err(error) = announcer.announce(&gate.name) {
+                            tracing::error!(service = gate.name, %error, "not in the registry");
+                        }
                     }
                     Some(problem) => {
                         tracing::warn!(service = gate.name, problem, "not published yet");

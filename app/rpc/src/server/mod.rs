@@ -1,5 +1,6 @@
 //! Publishing services.
 
+mod announcer;
 mod blocking;
 mod builder;
 mod dispatch;

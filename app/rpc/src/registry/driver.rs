@@ -1,0 +1,452 @@
+//! The state with its clock, its connection and its file: one task on one of the threads that hold connections.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use diwan_net::Workers;
+use diwan_net::bolt::{Client, ClientEvent, ClientOptions, Handler, HandlerFactory};
+use diwan_registry_wire::{ReceivedData, RegisterResponse};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+
+use super::announcement::{needs_lookup, provider};
+use super::client::{Lists, RegistryOptions, Servers, random, unix_ms};
+use super::dial::{Dial, Step};
+use super::event::{RegistryEvent, RegistryStats};
+use super::exchange::{Pushes, register};
+use super::servers::{ask, resolve};
+use super::snapshot;
+use super::state::{Config, Now, RegistId, Shown, State, Ticket, Wanted};
+use crate::client::Provider;
+
+/// What changes so soon after another change is written into the snapshot together with it.
+const SNAPSHOT_DELAY: Duration = Duration::from_millis(200);
+/// How often a client without handles looks whether anybody still needs it.
+const ABANDONED_CHECK: Duration = Duration::from_secs(1);
+
+/// What reaches the task.
+pub(super) enum Input {
+    Register {
+        id: RegistId,
+        service: String,
+        wanted: Wanted,
+    },
+    Unregister {
+        id: RegistId,
+        tell: Option<oneshot::Sender<bool>>,
+    },
+    Servers(Result<Vec<SocketAddr>, String>),
+    /// Of the connection with this number.
+    Connection(u64, ClientEvent),
+    Pushed(u64, ReceivedData),
+    PushRefused(String),
+    Answered(Ticket, Result<RegisterResponse, String>),
+    /// The providers of a list with this number, and what is wrong with others.
+    Read(String, u64, Vec<Provider>, Vec<String>),
+    SnapshotWritten(Result<(), String>),
+    /// There is no handle any more.
+    Abandoned,
+}
+
+enum Link {
+    /// Nothing is done until then.
+    Waiting(Duration),
+    Asking,
+    Connecting(Client),
+    Connected(Client),
+}
+
+pub(super) struct Driver {
+    options: RegistryOptions,
+    inputs: mpsc::UnboundedSender<Input>,
+    lists: Lists,
+    stats: Arc<RegistryStats>,
+    state: State,
+    began: Instant,
+    dial: Dial,
+    link: Link,
+    /// Number of the newest connection.
+    connection: u64,
+    /// Who waits for the end of a registration.
+    ends: BTreeMap<RegistId, oneshot::Sender<bool>>,
+    /// The number of the newest list of each service that has to be looked up.
+    reading: HashMap<String, u64>,
+    /// When the snapshot is to be written.
+    snapshot_at: Option<Duration>,
+    writing: bool,
+    abandoned: bool,
+}
+
+impl Driver {
+    pub(super) fn new(
+        options: RegistryOptions,
+        inputs: mpsc::UnboundedSender<Input>,
+        lists: Lists,
+        stats: Arc<RegistryStats>,
+    ) -> Self {
+        let config = Config {
+            identity: options.identity(),
+            guard: options.guard,
+            snapshot_after: options.snapshot_after,
+            ..Config::default()
+        };
+        let mut problem = None;
+        let saved = options.snapshot.as_ref().map(|path| {
+            snapshot::read(path).unwrap_or_else(|error| {
+                problem = Some(snapshot_failed(path, error.to_string()));
+                BTreeMap::new()
+            })
+        });
+        let driver = Self {
+            state: State::new(config, saved.unwrap_or_default()),
+            options,
+            inputs,
+            lists,
+            stats,
+            began: Instant::now(),
+            dial: Dial::default(),
+            link: Link::Waiting(Duration::ZERO),
+            connection: 0,
+            ends: BTreeMap::new(),
+            reading: HashMap::new(),
+            snapshot_at: None,
+            writing: false,
+            abandoned: false,
+        };
+        if let Some(problem) = problem {
+            driver.happened(&problem);
+        }
+        driver
+    }
+
+    pub(super) async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>) {
+        loop {
+            self.turn();
+            if self.abandoned && self.is_unused() {
+                return;
+            }
+            let wait = self.wait();
+            if let Ok(Some(input)) = timeout(wait, inputs.recv()).await {
+                self.take(input);
+                while let Ok(input) = inputs.try_recv() {
+                    self.take(input);
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            monotonic: self.began.elapsed(),
+            unix_ms: i64::try_from(unix_ms()).unwrap_or(i64::MAX),
+        }
+    }
+
+    fn happened(&self, event: &RegistryEvent) {
+        event.log();
+        self.stats.count(event);
+        if let Some(events) = &self.options.events {
+            events(event);
+        }
+    }
+
+    /// Nobody follows a list and nothing is published.
+    fn is_unused(&self) -> bool {
+        let lists = self.lists.lock();
+        let followed = lists.values().any(|list| list.sender.receiver_count() > 0);
+        !followed && self.state.publishers() == 0
+    }
+
+    fn wait(&self) -> Duration {
+        let link = match self.link {
+            Link::Waiting(until) => Some(until),
+            _ => None,
+        };
+        let snapshot = self.snapshot_at.filter(|_| !self.writing);
+        let now = self.began.elapsed();
+        let check = self.abandoned.then_some(now + ABANDONED_CHECK);
+        let deadlines = [link, snapshot, check, self.state.next_deadline()];
+        let next = deadlines.into_iter().flatten().min();
+        next.map_or(Duration::from_secs(3600), |at| at.saturating_sub(now))
+    }
+
+    fn take(&mut self, input: Input) {
+        let now = self.now();
+        match input {
+            Input::Register {
+                id,
+                service,
+                wanted,
+            } => self.state.register(id, &service, wanted, now),
+            Input::Unregister { id, tell } => {
+                if let Some(tell) = tell {
+                    self.ends.insert(id.clone(), tell);
+                }
+                self.state.unregister(&id, now);
+            }
+            Input::Servers(servers) => self.told_servers(servers, now),
+            Input::Connection(number, event) if number == self.connection => {
+                self.connection_event(event, now);
+            }
+            Input::Pushed(number, push) if number == self.connection => {
+                if let Err(error) = self.state.pushed(push, now) {
+                    self.happened(&RegistryEvent::PushRefused {
+                        reason: error.to_string(),
+                    });
+                }
+            }
+            // Of a connection that is over.
+            Input::Connection(..) | Input::Pushed(..) => {}
+            Input::PushRefused(reason) => self.happened(&RegistryEvent::PushRefused { reason }),
+            Input::Answered(ticket, answer) => self.state.answered(&ticket, answer, now),
+            Input::Read(service, number, providers, unreadable) => {
+                if self.reading.get(&service) == Some(&number) {
+                    self.show(&service, providers, unreadable);
+                }
+            }
+            Input::SnapshotWritten(result) => {
+                self.writing = false;
+                if let (Err(reason), Some(path)) = (result, &self.options.snapshot) {
+                    self.happened(&snapshot_failed(path, reason));
+                }
+            }
+            Input::Abandoned => self.abandoned = true,
+        }
+    }
+
+    /// Carries out what follows from what came and from the time that passed.
+    fn turn(&mut self) {
+        let now = self.now();
+        self.state.advance(now);
+        if let Link::Waiting(until) = self.link
+            && until <= now.monotonic
+        {
+            self.step();
+        }
+        if let Link::Connected(client) = &self.link {
+            for (ticket, request) in self.state.requests(now) {
+                register(client, ticket, request, self.inputs.clone());
+            }
+        }
+        for shown in self.state.shown() {
+            self.read(shown);
+        }
+        for event in self.state.events() {
+            self.happened(&event);
+        }
+        for (id, told) in self.state.ended() {
+            if let Some(tell) = self.ends.remove(&id) {
+                let _ = tell.send(told);
+            }
+        }
+        self.save(now);
+    }
+
+    fn step(&mut self) {
+        match self.dial.step() {
+            Step::Ask => {
+                let (servers, inputs) = (self.options.servers.clone(), self.inputs.clone());
+                let query = self.query();
+                tokio::task::spawn_local(async move {
+                    let told = match &servers {
+                        Servers::Ask(endpoints) => ask(endpoints, &query).await,
+                        Servers::Fixed(names) => {
+                            resolve(names.iter().map(String::as_str).collect()).await
+                        }
+                    };
+                    let _ = inputs.send(Input::Servers(told));
+                });
+                self.link = Link::Asking;
+            }
+            Step::Connect(addr) => self.connect(addr),
+        }
+    }
+
+    /// What an endpoint is told of who asks, as the original's client does it.
+    fn query(&self) -> String {
+        let pairs = [
+            ("zone", Some(self.options.zone.as_str())),
+            ("appName", self.options.app.as_deref()),
+            ("instanceId", self.options.instance_id.as_deref()),
+        ];
+        let text: Vec<String> = pairs
+            .into_iter()
+            .filter_map(|(key, value)| Some(format!("{key}={}", in_query(value?))))
+            .collect();
+        text.join("&")
+    }
+
+    fn told_servers(&mut self, servers: Result<Vec<SocketAddr>, String>, now: Now) {
+        let servers = servers.unwrap_or_else(|reason| {
+            self.happened(&RegistryEvent::NoServers { reason });
+            Vec::new()
+        });
+        let wait = if servers.is_empty() {
+            // Those known from before are tried again, not at once.
+            self.dial.failed(random())
+        } else {
+            Duration::ZERO
+        };
+        self.dial.told(servers, random());
+        self.link = Link::Waiting(now.monotonic + wait);
+    }
+
+    fn connect(&mut self, addr: SocketAddr) {
+        self.connection += 1;
+        let number = self.connection;
+        let inputs = self.inputs.clone();
+        let tell = self.inputs.clone();
+        let handler: HandlerFactory = Arc::new(move || {
+            let inputs = inputs.clone();
+            Rc::new(Pushes { number, inputs }) as Rc<dyn Handler>
+        });
+        let options = ClientOptions {
+            connections: 1,
+            lazy: false,
+            handler: Some(handler),
+            events: Some(Arc::new(move |event| {
+                let _ = tell.send(Input::Connection(number, event.clone()));
+            })),
+            ..self.options.connection.clone()
+        };
+        // This task runs on the first of the shared workers; its connections live beside it.
+        match Workers::shared() {
+            Ok(workers) => {
+                self.link = Link::Connecting(Client::connect_on(workers, 0, addr, options));
+            }
+            Err(error) => {
+                let event = ClientEvent::ConnectFailed(addr, error.to_string());
+                let _ = self.inputs.send(Input::Connection(number, event));
+            }
+        }
+    }
+
+    fn connection_event(&mut self, event: ClientEvent, now: Now) {
+        match event {
+            ClientEvent::Connected(addr) => {
+                let waiting = Link::Waiting(Duration::MAX);
+                match std::mem::replace(&mut self.link, waiting) {
+                    Link::Connecting(client) => self.link = Link::Connected(client),
+                    other => {
+                        self.link = other;
+                        return;
+                    }
+                }
+                self.dial.connected();
+                self.happened(&RegistryEvent::Connected { addr });
+                self.state.connected(now);
+            }
+            ClientEvent::ConnectFailed(addr, reason) => {
+                self.happened(&RegistryEvent::ConnectFailed { addr, reason });
+                let wait = self.dial.failed(random());
+                self.link = Link::Waiting(now.monotonic + wait);
+            }
+            ClientEvent::Closed(addr, reason) => {
+                self.happened(&RegistryEvent::Lost { addr, reason });
+                self.state.disconnected();
+                let wait = self.dial.lost(addr, random());
+                // The client is dropped: it would go back to the same server by itself.
+                self.link = Link::Waiting(now.monotonic + wait);
+            }
+        }
+    }
+
+    /// Makes providers of a list.
+    fn read(&mut self, shown: Shown) {
+        let Shown { service, instances } = shown;
+        let number = self.reading.entry(service.clone()).or_default();
+        *number += 1;
+        let number = *number;
+        if !instances.iter().any(|data| needs_lookup(data)) {
+            let (providers, unreadable) = read_all(&instances);
+            return self.show(&service, providers, unreadable);
+        }
+        let inputs = self.inputs.clone();
+        tokio::task::spawn_blocking(move || {
+            let (providers, unreadable) = read_all(&instances);
+            let _ = inputs.send(Input::Read(service, number, providers, unreadable));
+        });
+    }
+
+    fn show(&self, service: &str, providers: Vec<Provider>, unreadable: Vec<String>) {
+        for reason in unreadable {
+            let service = service.to_owned();
+            self.happened(&RegistryEvent::InstanceUnreadable { service, reason });
+        }
+        if let Some(listed) = self.lists.lock().get_mut(service) {
+            listed.known = true;
+            listed.sender.send_replace(providers.into());
+        }
+    }
+
+    /// Writes the snapshot when it is time.
+    fn save(&mut self, now: Now) {
+        let Some(path) = self.options.snapshot.clone() else {
+            return;
+        };
+        if self.state.has_changed_snapshot() {
+            let soon = now.monotonic + SNAPSHOT_DELAY;
+            self.snapshot_at.get_or_insert(soon);
+        }
+        if self.writing
+            || self
+                .snapshot_at
+                .take_if(|at| *at <= now.monotonic)
+                .is_none()
+        {
+            return;
+        }
+        if let Some(lists) = self.state.changed_snapshot().cloned() {
+            self.writing = true;
+            let inputs = self.inputs.clone();
+            tokio::task::spawn_blocking(move || {
+                let written = snapshot::write(&path, lists).map_err(|error| error.to_string());
+                let _ = inputs.send(Input::SnapshotWritten(written));
+            });
+        }
+    }
+}
+
+fn snapshot_failed(path: &std::path::Path, reason: String) -> RegistryEvent {
+    let path: PathBuf = path.to_owned();
+    RegistryEvent::SnapshotFailed { path, reason }
+}
+
+fn read_all(instances: &[String]) -> (Vec<Provider>, Vec<String>) {
+    let mut unreadable = Vec::new();
+    let providers = instances
+        .iter()
+        .filter_map(|data| {
+            provider(data)
+                .map_err(|error| unreadable.push(error.to_string()))
+                .ok()
+        })
+        .collect();
+    (providers, unreadable)
+}
+
+/// A value of a query: what has a meaning in it is written as its number.
+fn in_query(value: &str) -> String {
+    value.bytes().fold(String::new(), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_cannot_be_broken_out_of() {
+        assert_eq!(in_query("shop-1 \r\n&x=ä"), "shop-1%20%0D%0A%26x%3D%C3%A4");
+    }
+}

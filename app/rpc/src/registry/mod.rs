@@ -1,0 +1,21 @@
+//! Services in a registry that speaks SOFARegistry's protocol: Diwan's own or the original's servers.
+//!
+//! A [`RegistryClient`] is a [`Discovery`](crate::client::Discovery) for consumers; a server publishes through it with
+//! [`ServerBuilder::register`](crate::ServerBuilder::register). What is sent when, and which list consumers see, is decided in
+//! `state/`, which knows no clock and no socket.
+
+mod announcement;
+mod client;
+mod dial;
+mod driver;
+mod event;
+mod exchange;
+mod servers;
+mod snapshot;
+mod state;
+
+pub use announcement::{Announcement, Warmup};
+pub(crate) use client::Publication;
+pub use client::{RegistryClient, RegistryOptions, Servers};
+pub use event::{RegistryEvent, RegistryEvents, RegistryStats};
+pub use state::GuardRule;
