@@ -203,6 +203,7 @@ fn nodes(arguments: &Arguments, network: &Network) -> Result<Vec<Node>, String> 
 }
 
 fn live(arguments: &Arguments, seed: u64) -> Result<String, String> {
+    let began = Instant::now();
     let mut random = Random::new(seed);
     let ports: Vec<u16> = (0..arguments.nodes)
         .map(|node| arguments.port + 10 * node as u16)
@@ -246,6 +247,7 @@ fn live(arguments: &Arguments, seed: u64) -> Result<String, String> {
             establish(&shared)?;
             let what = fault(&mut nodes, &mut network, &arguments.diwan, &mut random)?;
             *said.entry(what).or_default() += 1;
+            println!("{:.1} s {what}", began.elapsed().as_secs_f64());
             for node in &mut nodes {
                 let ended = node
                     .process
@@ -291,6 +293,20 @@ fn all_know(truth: &Truth, clients: usize) -> bool {
     })
 }
 
+/// In what a view differs from the truth.
+fn wrong(truth: &Truth, (of, view): (&(usize, usize), &BTreeSet<String>)) -> Option<String> {
+    let living = truth.living.keys().filter(|(service, _)| *service == of.1);
+    let living: BTreeSet<String> = living.map(|(_, id)| id.clone()).collect();
+    let (missing, dead) = (living.difference(view), view.difference(&living));
+    let (missing, dead): (Vec<_>, Vec<_>) = (missing.collect(), dead.collect());
+    (living != *view).then(|| {
+        format!(
+            "client {} of service {}: missing {missing:?}, dead {dead:?}",
+            of.0, of.1
+        )
+    })
+}
+
 fn wait(
     shared: &Shared,
     patience: Duration,
@@ -307,10 +323,10 @@ fn wait(
                 return Ok(());
             }
             if Instant::now() > until {
+                let views = truth.views.iter();
+                let wrong: Vec<String> = views.filter_map(|view| wrong(&truth, view)).collect();
                 return Err(format!(
-                    "not everybody knows the same after {patience:?}: living {:?}, views {:?}",
-                    truth.living.keys(),
-                    truth.views
+                    "not everybody knows the truth after {patience:?}: {wrong:#?}"
                 ));
             }
         }
@@ -395,6 +411,8 @@ struct Client {
     random: Random,
     instances: Vec<Key>,
     versions: BTreeMap<usize, i64>,
+    /// Where it is connected.
+    at: usize,
 }
 
 struct Connection {
@@ -412,6 +430,7 @@ impl Client {
             random,
             instances: Vec::new(),
             versions: BTreeMap::new(),
+            at: 0,
         }
     }
 
@@ -422,6 +441,7 @@ impl Client {
         while !self.shared.stop.load(Ordering::Relaxed) {
             let node = self.random.below(self.shared.sessions.len() as u64) as usize;
             let session = self.shared.sessions[node];
+            self.at = node;
             if let Ok(connection) = Connection::open(session) {
                 self.shared.reconnections.fetch_add(1, Ordering::Relaxed);
                 // It ends when the connection does.
@@ -455,13 +475,18 @@ impl Client {
             self.ask(&mut connection, &request)?;
         }
         let mut next_beat = Instant::now();
+        let mut next_change = Instant::now();
         while !self.shared.stop.load(Ordering::Relaxed) {
             if Instant::now() >= next_beat {
                 next_beat = Instant::now() + Duration::from_millis(500);
                 connection.beat()?;
             }
             self.read(&mut connection, None)?;
-            if self.shared.churn.load(Ordering::Relaxed) && self.random.chance(1, 100) {
+            if self.shared.churn.load(Ordering::Relaxed)
+                && self.random.chance(1, 100)
+                && Instant::now() >= next_change
+            {
+                next_change = Instant::now() + Duration::from_secs(2);
                 if self.instances.len() > 2 {
                     let key = self.instances.remove(0);
                     {
@@ -576,8 +601,8 @@ impl Client {
             && truth.broken.is_none()
         {
             truth.broken = Some(format!(
-                "client {} is told of service {service} without {missing}, which lives: {list:?}",
-                self.number
+                "client {} at {} is told of service {service} without {missing}, which lives: {list:?}, version {version}",
+                self.number, self.at
             ));
         }
         // As clients do: what is not newer is not taken.

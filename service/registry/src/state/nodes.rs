@@ -362,6 +362,26 @@ impl Registry {
             && !origins.any(|(_, origin)| ended(origin) && unheard(origin))
     }
 
+    /// Where an instance has come from, up to an edition, that does not speak any more.
+    pub(super) fn ended_with(
+        &self,
+        service: ServiceId,
+        id: &RegistId,
+        edition: Edition,
+        now: Now,
+    ) -> Vec<OriginId> {
+        let recently = now.monotonic.saturating_sub(4 * self.config.beat);
+        let ended = |id: OriginId| {
+            let origin = self.origins.get(id);
+            let silent = origin.met.is_none_or(|met| met < recently);
+            id != OWN && (silent || self.origins.is_outlived(&origin.life()))
+        };
+        let copies = self.services[service].publishers.get(id);
+        let copies = copies.into_iter().flatten();
+        let old = copies.filter(|copy| copy.edition <= edition && ended(copy.origin));
+        old.map(|copy| copy.origin).collect()
+    }
+
     /// A node did not answer.
     pub fn unanswered(&mut self, node: &str, now: Now) {
         if let Some(node) = self.nodes.get_mut(node) {

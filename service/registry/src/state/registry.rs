@@ -754,6 +754,10 @@ impl Registry {
             withdrawn.insert(id.clone(), (edition, until));
             registry.set_timer(until, Timer::Withdrawn(service));
             registry.take(service, id, origin, Some(edition), now);
+            // Nobody else removes what a node had that has ended: who starts anew would be told of it.
+            for ended in registry.ended_with(service, id, edition, now) {
+                registry.take(service, id, ended, None, now);
+            }
         });
     }
 
