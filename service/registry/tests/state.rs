@@ -353,3 +353,53 @@ fn what_is_too_much_is_refused() {
     let other = registry.watch_setting(one, name("c"), RegistId::new("w"), now);
     assert_eq!(other, Err(Refusal::TooMany { limit: 1 }));
 }
+
+/// The room for pushes is one for all: who never acknowledges takes one push of it, and everybody else is told everything.
+#[test]
+fn clients_that_never_acknowledge_hold_nobody_up() {
+    let mut world = World::new();
+    world.registry = Registry::new(Config {
+        inflight_bytes_max: 1,
+        ..Config::default()
+    });
+    for connection in 0..10 {
+        world.registry.connected(ConnectionId(connection));
+        for service in 0..20 {
+            let subscription = Subscription {
+                service: name(&format!("s{service}")),
+                id: RegistId::new(&format!("{connection}-{service}")),
+                scope: Scope::Global,
+                cell: CELL.into(),
+            };
+            let subscribed =
+                world
+                    .registry
+                    .subscribe(ConnectionId(connection), subscription, world.now);
+            subscribed.unwrap();
+        }
+    }
+    let (mut told, mut most_deaf) = (vec![0; 10], 0);
+    for _ in 0..2_000 {
+        world.registry.advance(world.now);
+        let mut deaf = 0;
+        for push in world.registry.outgoing(world.now) {
+            let connection = push.connection.0 as usize;
+            told[connection] += 1;
+            deaf += usize::from(connection < 5);
+            if connection >= 5 {
+                let taken = (push.connection, push.push, true, world.now);
+                world
+                    .registry
+                    .acknowledged(taken.0, taken.1, taken.2, taken.3);
+            }
+        }
+        most_deaf = most_deaf.max(deaf);
+        world.pass(10);
+    }
+    assert!(told[5..].iter().all(|pushes| *pushes == 20), "{told:?}");
+    assert!(
+        told[..5].iter().all(|pushes| (2..20).contains(pushes)),
+        "{told:?}"
+    );
+    assert_eq!(most_deaf, 5);
+}

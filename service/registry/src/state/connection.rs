@@ -24,11 +24,15 @@ pub(super) struct Connection {
     /// The same, to be looked up.
     pub(super) queued: BTreeSet<ServiceId>,
     pub(super) inflight: BTreeMap<PushId, Inflight>,
+    /// So many fewer pushes than others may be on their way to it, since it did not acknowledge some in time.
+    pub(super) distrust: usize,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Inflight {
     pub(super) service: ServiceId,
+    /// About what it takes until it is written.
+    pub(super) bytes: usize,
     /// When it is given up and sent again.
     pub(super) deadline: Duration,
 }

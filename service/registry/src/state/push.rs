@@ -17,8 +17,12 @@ impl Registry {
             return;
         };
         if taken {
-            own.inflight.remove(&push);
+            if let Some(acknowledged) = own.inflight.remove(&push) {
+                self.inflight_bytes -= acknowledged.bytes;
+                own.distrust = own.distrust.saturating_sub(1);
+            }
             self.pump(connection, now);
+            self.pump_stalled(now);
         } else if let Some(inflight) = own.inflight.get_mut(&push) {
             // Not again at once: it comes up with the time-out.
             inflight.deadline = inflight
@@ -60,8 +64,21 @@ impl Registry {
             return;
         }
         own.inflight.remove(&push);
+        own.distrust =
+            (own.distrust + own.inflight.len() / 2 + 1).min(self.config.inflight_max - 1);
+        self.inflight_bytes -= inflight.bytes;
         self.tell(connection, inflight.service);
         self.pump(connection, now);
+        self.pump_stalled(now);
+    }
+
+    /// Those go on for whom there was no room.
+    pub(super) fn pump_stalled(&mut self, now: Now) {
+        while self.inflight_bytes < self.config.inflight_bytes_max
+            && let Some(connection) = self.stalled.pop_first()
+        {
+            self.pump(connection, now);
+        }
     }
 
     /// A connection does not have the newest of a service.
@@ -82,7 +99,12 @@ impl Registry {
             return;
         };
         for _ in 0..own.waiting.len() {
-            if own.inflight.len() >= self.config.inflight_max {
+            if own.inflight.len() + own.distrust >= self.config.inflight_max {
+                return;
+            }
+            // One is always let through: who does not acknowledge cannot hold up everybody else.
+            if self.inflight_bytes >= self.config.inflight_bytes_max && !own.inflight.is_empty() {
+                self.stalled.insert(connection);
                 return;
             }
             let Some(service) = own.waiting.pop_front() else {
@@ -123,6 +145,8 @@ impl Registry {
             for (content, registrations) in contents {
                 self.next_push += 1;
                 let push = PushId(self.next_push);
+                let bytes = content.bytes();
+                self.inflight_bytes += bytes;
                 self.outgoing.push(Outgoing {
                     connection,
                     push,
@@ -131,7 +155,12 @@ impl Registry {
                     registrations,
                 });
                 let deadline = now.monotonic + self.config.ack_timeout;
-                own.inflight.insert(push, Inflight { service, deadline });
+                let inflight = Inflight {
+                    service,
+                    bytes,
+                    deadline,
+                };
+                own.inflight.insert(push, inflight);
                 self.timers
                     .push(Reverse((deadline, Timer::Ack(connection, push))));
             }

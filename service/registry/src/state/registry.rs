@@ -31,6 +31,8 @@ pub struct Config {
     pub ack_timeout: Duration,
     /// Pushes on their way to one client.
     pub inflight_max: usize,
+    /// Bytes of pushes on their way to all clients; beyond them each client has one at a time.
+    pub inflight_bytes_max: usize,
     /// Registrations of one connection.
     pub registrations_max: usize,
     /// Bytes of what one instance publishes.
@@ -71,6 +73,7 @@ impl Default for Config {
             window_max: Duration::from_millis(500),
             ack_timeout: Duration::from_secs(3),
             inflight_max: 64,
+            inflight_bytes_max: 32 << 20,
             registrations_max: 100_000,
             data_bytes_max: 1 << 20,
             guard_window: Duration::from_secs(10),
@@ -184,6 +187,16 @@ pub enum Content {
     Setting(Setting),
 }
 
+impl Content {
+    /// About what a push of it takes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Instances { instances, .. } => instances.bytes,
+            Self::Setting(setting) => 256 + setting.value.as_ref().map_or(0, |value| value.len()),
+        }
+    }
+}
+
 /// A setting as clients are told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
@@ -203,6 +216,11 @@ pub(super) struct Services(Vec<Service>);
 impl Services {
     pub(super) fn all(&self) -> impl Iterator<Item = ServiceId> + use<> {
         (0..u32::try_from(self.0.len()).unwrap_or(u32::MAX)).map(ServiceId)
+    }
+
+    fn at(&self, place: usize) -> Option<ServiceId> {
+        let id = u32::try_from(place).ok()?;
+        (place < self.0.len()).then_some(ServiceId(id))
     }
 
     fn add(&mut self, service: Service) -> ServiceId {
@@ -289,6 +307,9 @@ pub struct Registry {
     /// Services whose lists are made, in the order in which they were, and about how many bytes these take.
     pub(super) listed: VecDeque<(ServiceId, usize)>,
     pub(super) listed_bytes: usize,
+    /// What is on its way to clients, and those for whom there was no room.
+    pub(super) inflight_bytes: usize,
+    pub(super) stalled: BTreeSet<ConnectionId>,
     /// The highest that was given, here or elsewhere.
     pub(super) version: Version,
     pub(super) next_push: u64,
@@ -324,6 +345,8 @@ impl Registry {
             outgoing: Vec::new(),
             listed: VecDeque::new(),
             listed_bytes: 0,
+            inflight_bytes: 0,
+            stalled: BTreeSet::new(),
             version: Version::NO_DATUM,
             next_push: 1,
             origins: Origins::new("", 0),
@@ -388,7 +411,7 @@ impl Registry {
     /// All instances of some services, for a whole picture made of parts: from the first service that is not in the parts before.
     /// None if there is no such service.
     pub fn picture(&self, first: usize) -> Option<Vec<Written>> {
-        let service = self.services.all().nth(first)?;
+        let service = self.services.at(first)?;
         let all = self.services[service].all_shown();
         Some(all.map(|(id, _)| self.written(service, id)).collect())
     }
@@ -403,6 +426,12 @@ impl Registry {
         let Some(ended) = self.connections.remove(&connection) else {
             return;
         };
+        self.inflight_bytes -= ended
+            .inflight
+            .values()
+            .map(|push| push.bytes)
+            .sum::<usize>();
+        self.stalled.remove(&connection);
         let until = now.monotonic + self.config.grace;
         let mut services = BTreeSet::new();
         for (service, id) in ended.publishers {
@@ -422,6 +451,7 @@ impl Registry {
         for service in services {
             self.set_timer(until, Timer::Grace(service));
         }
+        self.pump_stalled(now);
     }
 
     /// An instance begins, changes, or says again what it is.

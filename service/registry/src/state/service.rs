@@ -23,6 +23,8 @@ pub(super) struct Subscriber {
 /// The instances of a service as subscribers see them: those of one cell, or all. Each form is encoded once.
 #[derive(Debug, Default)]
 pub struct Instances {
+    /// About what a push of them takes.
+    pub(super) bytes: usize,
     zones: Zones,
     encoded: [OnceLock<Vec<u8>>; 3],
 }
@@ -178,13 +180,16 @@ impl Service {
             return made.clone();
         }
         let mut zones = Zones::new();
+        let mut bytes = 256;
         for (_, copy) in self.all_shown() {
             if only.as_ref().is_none_or(|only| copy.cell == *only) {
+                bytes += copy.data.bytes().len() + 16;
                 let zone = zones.entry(copy.cell.to_string()).or_default();
                 zone.extend(copy.data.items().map(|data| DataBox { data }));
             }
         }
         let made = Arc::new(Instances {
+            bytes,
             zones,
             ..Instances::default()
         });
