@@ -17,7 +17,11 @@ impl Registry {
             return;
         };
         if taken {
-            own.inflight.remove(&push);
+            if let Some(inflight) = own.inflight.remove(&push) {
+                own.silent_since = (!own.inflight.is_empty()).then_some(now.monotonic);
+                self.history
+                    .acknowledged(inflight.service, inflight.version, now);
+            }
             self.pump(connection, now);
         } else if let Some(inflight) = own.inflight.get_mut(&push) {
             // Not again at once: it comes up with the time-out.
@@ -57,6 +61,7 @@ impl Registry {
             return;
         }
         own.inflight.remove(&push);
+        self.counters.retries += 1;
         self.tell(connection, inflight.service);
         self.pump(connection, now);
     }
@@ -72,7 +77,7 @@ impl Registry {
 
     /// Sends a connection what waits for it, as far as it keeps up.
     pub(super) fn pump(&mut self, connection: ConnectionId, now: Now) {
-        if !self.is_serving() {
+        if !self.is_serving() || !self.pushes_to(connection) {
             return;
         }
         let Some(own) = self.connections.get_mut(&connection) else {
@@ -114,6 +119,10 @@ impl Registry {
             for (content, registrations) in contents {
                 self.next_push += 1;
                 let push = PushId(self.next_push);
+                let version = content.version();
+                self.counters.pushes += 1;
+                self.history.sent(service, version, now);
+                own.silent_since.get_or_insert(now.monotonic);
                 self.outgoing.push(Outgoing {
                     connection,
                     push,
@@ -122,7 +131,12 @@ impl Registry {
                     registrations,
                 });
                 let deadline = now.monotonic + self.config.ack_timeout;
-                own.inflight.insert(push, Inflight { service, deadline });
+                let inflight = Inflight {
+                    service,
+                    version,
+                    deadline,
+                };
+                own.inflight.insert(push, inflight);
                 self.timers
                     .push(Reverse((deadline, Timer::Ack(connection, push))));
             }

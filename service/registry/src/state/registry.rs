@@ -11,11 +11,14 @@ use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
 use super::connection::{Connection, ConnectionId, PushId};
+use super::control::Controls;
+use super::history::History;
 use super::ids::{RegistId, ServiceName};
 use super::instance::{self, Copy, Edition, Owner};
 use super::nodes::{Node, OwnChanges, Starting};
 use super::origin::{OWN, OriginId, Origins, SLOTS};
 use super::service::{Instances, Service, Subscriber};
+use super::view::Counters;
 
 /// Bounds and times of a registry.
 #[derive(Clone, Debug)]
@@ -177,6 +180,16 @@ pub enum Content {
     Setting(Setting),
 }
 
+impl Content {
+    /// What it is called by.
+    pub fn version(&self) -> Version {
+        match self {
+            Self::Instances { version, .. } => *version,
+            Self::Setting(setting) => setting.version,
+        }
+    }
+}
+
 /// A setting as clients are told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
@@ -262,6 +275,9 @@ pub struct Registry {
     pub(super) addresses_changed: bool,
     /// Messages of other nodes, or parts of them, that make no sense.
     pub(super) malformed: u64,
+    pub(super) controls: Controls,
+    pub(super) counters: Counters,
+    pub(super) history: History,
     /// Instances that changed since they were written down; None while nothing is written down.
     unwritten: Option<BTreeSet<(ServiceId, RegistId)>>,
 }
@@ -289,6 +305,9 @@ impl Registry {
             address: String::new(),
             addresses_changed: false,
             malformed: 0,
+            controls: Controls::default(),
+            counters: Counters::default(),
+            history: History::default(),
             unwritten: None,
         }
     }
@@ -400,6 +419,9 @@ impl Registry {
         if bytes > limit {
             return Err(Refusal::TooLarge { bytes, limit });
         }
+        if !self.takes_from(connection) {
+            return Ok(());
+        }
         let service = self.service(publication.service.clone());
         let entry = (service, publication.id.clone());
         self.register(connection, entry, |own| &mut own.publishers)?;
@@ -503,6 +525,7 @@ impl Registry {
 
     /// A setting changed.
     pub fn set(&mut self, name: ServiceName, setting: Setting) {
+        self.controls.told(&name, &setting);
         let service = self.service(name);
         self.services[service.0].setting = setting;
         self.changed.insert(service);
@@ -534,6 +557,7 @@ impl Registry {
 
     /// Carries out what time has brought.
     pub fn advance(&mut self, now: Now) {
+        self.obey(now);
         while let Some(Reverse((at, timer))) = self.timers.peek() {
             if *at > now.monotonic {
                 break;
