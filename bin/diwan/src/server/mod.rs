@@ -125,6 +125,7 @@ async fn serve(settings: Settings) -> Result<(), ServeError> {
             meta_group: group,
             registers,
             stopping: stopping.clone(),
+            registry: registry.clone(),
         },
     ));
     tokio::select! {
@@ -134,7 +135,7 @@ async fn serve(settings: Settings) -> Result<(), ServeError> {
     stopping.store(true, Relaxed);
     tracing::info!(node = %node_name, "stopping: leadership is handed on");
     if let Some(registry) = registry {
-        registry.stop().await;
+        registry.registry.stop().await;
     }
     tokio::select! {
         result = tokio::time::timeout(stop_within, node.stop()) => if result.is_err() {

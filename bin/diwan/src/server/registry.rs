@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diwan_raft::{Configuration, PeerId};
-use diwan_registry::edge::{self, Handle, Http, Nodes, Proposer};
+use diwan_registry::edge::{self, Http, Nodes, OPERATE_CLASS, Proposer};
 use diwan_registry::settings::Settings;
 use diwan_registry::state;
 use diwan_registry_wire::nodes::NODES_CLASS as CLASS;
@@ -50,11 +50,7 @@ impl Role {
         GroupOptions::new(GROUP, members, move || settings.machine())
     }
 
-    pub(super) async fn start(
-        self,
-        name: &PeerId,
-        node: &NodeHandle,
-    ) -> Result<Handle, ServeError> {
+    pub(super) async fn start(self, name: &PeerId, node: &NodeHandle) -> Result<Http, ServeError> {
         let (tell, all) = watch::channel(members(node).await);
         while all.borrow().is_empty() {
             tracing::info!("the registry waits until this node is a member of the group `{GROUP}`");
@@ -64,7 +60,7 @@ impl Role {
         tokio::spawn(watch_members(node.clone(), tell));
         let registry = edge::start(edge::Options {
             listen: self.listen,
-            advertise: self.advertise,
+            advertise: self.advertise.clone(),
             config: state::Config {
                 seed: diwan_runtime::random(),
                 ..state::Config::default()
@@ -73,8 +69,8 @@ impl Role {
             settings: self.settings,
             nodes: Some(Nodes {
                 name: name.to_string(),
-                all,
-                call: caller(node.clone()),
+                all: all.clone(),
+                call: caller(node.clone(), CLASS),
             }),
             directory: Some(self.directory),
         })
@@ -86,20 +82,33 @@ impl Role {
                 received.received(content, |answer| reply.send(answer));
             }),
         );
+        let asked = registry.clone();
+        node.serve(
+            OPERATE_CLASS,
+            Arc::new(move |content, reply| {
+                asked.asked(&content, |answer| reply.send(answer));
+            }),
+        );
         let http = Http {
             registry: registry.clone(),
             propose: proposer(node.clone()),
+            nodes: Some(Nodes {
+                name: name.to_string(),
+                all,
+                call: caller(node.clone(), OPERATE_CLASS),
+            }),
         };
-        for (addr, router) in [
+        let ports = vec![
             (self.session_http, http.clone().session()),
-            (self.meta_http, http.meta()),
-        ] {
+            (self.meta_http, http.clone().meta()),
+        ];
+        for (addr, router) in ports {
             let listener = TcpListener::bind(addr).await;
             let listener = listener.map_err(io(format!("registry over HTTP at {addr}")))?;
             tokio::spawn(async { axum::serve(listener, router).await });
         }
         tracing::info!(listen = %self.listen, http = %self.session_http, "registry");
-        Ok(registry)
+        Ok(http)
     }
 }
 
@@ -125,12 +134,12 @@ async fn watch_members(node: NodeHandle, tell: watch::Sender<Vec<String>>) {
 /// A node that says nothing for so long is asked again.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
-fn caller(node: NodeHandle) -> edge::Caller {
+fn caller(node: NodeHandle, class: &'static str) -> edge::Caller {
     Arc::new(move |to, content| {
         let (node, to) = (node.clone(), to.parse::<PeerId>());
         Box::pin(async move {
             let to = to.map_err(|error| error.to_string())?;
-            let answer = node.call(to, CLASS, content, CALL_TIMEOUT).await;
+            let answer = node.call(to, class, content, CALL_TIMEOUT).await;
             answer.map_err(|error| error.to_string())
         })
     })

@@ -80,6 +80,7 @@ impl Handler for Connection {
         let (request, codec) = match Request::decode(frame.class, frame.head.codec, frame.content) {
             Ok(decoded) => decoded,
             Err(error) => {
+                self.edge.malformed.set(self.edge.malformed.get() + 1);
                 tracing::warn!(connection = self.id.0, %error, "a request was refused");
                 return incoming.responder.send_status(match error {
                     DecodeError::UnknownClass(_) => Status::NoProcessor,
@@ -91,13 +92,18 @@ impl Handler for Connection {
         };
         if !self.known.replace(true) {
             let peer = incoming.peer();
+            let address = peer.addr();
             self.edge
                 .clients
                 .borrow_mut()
                 .insert(self.id, Client { peer, codec });
-            self.edge.act(|registry, _| registry.connected(self.id));
+            self.edge
+                .act(|registry, _| registry.connected_from(self.id, address));
         }
         let answer = self.carry_out(request);
+        if matches!(&answer, Answer::RegisterResponse(answer) if answer.refused) {
+            self.edge.refused.set(self.edge.refused.get() + 1);
+        }
         respond(&mut incoming.responder, &answer, codec);
     }
 }

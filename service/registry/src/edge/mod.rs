@@ -1,10 +1,16 @@
 //! The registry on its ports: SOFARegistry's session protocol over Bolt (9600), and the HTTP of its session and meta servers (9603,
 //! 9615). All connections live on one thread, beside the state.
 
+mod api;
 mod bolt;
 mod http;
 mod journal;
 mod nodes;
+mod operate;
+mod overview;
+mod session;
+mod switches;
+mod watch;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -24,6 +30,7 @@ use tokio::time::Instant;
 
 pub use http::{Http, Proposed, Proposer};
 pub use nodes::{Called, Caller, Nodes};
+pub use operate::{OPERATE_CLASS, Status};
 
 use crate::settings::Settings;
 use crate::state::{
@@ -64,6 +71,7 @@ pub struct Handle {
     addresses: Addresses,
     tasks: mpsc::UnboundedSender<Task>,
     server: Arc<Mutex<Option<Server>>>,
+    settings: Settings,
 }
 
 impl Handle {
@@ -76,6 +84,11 @@ impl Handle {
     pub fn addresses(&self) -> Arc<[String]> {
         let addresses = self.addresses.lock();
         addresses.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What all nodes agree on.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Connections of clients.
@@ -213,6 +226,7 @@ pub fn start(options: Options) -> io::Result<Handle> {
         addresses,
         tasks,
         server: Arc::new(Mutex::new(Some(server))),
+        settings: options.settings,
     })
 }
 
@@ -242,6 +256,11 @@ struct Edge {
     addresses: Addresses,
     clients: RefCell<HashMap<ConnectionId, Client>>,
     next_connection: Cell<u64>,
+    /// Registrations that were refused.
+    refused: Cell<u64>,
+    /// Messages of clients that could not be read.
+    malformed: Cell<u64>,
+    clocks: watch::Clocks,
     began: Instant,
     wake: Notify,
 }
@@ -281,6 +300,9 @@ impl Edge {
             addresses,
             clients: RefCell::default(),
             next_connection: Cell::new(1),
+            refused: Cell::new(0),
+            malformed: Cell::new(0),
+            clocks: watch::Clocks::default(),
             began,
             wake: Notify::new(),
         }
@@ -328,6 +350,7 @@ impl Edge {
         let outgoing = registry.outgoing(now);
         let deadline = registry.next_deadline();
         let changes = registry.changes();
+        let closing = registry.closing();
         if let Some(addresses) = registry.new_addresses() {
             let mut known = self
                 .addresses
@@ -341,6 +364,11 @@ impl Edge {
             more = journal.paint(registry.is_serving(), |service| registry.picture(service));
         }
         drop(registry);
+        for connection in closing {
+            if let Some(client) = self.clients.borrow().get(&connection) {
+                client.peer.close();
+            }
+        }
         for push in outgoing {
             self.push(push);
         }
