@@ -107,6 +107,7 @@ section! { Registry {
     session_http: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9603)),
     meta_http: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9615)),
     advertise: Option<String> = None,
+    mosn: Option<SocketAddr> = None,
 } }
 
 section! { Log {
@@ -198,6 +199,14 @@ impl Settings {
             return Err(ConfigError(format!(
                 "admin = {admin}: whoever reaches it rules the node, so it must be an address of loopback, such as 127.0.0.1:{}",
                 admin.port()
+            )));
+        }
+        if let Some(mosn) = file.registry.mosn
+            && !mosn.ip().is_loopback()
+        {
+            return Err(ConfigError(format!(
+                "registry.mosn = {mosn}: it is for applications of this machine, so it must be an address of loopback, such as 127.0.0.1:{}",
+                mosn.port()
             )));
         }
         check_group(&file.raft.group)?;

@@ -26,6 +26,7 @@ pub(super) struct Role {
     session_http: SocketAddr,
     meta_http: SocketAddr,
     advertise: String,
+    mosn: Option<SocketAddr>,
     settings: Settings,
     directory: PathBuf,
 }
@@ -40,6 +41,7 @@ impl Role {
                 .advertise
                 .clone()
                 .unwrap_or_else(|| config.listen.to_string()),
+            mosn: config.mosn,
             settings: Settings::default(),
             directory: data.join("registry"),
         })
@@ -98,10 +100,15 @@ impl Role {
                 call: caller(node.clone(), OPERATE_CLASS),
             }),
         };
-        let ports = vec![
+        let mut ports = vec![
             (self.session_http, http.clone().session()),
             (self.meta_http, http.clone().meta()),
         ];
+        if let Some(addr) = self.mosn {
+            let advertised = self.advertise.parse::<SocketAddr>();
+            let ip = advertised.map_or(self.listen.ip(), |advertised| advertised.ip());
+            ports.push((addr, edge::mosn(registry.clone(), ip, &name.to_string())));
+        }
         for (addr, router) in ports {
             let listener = TcpListener::bind(addr).await;
             let listener = listener.map_err(io(format!("registry over HTTP at {addr}")))?;

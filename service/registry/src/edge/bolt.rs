@@ -16,7 +16,7 @@ use crate::state::{ConnectionId, Publication, RegistId, ServiceName, Subscriptio
 /// A client asks again for the data centres that count after so many milliseconds.
 const SYNC_INTERVAL_MS: i32 = 30_000;
 /// Of clients that do not say in which cell they run.
-const DEFAULT_CELL: &str = "DEFAULT_ZONE";
+pub(super) const DEFAULT_CELL: &str = "DEFAULT_ZONE";
 
 /// Makes each connection its handler.
 pub(super) struct Connections {

@@ -5,6 +5,7 @@ mod api;
 mod bolt;
 mod http;
 mod journal;
+mod mosn;
 mod nodes;
 mod operate;
 mod overview;
@@ -29,6 +30,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 pub use http::{Http, Proposed, Proposer};
+pub use mosn::mosn;
 pub use nodes::{Called, Caller, Nodes};
 pub use operate::{OPERATE_CLASS, Status};
 
@@ -261,6 +263,7 @@ struct Edge {
     /// Messages of clients that could not be read.
     malformed: Cell<u64>,
     clocks: watch::Clocks,
+    local: mosn::Local,
     began: Instant,
     wake: Notify,
 }
@@ -303,6 +306,7 @@ impl Edge {
             refused: Cell::new(0),
             malformed: Cell::new(0),
             clocks: watch::Clocks::default(),
+            local: mosn::Local::default(),
             began,
             wake: Notify::new(),
         }
@@ -380,6 +384,12 @@ impl Edge {
     }
 
     fn push(self: &Rc<Self>, push: Outgoing) {
+        if self.is_local(push.connection) {
+            self.act(|registry, now| {
+                registry.acknowledged(push.connection, push.push, true, now);
+            });
+            return;
+        }
         let clients = self.clients.borrow();
         let Some(client) = clients.get(&push.connection) else {
             return;
