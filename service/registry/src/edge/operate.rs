@@ -93,8 +93,7 @@ impl Edge {
             Ask::Slot(slot) => json!(self.registry.borrow().slot_instances(slot)),
             Ask::Guarded => {
                 let now = self.now();
-                let (all, _) = self.registry.borrow().services("", usize::MAX, now);
-                let held = all.into_iter().filter(|one| one.held > 0);
+                let held = self.registry.borrow().guarded(now).into_iter();
                 json!(held.take(GUARDED_MAX).collect::<Vec<_>>())
             }
             Ask::Release(name) => json!(self.act(|registry, now| registry.release(&name, now))),

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::http::Http;
 use super::operate::{Ask, Said};
 use super::switches::{Ips, done, failed};
-use crate::state::{ConnectionView, InstanceView, ServiceName, SubscriberView};
+use crate::state::{InstanceView, ServiceName, SubscriberView};
 
 /// sofastack/sofa-registry:server/server/session/.../resource/{ClientManagerResource,ClientsOpenResource,SessionDigestResource,
 /// ConnectionsResource}.java
@@ -104,25 +104,31 @@ async fn zone_query_client_off(State(http): State<Http>) -> Response {
 }
 
 impl Http {
-    async fn clients(&self) -> Vec<ConnectionView> {
-        let clients = self
+    async fn addresses(&self) -> Vec<SocketAddr> {
+        let addresses = self
             .registry
-            .ask(|edge| edge.registry.borrow().clients())
+            .ask(|edge| edge.registry.borrow().addresses())
             .await;
-        clients.unwrap_or_default()
+        addresses.unwrap_or_default()
+    }
+
+    async fn registered(&self) -> BTreeMap<String, [usize; 3]> {
+        let registered = self
+            .registry
+            .ask(|edge| edge.registry.borrow().registered())
+            .await;
+        registered.unwrap_or_default()
     }
 }
 
 /// The address of a connection, and that of the client behind it.
 async fn connection_mapper(State(http): State<Http>) -> Json<BTreeMap<String, IpAddr>> {
-    let clients = http.clients().await.into_iter();
-    let addresses = clients.filter_map(|client| client.address);
+    let addresses = http.addresses().await.into_iter();
     Json(addresses.map(|at| (at.to_string(), at.ip())).collect())
 }
 
 async fn connections(State(http): State<Http>) -> Json<Vec<SocketAddr>> {
-    let clients = http.clients().await.into_iter();
-    Json(clients.filter_map(|client| client.address).collect())
+    Json(http.addresses().await)
 }
 
 #[derive(Deserialize)]
@@ -268,13 +274,14 @@ async fn connect(
     });
     let asked: BTreeSet<SocketAddr> = asked.collect();
     let (mut publishers, mut subscribers) = (Vec::new(), Vec::new());
-    for client in http.clients().await {
-        let Some(address) = client.address.filter(|address| asked.contains(address)) else {
-            continue;
-        };
+    let found = http
+        .registry
+        .ask(move |edge| edge.registry.borrow().clients_at(&asked))
+        .await;
+    for client in found.unwrap_or_default() {
         let view = |(service, id): &(String, String)| {
             let mut view = head(&parse_name(service), id);
-            view.insert("sourceAddress".into(), source(Some(address)));
+            view.insert("sourceAddress".into(), source(client.address));
             Value::Object(view)
         };
         publishers.extend(client.publishers.iter().map(view));
@@ -308,27 +315,24 @@ async fn push_switch(State(http): State<Http>) -> Json<Value> {
     Json(json!({ "pushSwitch": if stopped { "closed" } else { "open" } }))
 }
 
-async fn names(State(http): State<Http>) -> Json<BTreeSet<String>> {
-    let clients = http.clients().await.into_iter();
-    let names = clients.flat_map(|client| client.publishers.into_iter().chain(client.subscribers));
-    Json(names.map(|(name, _)| name).collect())
+async fn names(State(http): State<Http>) -> Json<Vec<String>> {
+    let registered = http.registered().await.into_iter();
+    let used = registered.filter(|(_, [publishers, subscribers, _])| publishers + subscribers > 0);
+    Json(used.map(|(name, _)| name).collect())
 }
 
 async fn names_by_count(
     State(http): State<Http>,
     Path(kind): Path<String>,
 ) -> Json<Vec<BTreeMap<String, usize>>> {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for client in http.clients().await {
-        let names = match kind.to_uppercase().as_str() {
-            "PUB" => client.publishers,
-            _ => client.subscribers,
-        };
-        for (name, _) in names {
-            *counts.entry(name).or_default() += 1;
-        }
-    }
-    let mut sorted: Vec<(String, usize)> = counts.into_iter().collect();
+    let place = match kind.to_uppercase().as_str() {
+        "PUB" => 0,
+        "WAT" => 2,
+        _ => 1,
+    };
+    let counts = http.registered().await.into_iter();
+    let counts = counts.map(|(name, counts)| (name, counts[place]));
+    let mut sorted: Vec<(String, usize)> = counts.filter(|(_, count)| *count > 0).collect();
     sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let one = |(name, count)| BTreeMap::from([(name, count)]);
     Json(sorted.into_iter().map(one).collect())

@@ -1,5 +1,6 @@
 //! What operators see of a registry.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use serde::Serialize;
 use super::connection::{Connection, ConnectionId};
 use super::history::PushView;
 use super::ids::{RegistId, ServiceName};
-use super::instance::Owner;
+use super::instance::{Copy, Owner};
 use super::origin::{OWN, SLOTS};
 use super::registry::{Now, Registry, ServiceId};
 
@@ -202,7 +203,7 @@ impl Registry {
 
     fn service_view(&self, name: String, id: ServiceId, now: Now) -> ServiceView {
         let service = &self.services[id.0];
-        let own = |copy: &&super::instance::Copy| copy.origin == OWN;
+        let own = |copy: &&Copy| copy.origin == OWN;
         let guard = service.guard.until;
         ServiceView {
             service: name,
@@ -241,7 +242,7 @@ impl Registry {
         let Some(id) = self.names.get(name) else {
             return Vec::new();
         };
-        let view = |(id, copy): (&RegistId, &super::instance::Copy)| {
+        let view = |(id, copy): (&RegistId, &Copy)| {
             let address = match copy.owner {
                 Owner::Connection(connection) => self.address(connection),
                 _ => None,
@@ -312,8 +313,8 @@ impl Registry {
         id.map(|id| self.history.of(*id)).unwrap_or_default()
     }
 
-    /// The clients of this node.
-    pub fn clients(&self) -> Vec<ConnectionView> {
+    /// The clients of this node that have these addresses.
+    pub fn clients_at(&self, addresses: &BTreeSet<SocketAddr>) -> Vec<ConnectionView> {
         let named = |(service, id): &(ServiceId, RegistId)| {
             (self.services[service.0].name.to_string(), id.to_string())
         };
@@ -322,7 +323,37 @@ impl Registry {
             publishers: one.publishers.iter().map(named).collect(),
             subscribers: one.subscribers.iter().map(named).collect(),
         };
-        self.connections.values().map(view).collect()
+        let there = self.connections.values();
+        let there = there.filter(|one| one.address.is_some_and(|at| addresses.contains(&at)));
+        there.map(view).collect()
+    }
+
+    /// The addresses of this node's clients.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let connections = self.connections.values();
+        connections.filter_map(|one| one.address).collect()
+    }
+
+    /// What this node's clients have registered, by service: publishers, subscribers, watchers.
+    pub fn registered(&self) -> BTreeMap<String, [usize; 3]> {
+        let all = self.services.iter().map(|service| {
+            let own = |copy: &&Copy| copy.origin == OWN;
+            let publishers = service.publishers.values().flatten().filter(own).count();
+            let subscribers = service.subscribers.values().map(Vec::len).sum();
+            let watchers = service.watchers.values().map(Vec::len).sum();
+            (service, [publishers, subscribers, watchers])
+        });
+        let used = all.filter(|(_, counts)| *counts != [0; 3]);
+        used.map(|(service, counts)| (service.name.to_string(), counts))
+            .collect()
+    }
+
+    /// Services that the shrink guard holds something back of.
+    pub fn guarded(&self, now: Now) -> Vec<ServiceView> {
+        let all = (0..self.services.len()).map(ServiceId);
+        let guarded = all.filter(|id| self.held(*id) > 0);
+        let view = |id: ServiceId| self.service_view(self.services[id.0].name.to_string(), id, now);
+        guarded.map(view).collect()
     }
 
     /// A sum over all that is known, by slot: nodes that know the same have the same.
