@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use diwan_raft::{Configuration, PeerId};
+use diwan_registry::edge::AccessKeys;
 use diwan_runtime::JraftAddress;
 use serde::Deserialize;
 
@@ -52,6 +53,7 @@ pub(crate) struct Settings {
     pub(crate) wal: Wal,
     pub(crate) limits: Limits,
     pub(crate) registry: Registry,
+    pub(crate) access_keys: Option<AccessKeys>,
 }
 
 /// Why a node's configuration is refused.
@@ -108,6 +110,7 @@ section! { Registry {
     meta_http: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9615)),
     advertise: Option<String> = None,
     mosn: Option<SocketAddr> = None,
+    access_keys_file: Option<PathBuf> = None,
 } }
 
 section! { Log {
@@ -266,7 +269,9 @@ impl Settings {
         let jraft = jraft.map_err(|error: diwan_runtime::JraftAddressError| {
             ConfigError(format!("raft.jraft: {error}"))
         })?;
+        let access_keys = file.registry.access_keys_file.as_deref();
         Ok(Self {
+            access_keys: access_keys.map(super::security::access_keys).transpose()?,
             jraft,
             security: Security::load(&file.cluster, &file.tls)?,
             node,

@@ -109,7 +109,11 @@ async fn serve(settings: Settings) -> Result<(), ServeError> {
     let stop_within = Duration::from_millis(settings.limits.stop_ms);
     let node_name = settings.node.clone();
     let data: PathBuf = settings.data.clone();
-    let role = registry::Role::new(&settings.registry, &settings.data);
+    let role = registry::Role::new(
+        &settings.registry,
+        settings.access_keys.clone(),
+        &settings.data,
+    );
     let node = start_node(settings, registers.clone(), role.as_ref())?;
     tracing::info!(node = %node_name, data = %data.display(), %admin_at, group, "started");
     let registry = match role {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diwan_raft::{Configuration, PeerId};
-use diwan_registry::edge::{self, Http, Nodes, OPERATE_CLASS, Proposer};
+use diwan_registry::edge::{self, AccessKeys, Http, Nodes, OPERATE_CLASS, Proposer};
 use diwan_registry::settings::Settings;
 use diwan_registry::state;
 use diwan_registry_wire::nodes::NODES_CLASS as CLASS;
@@ -27,12 +27,17 @@ pub(super) struct Role {
     meta_http: SocketAddr,
     advertise: String,
     mosn: Option<SocketAddr>,
+    access_keys: Option<AccessKeys>,
     settings: Settings,
     directory: PathBuf,
 }
 
 impl Role {
-    pub(super) fn new(config: &Registry, data: &Path) -> Option<Self> {
+    pub(super) fn new(
+        config: &Registry,
+        access_keys: Option<AccessKeys>,
+        data: &Path,
+    ) -> Option<Self> {
         config.enabled.then(|| Self {
             listen: config.listen,
             session_http: config.session_http,
@@ -42,6 +47,7 @@ impl Role {
                 .clone()
                 .unwrap_or_else(|| config.listen.to_string()),
             mosn: config.mosn,
+            access_keys,
             settings: Settings::default(),
             directory: data.join("registry"),
         })
@@ -75,6 +81,7 @@ impl Role {
                 call: caller(node.clone(), CLASS),
             }),
             directory: Some(self.directory),
+            access_keys: self.access_keys,
         })
         .map_err(io(format!("registry at {}", self.listen)))?;
         let received = registry.clone();

@@ -122,7 +122,7 @@ impl Connection {
     fn carry_out(&self, request: Request) -> Answer {
         match request {
             Request::PublisherRegister(publisher) => {
-                registered(publisher.base, |base, service, id| match base.event() {
+                self.registered(publisher.base, |base, service, id| match base.event() {
                     EventType::Register => {
                         let publication = Publication {
                             service,
@@ -150,7 +150,7 @@ impl Connection {
                 })
             }
             Request::SubscriberRegister(subscriber) => {
-                registered(subscriber.base, |base, service, id| {
+                self.registered(subscriber.base, |base, service, id| {
                     let scope = subscriber.scope.as_deref();
                     let scope = scope.and_then(Scope::of).ok_or_else(|| {
                         format!("scope {scope:?}: it must be zone, dataCenter or global")
@@ -177,7 +177,7 @@ impl Connection {
                 })
             }
             Request::ConfiguratorRegister(configurator) => {
-                registered(configurator.base, |base, service, id| match base.event() {
+                self.registered(configurator.base, |base, service, id| match base.event() {
                     EventType::Register => {
                         let result = self
                             .edge
@@ -204,32 +204,47 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Answers a registration. What cannot be taken now never can be: the client is told to give up.
+    fn registered(
+        &self,
+        base: BaseRegister,
+        take: impl FnOnce(&BaseRegister, ServiceName, RegistId) -> Result<(), String>,
+    ) -> Answer {
+        let taken = match (base.data_id.as_deref(), base.regist_id.as_deref()) {
+            (None | Some(""), _) => Err("dataId is missing".to_owned()),
+            (_, None | Some("")) => Err("registId is missing".to_owned()),
+            (Some(data_id), Some(id)) => {
+                let service =
+                    ServiceName::new(data_id, base.instance_id.as_deref(), base.group.as_deref());
+                self.allowed(&base, &service)
+                    .and_then(|()| take(&base, service, RegistId::new(id)))
+            }
+        };
+        Answer::RegisterResponse(RegisterResponse {
+            // Clients look at `refused` only in what succeeded: otherwise they would ask again for ever.
+            // sofastack/sofa-registry:client/impl/.../client/task/WorkerThread.java (`handleTask`)
+            success: true,
+            regist_id: base.regist_id,
+            version: base.version.unwrap_or_default(),
+            refused: taken.is_err(),
+            message: taken.err(),
+        })
+    }
+
+    /// Whether a registration is signed, if it has to be.
+    fn allowed(&self, base: &BaseRegister, service: &ServiceName) -> Result<(), String> {
+        let Some(keys) = &self.edge.access_keys else {
+            return Ok(());
+        };
+        let checked = keys.check(base, service, super::unix_ms());
+        checked.map_err(|denied| denied.to_string())
+    }
+}
+
 fn cell(base: &BaseRegister) -> String {
     match base.zone.as_deref() {
         None | Some("") => DEFAULT_CELL.to_owned(),
         Some(zone) => zone.to_owned(),
     }
-}
-
-/// Answers a registration. What cannot be taken now never can be: the client is told to give up.
-fn registered(
-    base: BaseRegister,
-    take: impl FnOnce(&BaseRegister, ServiceName, RegistId) -> Result<(), String>,
-) -> Answer {
-    let taken = match (base.data_id.as_deref(), base.regist_id.as_deref()) {
-        (None | Some(""), _) => Err("dataId is missing".to_owned()),
-        (_, None | Some("")) => Err("registId is missing".to_owned()),
-        (Some(data_id), Some(id)) => {
-            let service =
-                ServiceName::new(data_id, base.instance_id.as_deref(), base.group.as_deref());
-            take(&base, service, RegistId::new(id))
-        }
-    };
-    Answer::RegisterResponse(RegisterResponse {
-        success: taken.is_ok(),
-        regist_id: base.regist_id,
-        version: base.version.unwrap_or_default(),
-        refused: taken.is_err(),
-        message: taken.err(),
-    })
 }

@@ -1,6 +1,7 @@
 //! The registry on its ports: SOFARegistry's session protocol over Bolt (9600), and the HTTP of its session and meta servers (9603,
 //! 9615). All connections live on one thread, beside the state.
 
+mod access;
 mod api;
 mod bolt;
 mod http;
@@ -29,6 +30,7 @@ use diwan_registry_wire::{Answer, Codec, DataBox, Push, ReceivedConfigData, Rece
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
+pub use access::{AccessKeys, AccessKeysError};
 pub use http::{Http, Proposed, Proposer};
 pub use mosn::mosn;
 pub use nodes::{Called, Caller, Nodes};
@@ -59,6 +61,8 @@ pub struct Options {
     pub nodes: Option<Nodes>,
     /// Where it writes down what is published, to go on from it after its end; None for nowhere.
     pub directory: Option<PathBuf>,
+    /// The keys with which registrations are to be signed; None to take them unsigned.
+    pub access_keys: Option<AccessKeys>,
 }
 
 /// Where clients may connect.
@@ -192,13 +196,16 @@ pub fn start(options: Options) -> io::Result<Handle> {
     let addresses = Addresses::new(Mutex::new([options.advertise].into()));
     let edge = Edge::maker(options.config, start, journal, nodes, addresses.clone());
     let once = Mutex::new(Some((edge, todo)));
+    let access_keys = options.access_keys;
     let factory: HandlerFactory = Arc::new(move || {
         let once = once.lock().unwrap_or_else(PoisonError::into_inner).take();
         // There is one worker, and it asks once.
         let Some((edge, todo)) = once else {
             return Rc::new(bolt::Nobody) as Rc<dyn Handler>;
         };
-        let edge = Rc::new(edge());
+        let mut edge = edge();
+        edge.access_keys.clone_from(&access_keys);
+        let edge = Rc::new(edge);
         tokio::task::spawn_local(edge.clone().run(todo));
         Rc::new(bolt::Connections::new(edge))
     });
@@ -264,6 +271,7 @@ struct Edge {
     malformed: Cell<u64>,
     clocks: watch::Clocks,
     local: mosn::Local,
+    access_keys: Option<AccessKeys>,
     began: Instant,
     wake: Notify,
 }
@@ -307,6 +315,7 @@ impl Edge {
             malformed: Cell::new(0),
             clocks: watch::Clocks::default(),
             local: mosn::Local::default(),
+            access_keys: None,
             began,
             wake: Notify::new(),
         }
