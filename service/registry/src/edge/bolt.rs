@@ -10,6 +10,7 @@ use diwan_registry_wire::{
     SyncConfigResponse, SyncResult,
 };
 
+use super::compress::Accepts;
 use super::{Client, Edge};
 use crate::state::{ConnectionId, Publication, RegistId, ServiceName, Subscription};
 
@@ -93,12 +94,21 @@ impl Handler for Connection {
         if !self.known.replace(true) {
             let peer = incoming.peer();
             let address = peer.addr();
-            self.edge
-                .clients
-                .borrow_mut()
-                .insert(self.id, Client { peer, codec });
+            self.edge.clients.borrow_mut().insert(
+                self.id,
+                Client {
+                    peer,
+                    codec,
+                    accepts: Accepts::default(),
+                },
+            );
             self.edge
                 .act(|registry, _| registry.connected_from(self.id, address));
+        }
+        if let Request::SubscriberRegister(subscriber) = &request
+            && let Some(client) = self.edge.clients.borrow_mut().get_mut(&self.id)
+        {
+            client.accepts = Accepts::of(subscriber, codec);
         }
         let answer = self.carry_out(request);
         if matches!(&answer, Answer::RegisterResponse(answer) if answer.refused) {

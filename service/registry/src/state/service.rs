@@ -26,9 +26,23 @@ pub(super) struct Subscriber {
 pub struct Instances {
     zones: Zones,
     encoded: [OnceLock<Vec<u8>>; 3],
+    compressed: [OnceLock<Option<Vec<u8>>>; 2],
 }
 
 impl Instances {
+    /// Instances by cell.
+    pub fn new(zones: Zones) -> Self {
+        Self {
+            zones,
+            ..Self::default()
+        }
+    }
+
+    /// Compressed in one of two ways: `make` does it the first time. None if it cannot.
+    pub fn compressed(&self, way: usize, make: impl FnOnce() -> Option<Vec<u8>>) -> Option<&[u8]> {
+        self.compressed.get(way)?.get_or_init(make).as_deref()
+    }
+
     /// By cell.
     pub fn zones(&self) -> &Zones {
         &self.zones
@@ -153,10 +167,7 @@ impl Service {
                 zone.extend_from_slice(&copy.data);
             }
         }
-        let made = Arc::new(Instances {
-            zones,
-            ..Instances::default()
-        });
+        let made = Arc::new(Instances::new(zones));
         self.lists.insert(only, made.clone());
         made
     }
