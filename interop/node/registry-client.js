@@ -1,6 +1,7 @@
 'use strict';
 
-// registry-client.js SESSION META ADMIN, each HOST:PORT: sofa-registry-node against a registry. Prints "ok NAME" or "WRONG NAME: why";
+// registry-client.js SESSION META ADMIN, each HOST:PORT: sofa-registry-node against a registry, and what operators do to it over the
+// HTTP of the original. It must be alone: pushes are stopped and clients put off. Prints "ok NAME" or "WRONG NAME: why";
 // exit 1 if one is wrong. ADMIN is the administration of a Diwan node: it tells whether pushes were acknowledged.
 
 const assert = require('assert');
@@ -67,6 +68,26 @@ async function publishers(dataId) {
   return ((await answer.json()).PUB || []).length;
 }
 
+async function tell(addr, path, body) {
+  const form = body instanceof URLSearchParams;
+  const options = body === undefined ? {} : {
+    method: 'POST',
+    headers: form ? {} : { 'Content-Type': 'application/json' },
+    body: form ? body : JSON.stringify(body),
+  };
+  const answer = await (await fetch(`http://${addr}/${path}`, options)).json();
+  assert.strictEqual(answer.success, true, `${path}: ${JSON.stringify(answer)}`);
+}
+
+/** A publisher and a subscriber that has seen it. */
+async function pair(one, other, dataId) {
+  const watched = seen();
+  other.subscribe({ dataId, scope: 'global' }, watched.listen);
+  one.register({ dataId, data: [ 'x' ] });
+  await until(watched.last, is('x'));
+  return watched;
+}
+
 const cases = {
   async 'publish-subscribe'(one, other) {
     const dataId = `npm.${run}.pub`;
@@ -111,6 +132,49 @@ const cases = {
     const watched = seen();
     other.subscribeConfig({ dataId }, watched.listen);
     await until(watched.last, pushed => pushed !== undefined && pushed.data === 'on');
+  },
+  async 'push-switch'(one, other) {
+    const dataId = `npm.${run}.switch`;
+    const watched = await pair(one, other, dataId);
+    const stopped = async () => (await (await fetch(`http://${session}/digest/pushSwitch`)).json()).pushSwitch;
+    await tell(meta, 'stopPushDataSwitch/open');
+    try {
+      await until(stopped, said => said === 'closed');
+      const before = watched.all.length;
+      one.unregister({ dataId });
+      await until(() => publishers(dataId), count => count === 0);
+      await sleep(1000);
+      assert.strictEqual(watched.all.length, before);
+      await tell(meta, 'stopPushDataSwitch/grayOpen', { ips: [ '127.0.0.1' ] });
+      await until(watched.last, is());
+    } finally {
+      await tell(meta, 'stopPushDataSwitch/close');
+    }
+    await until(stopped, said => said === 'open');
+  },
+  async 'client-off'(one, other) {
+    const dataId = `npm.${run}.off`;
+    const watched = await pair(one, other, dataId);
+    const ips = new URLSearchParams({ ips: '127.0.0.1' });
+    await tell(session, 'api/clientManager/clientOff', ips);
+    await until(watched.last, is());
+    // Its connection ends, and it registers again.
+    await tell(session, 'api/clientManager/clientOpen', ips);
+    await until(watched.last, is('x'));
+  },
+  async 'black-list'(one, other) {
+    const dataId = `npm.${run}.black`;
+    const watched = await pair(one, other, dataId);
+    await tell(meta, 'blacklist/update', { FORBIDDEN_PUB: { IP_FULL: [ '127.0.0.1' ] } });
+    try {
+      await until(() => publishers(dataId), count => count === 0);
+      one.register({ dataId, data: [ 'y' ] });
+      await sleep(1000);
+      assert.strictEqual(await publishers(dataId), 0);
+    } finally {
+      await tell(meta, 'blacklist/update', {});
+    }
+    await until(watched.last, is('y'));
   },
 };
 

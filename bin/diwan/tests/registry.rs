@@ -383,3 +383,29 @@ fn three_nodes_are_asked_together() {
     );
     assert_eq!(said, (200, r#"{"success":true,"message":""}"#.to_owned()));
 }
+
+#[test]
+fn what_was_stopped_is_stopped_after_a_restart_from_the_beginning() {
+    let root = tempfile::tempdir().unwrap();
+    let id = free_address();
+    let start = || {
+        let registry = Registry::start(root.path(), &id, &[]);
+        // The first answer of all.
+        until(
+            || registry.run(&["switch", "status"]),
+            |(code, ..)| *code == 0,
+        );
+        registry
+    };
+    let registry = start();
+    registry.node.until_ready();
+    registry.text(&["switch", "close"]);
+    registry.text(&["offline", "10.0.0.7"]);
+    registry.node.end("-KILL");
+    let registry = start();
+    assert_eq!(
+        registry.text(&["switch", "status"]),
+        "closed: nothing is pushed\n"
+    );
+    assert_eq!(registry.text(&["offline"]), "offline: 10.0.0.7\n");
+}

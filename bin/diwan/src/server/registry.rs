@@ -66,6 +66,7 @@ impl Role {
             tell.send_replace(members(node).await);
         }
         tokio::spawn(watch_members(node.clone(), tell));
+        until_settings_are_known(node).await;
         let registry = edge::start(edge::Options {
             listen: self.listen,
             advertise: self.advertise.clone(),
@@ -133,6 +134,34 @@ async fn members(node: &NodeHandle) -> Vec<String> {
     let configuration = configuration.unwrap_or_default();
     let all = configuration.peers.iter().chain(&configuration.learners);
     all.map(PeerId::to_string).collect()
+}
+
+/// A registry that begins looks so long for its settings: a node without a majority has to serve, too.
+const SETTINGS_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Waits until the log has told what was set before, so that nothing is pushed that an operator has stopped.
+async fn until_settings_are_known(node: &NodeHandle) {
+    let known = async {
+        loop {
+            let status = node.ask(|node| node.status(GROUP)).await.flatten();
+            if status.is_some_and(|status| {
+                status.leader.is_some()
+                    && 0 < status.committed
+                    && status.committed <= status.applied
+            }) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(SETTINGS_PATIENCE, known)
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            "the registry begins without its settings: nobody leads the group `{GROUP}`"
+        );
+    }
 }
 
 async fn watch_members(node: NodeHandle, tell: watch::Sender<Vec<String>>) {
