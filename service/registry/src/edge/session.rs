@@ -164,12 +164,6 @@ async fn clean(State(http): State<Http>, body: Json<CancelAddresses>) -> Respons
     done()
 }
 
-/// `dataId#@#instanceId#@#group`.
-fn parse_name(text: &str) -> ServiceName {
-    let mut parts = text.splitn(3, "#@#");
-    ServiceName::new(parts.next().unwrap_or_default(), parts.next(), parts.next())
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Named {
@@ -178,7 +172,7 @@ pub(super) struct Named {
 
 impl Named {
     pub(super) fn name(&self) -> ServiceName {
-        parse_name(&self.data_info_id)
+        ServiceName::parse(&self.data_info_id)
     }
 }
 
@@ -280,7 +274,7 @@ async fn connect(
         .await;
     for client in found.unwrap_or_default() {
         let view = |(service, id): &(String, String)| {
-            let mut view = head(&parse_name(service), id);
+            let mut view = head(&ServiceName::parse(service), id);
             view.insert("sourceAddress".into(), source(client.address));
             Value::Object(view)
         };

@@ -139,10 +139,6 @@ impl Controls {
         patterns.get(IP_FULL).is_some_and(|ips| ips.contains(&ip))
     }
 
-    fn pushes_to(&self, ip: Option<IpAddr>) -> bool {
-        !self.stopped || ip.is_some_and(|ip| self.open_to.contains(&ip))
-    }
-
     fn takes_from(&self, ip: IpAddr) -> bool {
         !self.off.client_off_address.contains(&ip) && !Self::is_listed(&self.forbidden.publish, ip)
     }
@@ -205,12 +201,18 @@ impl Registry {
     }
 
     pub(super) fn pushes_to(&self, connection: ConnectionId) -> bool {
-        self.controls.pushes_to(self.ip(connection))
+        let controls = &self.controls;
+        let is_open = |ip: IpAddr| controls.open_to.contains(&ip);
+        !controls.stopped || self.ip(connection).is_some_and(is_open)
     }
 
     pub(super) fn takes_from(&self, connection: ConnectionId) -> bool {
+        let controls = &self.controls;
+        if controls.off.client_off_address.is_empty() && controls.forbidden.publish.is_empty() {
+            return true;
+        }
         let ip = self.ip(connection);
-        ip.is_none_or(|ip| self.controls.takes_from(ip))
+        ip.is_none_or(|ip| controls.takes_from(ip))
     }
 
     fn ip(&self, connection: ConnectionId) -> Option<IpAddr> {

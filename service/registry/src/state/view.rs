@@ -387,8 +387,9 @@ impl Registry {
 
 impl Connection {
     fn is_slow(&self, now: Now) -> bool {
-        self.silent_since
-            .is_some_and(|since| since + SLOW_AFTER < now.monotonic)
+        let silent = self.silent_since;
+        // What was not acknowledged before pushes were stopped is not on its way any more.
+        !self.inflight.is_empty() && silent.is_some_and(|since| since + SLOW_AFTER < now.monotonic)
     }
 }
 
