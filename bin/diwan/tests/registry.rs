@@ -10,6 +10,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use diwan_registry_wire::{BaseRegister, Codec, PublisherRegister, Request};
 use serde_json::{Value, json};
 use support::{Node, diwan, free_address, said};
 
@@ -18,6 +19,7 @@ const NAME: &str = "com.x.Hello:1.0@DEFAULT#@#DEFAULT_INSTANCE_ID#@#SOFA";
 
 struct Registry {
     node: Node,
+    listen: String,
     session: String,
     meta: String,
     mosn: String,
@@ -35,6 +37,7 @@ impl Registry {
         more.extend(peers);
         Self {
             node: Node::start(root, id, &more),
+            listen,
             session,
             meta,
             mosn,
@@ -69,6 +72,44 @@ impl Registry {
             &provider.to_string(),
         );
         assert_eq!(said.1, r#"{"success":true,"errorMessage":""}"#);
+    }
+
+    /// A client of the protocol, with so many instances; it is connected as long as what is returned lives.
+    fn connect(&self, instances: usize) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.listen).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        for number in 0..instances {
+            let publisher = Request::PublisherRegister(PublisherRegister {
+                data_list: Some(Vec::new()),
+                base: BaseRegister {
+                    data_id: Some("many".into()),
+                    regist_id: Some(format!("instance-{number}")),
+                    version: Some(1),
+                    ..BaseRegister::default()
+                },
+            });
+            let class = publisher.class(Codec::Protobuf);
+            let mut content = Vec::new();
+            publisher.encode(Codec::Protobuf, &mut content);
+            // Bolt v1, a request, 3 s, no header.
+            let mut frame = vec![1, 1, 0, 1, 1];
+            frame.extend(u32::try_from(number).unwrap().to_be_bytes());
+            frame.push(Codec::Protobuf.byte());
+            frame.extend(3_000_u32.to_be_bytes());
+            frame.extend(u16::try_from(class.len()).unwrap().to_be_bytes());
+            frame.extend([0; 2]);
+            frame.extend(u32::try_from(content.len()).unwrap().to_be_bytes());
+            frame.extend(class.as_bytes());
+            frame.extend(content);
+            stream.write_all(&frame).unwrap();
+            let mut answer = [0; 20];
+            stream.read_exact(&mut answer).unwrap();
+            assert_eq!(answer[10..12], [0, 0], "{answer:?}");
+            let length = |at: usize| usize::from(answer[at]) << 8 | usize::from(answer[at + 1]);
+            let mut rest = vec![0; length(12) + length(14) + length(18)];
+            stream.read_exact(&mut rest).unwrap();
+        }
+        stream
     }
 
     fn subscribe(&self) -> Value {
@@ -352,8 +393,24 @@ fn three_nodes_are_asked_together() {
         code == 1 && err.contains("there is no node 10.0.0.9:1"),
         "{err}"
     );
-    let released = first.text(&["guard", "release", "com.x.Hello:1.0"]);
-    assert_eq!(released.matches("held nothing").count(), 3, "{released}");
+    // Many vanish at the second node: it holds them, and lets go when the first one is told to.
+    drop(nodes[1].connect(12));
+    let held = until(
+        || first.text(&["guard", "list"]),
+        |said| said != "nothing is held back\n",
+    );
+    assert!(held.contains(&ids[1]) && !held.contains(&ids[2]), "{held}");
+    assert!(held.contains("many DEFAULT_GROUP    12"), "{held}");
+    let released = first.text(&["guard", "release", "many"]);
+    assert!(
+        released.contains(&format!("{}: let go", ids[1])),
+        "{released}"
+    );
+    assert_eq!(released.matches("held nothing").count(), 2, "{released}");
+    until(
+        || nodes[2].text(&["instances", "many"]),
+        |said| said == "many DEFAULT_GROUP has no instances\n",
+    );
     let table = first.text(&["nodes"]);
     assert_eq!(table.matches(&ids[2]).count(), 5, "{table}");
     let stable = until(
