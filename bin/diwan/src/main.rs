@@ -4,6 +4,7 @@ mod call;
 mod json;
 mod logs;
 mod raft;
+mod registry;
 mod server;
 mod sim;
 mod table;
@@ -26,6 +27,7 @@ Start here:
   diwan server --data DIR --node 127.0.0.1:8701
                                    a node, here a cluster of one
   diwan raft status                what its Raft group does; add and remove members
+  diwan registry services          what is published in the service registry, by whom and to whom
   diwan call bolt://127.0.0.1:12200 com.x.Hello:1.0 say '[\"Ann\"]'
                                    call any SOFARPC service, Java or Rust, with JSON
   diwan help call                  what each command does, with examples
@@ -48,6 +50,9 @@ enum Command {
     /// Look after a Raft group, Diwan's or JRaft's: members, leader, snapshots
     #[command(after_help = raft::HELP)]
     Raft(raft::RaftArguments),
+    /// Look into the service registry: services, instances, pushes, nodes; stop pushes, take clients out
+    #[command(after_help = registry::HELP)]
+    Registry(registry::RegistryArguments),
     /// Put the production code to the test in simulated worlds
     #[command(subcommand)]
     Sim(sim::Sim),
@@ -112,6 +117,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Server(arguments) => return Ok(server::run(&arguments)),
         Command::Sim(command) => return Ok(sim::sim(&command)),
         Command::Raft(arguments) => return raft::run(arguments),
+        Command::Registry(arguments) => return registry::run(&arguments),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

@@ -30,13 +30,37 @@ impl Change {
     /// # Errors
     /// The value is too long.
     pub fn command(&self) -> Result<Bytes, Refused> {
+        self.conditional(None)
+    }
+
+    /// The same, to be carried out only if the setting still has this version; None if it was never set.
+    /// # Errors
+    /// The value is too long.
+    pub fn command_if(&self, version: Option<Version>) -> Result<Bytes, Refused> {
+        self.conditional(Some(version.unwrap_or_default().0))
+    }
+
+    fn conditional(&self, if_version: Option<i64>) -> Result<Bytes, Refused> {
         let bytes = self.value.as_ref().map_or(0, String::len);
         if bytes > VALUE_BYTES_MAX {
             return Err(Refused::TooLong(bytes));
         }
         // Text and nothing else: it always has a form.
-        Ok(serde_json::to_vec(self).unwrap_or_default().into())
+        let entry = Entry {
+            change: self.clone(),
+            if_version,
+        };
+        Ok(serde_json::to_vec(&entry).unwrap_or_default().into())
     }
+}
+
+/// A change and its condition.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    #[serde(flatten)]
+    change: Change,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    if_version: Option<i64>,
 }
 
 /// Why a change was refused.
@@ -90,15 +114,20 @@ struct Replica(Settings);
 
 /// What a change answers: nothing, or why it was refused.
 const FULL: Bytes = Bytes::from_static(b"there are too many settings");
+/// Somebody else changed the setting first.
+pub const CHANGED: Bytes = Bytes::from_static(b"the setting has changed meanwhile");
 const MALFORMED: Bytes = Bytes::from_static(b"not a change of this version");
 
 impl StateMachine for Replica {
     fn apply(&mut self, command: Command<'_>) -> Bytes {
-        let Ok(change) = serde_json::from_slice::<Change>(command.data) else {
+        let Ok(Entry { change, if_version }) = serde_json::from_slice(command.data) else {
             return MALFORMED;
         };
         let mut inner = self.0.inner();
         let known = inner.all.get(&change.name).map(|setting| setting.version);
+        if if_version.is_some_and(|version| version != known.unwrap_or_default().0) {
+            return CHANGED;
+        }
         if known.is_none() && inner.all.len() >= SETTINGS_MAX {
             return FULL;
         }
@@ -196,6 +225,24 @@ mod tests {
         assert_eq!(other.get(&name), settings.get(&name));
         assert_eq!(other.get(&name).as_ref(), told.last());
         assert!(other.machine().restore(&mut &b"[1]"[..]).is_err());
+    }
+
+    #[test]
+    fn a_condition_is_about_the_version() {
+        let settings = Settings::default();
+        let mut machine = settings.machine();
+        let entry = change(Some("on"));
+        let first = entry.command_if(None).unwrap();
+        assert_eq!(apply(&mut *machine, &first), "");
+        assert_eq!(apply(&mut *machine, &first), CHANGED);
+        let version = settings.get(&entry.name).unwrap().version;
+        let next = change(None).command_if(Some(version)).unwrap();
+        assert_eq!(apply(&mut *machine, &next), "");
+        assert_eq!(apply(&mut *machine, &next), CHANGED);
+        // As commands were before there were conditions.
+        let old = br#"{"name":{"data_id":"switch","instance_id":"DEFAULT_INSTANCE_ID","group":"DEFAULT_GROUP"},"value":"x"}"#;
+        assert_eq!(change(Some("x")).command().unwrap(), &old[..]);
+        assert_eq!(apply(&mut *machine, &Bytes::from_static(old)), "");
     }
 
     #[test]

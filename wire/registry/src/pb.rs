@@ -157,6 +157,17 @@ pub(crate) struct MultiSegmentDataPb {
     data_count: BTreeMap<String, i32>,
 }
 
+/// The instances of a `ReceivedDataPb` when they are compressed: its fields 10 to 12, in place of 7.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct CompressedPb {
+    #[prost(string, tag = "10")]
+    pub(crate) encoding: String,
+    #[prost(bytes = "vec", tag = "11")]
+    pub(crate) body: Vec<u8>,
+    #[prost(int32, tag = "12")]
+    pub(crate) origin_body_size: i32,
+}
+
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct MultiReceivedDataPb {
     #[prost(string, tag = "1")]

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use diwan_hessian::Hessian;
+use prost::Message as _;
 
 use crate::codec::Codec;
 use crate::message::Push;
+use crate::pb::CompressedPb;
 
 /// What an instance publishes.
 #[derive(Clone, Debug, Default, PartialEq, Hessian)]
@@ -59,6 +61,17 @@ impl ReceivedData {
         };
         Push::ReceivedData(all).encode(codec, &mut out);
         out.split_off(before)
+    }
+
+    /// Instances that are compressed, as part of a push in protocol buffers: [`ReceivedData::encode_with`]. `bytes`: what
+    /// [`ReceivedData::encode_instances`] had before.
+    pub fn encode_compressed(encoding: &str, body: &[u8], bytes: usize) -> Vec<u8> {
+        let compressed = CompressedPb {
+            encoding: encoding.to_owned(),
+            body: body.to_vec(),
+            origin_body_size: i32::try_from(bytes).unwrap_or(i32::MAX),
+        };
+        compressed.encode_to_vec()
     }
 
     /// Appends the content of a frame whose instances are encoded already; `self` has none.
@@ -134,4 +147,36 @@ pub struct ReceivedConfigData {
     pub configurator_regist_ids: Option<Vec<String>>,
     /// What it says; absent if it was never set.
     pub data_box: Option<DataBox>,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+
+    #[test]
+    fn a_compressed_list_stands_in_fields_of_its_own() {
+        let head = ReceivedData {
+            data_id: Some("s".into()),
+            ..ReceivedData::default()
+        };
+        let mut out = Vec::new();
+        let compressed = ReceivedData::encode_compressed("zstd", b"body", 9);
+        head.encode_with(&compressed, Codec::Protobuf, &mut out);
+        let read = CompressedPb::decode(out.as_slice()).unwrap();
+        assert_eq!(
+            (read.encoding.as_str(), read.body.as_slice()),
+            ("zstd", &b"body"[..])
+        );
+        assert_eq!(read.origin_body_size, 9);
+        let class = "com.alipay.sofa.registry.common.model.client.pb.ReceivedDataPb";
+        let (read, _) = Push::decode(class.as_bytes(), 11, &out).unwrap();
+        let Push::ReceivedData(read) = read else {
+            panic!("{read:?}");
+        };
+        assert_eq!(
+            (read.data_id.as_deref(), read.data),
+            (Some("s"), Some(Zones::new()))
+        );
+    }
 }

@@ -131,7 +131,7 @@ pub struct ConfiguratorRegister {
 #[derive(Clone, Debug, Default, PartialEq, Hessian)]
 #[hessian(class = "com.alipay.sofa.registry.core.model.RegisterResponse")]
 pub struct RegisterResponse {
-    /// It was taken.
+    /// It was understood: clients look at [`RegisterResponse::refused`] only then.
     pub success: bool,
     /// Which one.
     pub regist_id: Option<String>,

@@ -5,16 +5,26 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Empty};
-use hyper::Request;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::handshake;
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
 /// GETs JSON. What is no success is an error with what the node says.
-pub(super) async fn get(addr: SocketAddr, path: &str, timeout: Duration) -> Result<Value, String> {
-    let asked = tokio::time::timeout(timeout, exchange(addr, path)).await;
+pub(crate) async fn get(addr: SocketAddr, path: &str, timeout: Duration) -> Result<Value, String> {
+    ask(Method::GET, addr, path, timeout).await
+}
+
+/// The same, with any method.
+pub(crate) async fn ask(
+    method: Method,
+    addr: SocketAddr,
+    path: &str,
+    timeout: Duration,
+) -> Result<Value, String> {
+    let asked = tokio::time::timeout(timeout, exchange(method, addr, path)).await;
     let answer = match asked {
         Ok(answer) => answer.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {timeout:?}")),
@@ -35,13 +45,15 @@ pub(super) async fn get(addr: SocketAddr, path: &str, timeout: Duration) -> Resu
     }
 }
 
-async fn exchange(addr: SocketAddr, path: &str) -> io::Result<(bool, Bytes)> {
+async fn exchange(method: Method, addr: SocketAddr, path: &str) -> io::Result<(bool, Bytes)> {
     let stream = TcpStream::connect(addr).await?;
     let (mut sender, connection) = handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;
     tokio::spawn(connection);
-    let request = Request::get(path)
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
         .header("host", addr.to_string())
         .body(Empty::<Bytes>::new())
         .map_err(io::Error::other)?;

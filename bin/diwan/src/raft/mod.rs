@@ -1,7 +1,7 @@
 //! `diwan raft`: what an operator does with a group. It speaks the messages of JRaft's command-line service, so that it works
 //! with JRaft's nodes as well.
 
-mod http;
+pub(crate) mod http;
 pub(crate) mod operation;
 mod status;
 

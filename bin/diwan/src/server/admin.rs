@@ -15,6 +15,7 @@ use axum::{Json, Router};
 use diwan_jraft::Message;
 use diwan_log::{ProposalError, ReadError};
 use diwan_raft::{ErrorCode, PeerId};
+use diwan_registry::edge::Http;
 use diwan_runtime::{GroupMetrics, NodeHandle, NodeMetrics};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -32,6 +33,7 @@ pub(crate) struct Admin {
     pub(crate) meta_group: String,
     pub(crate) registers: Registers,
     pub(crate) stopping: Arc<AtomicBool>,
+    pub(crate) registry: Option<Http>,
 }
 
 const ROUTES: &str = "\
@@ -50,10 +52,14 @@ POST /raft/GROUP/snapshot
 POST /raft/GROUP/add-learners     ?peers=IP:PORT,..  (also remove-learners, reset-learners)
 POST /raft/GROUP/promote          ?peer=IP:PORT: a learner becomes a voter
 GET  /meta/KEY, PUT /meta/KEY     the cluster's own small store
+GET  /registry/v1/nodes           the service registry, if this node is one; also services, instances, subscribers,
+                                  push-history ?service=, diff ?one=NODE&other=NODE, switch, offline, guard
+POST /registry/v1/switch          ?push=open or close; offline, online ?ip=; guard/release ?service=
 ";
 
 /// Serves until the process ends.
 pub(crate) async fn serve(listener: TcpListener, admin: Admin) {
+    let registry = admin.registry.clone();
     let router = Router::new()
         .route("/", get(async || ROUTES))
         .route("/livez", get(live))
@@ -64,9 +70,10 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin) {
         .route("/raft/{group}/peers", get(peers))
         .route("/raft/{group}/{operation}", post(operate))
         .route("/meta/{key}", get(read).put(write))
+        .with_state(admin)
+        .merge(registry.map_or_else(Router::new, Http::operator))
         .layer(DefaultBodyLimit::max(meta::VALUE_BYTES_MAX))
-        .layer(middleware::from_fn(refuse_browsers))
-        .with_state(admin);
+        .layer(middleware::from_fn(refuse_browsers));
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "administration ended");
     }
@@ -182,7 +189,11 @@ async fn prometheus(State(admin): State<Admin>) -> Response {
         .connections()
         .map(|(stats, open)| (open as u64, stats.snapshot()));
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-    (kind, metrics::text(&metrics, connections)).into_response()
+    let mut text = metrics::text(&metrics, connections);
+    if let Some(http) = &admin.registry {
+        text += &metrics::registry::text(&http.registry.status().await);
+    }
+    (kind, text).into_response()
 }
 
 async fn groups(State(admin): State<Admin>) -> Response {

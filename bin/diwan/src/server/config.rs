@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use diwan_raft::{Configuration, PeerId};
+use diwan_registry::edge::AccessKeys;
 use diwan_runtime::JraftAddress;
 use serde::Deserialize;
 
@@ -52,6 +53,7 @@ pub(crate) struct Settings {
     pub(crate) wal: Wal,
     pub(crate) limits: Limits,
     pub(crate) registry: Registry,
+    pub(crate) access_keys: Option<AccessKeys>,
 }
 
 /// Why a node's configuration is refused.
@@ -107,6 +109,8 @@ section! { Registry {
     session_http: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9603)),
     meta_http: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9615)),
     advertise: Option<String> = None,
+    mosn: Option<SocketAddr> = None,
+    access_keys_file: Option<PathBuf> = None,
 } }
 
 section! { Log {
@@ -200,6 +204,14 @@ impl Settings {
                 admin.port()
             )));
         }
+        if let Some(mosn) = file.registry.mosn
+            && !mosn.ip().is_loopback()
+        {
+            return Err(ConfigError(format!(
+                "registry.mosn = {mosn}: it is for applications of this machine, so it must be an address of loopback, such as 127.0.0.1:{}",
+                mosn.port()
+            )));
+        }
         check_group(&file.raft.group)?;
         let within = |key: &str, value: u64, from: u64, to: u64| {
             if (from..=to).contains(&value) {
@@ -257,7 +269,9 @@ impl Settings {
         let jraft = jraft.map_err(|error: diwan_runtime::JraftAddressError| {
             ConfigError(format!("raft.jraft: {error}"))
         })?;
+        let access_keys = file.registry.access_keys_file.as_deref();
         Ok(Self {
+            access_keys: access_keys.map(super::security::access_keys).transpose()?,
             jraft,
             security: Security::load(&file.cluster, &file.tls)?,
             node,

@@ -1,5 +1,7 @@
 //! A node's metrics as Prometheus reads them: text format 0.0.4.
 
+pub(super) mod registry;
+
 use std::fmt::Write as _;
 
 use diwan_raft::Role;

@@ -109,7 +109,11 @@ async fn serve(settings: Settings) -> Result<(), ServeError> {
     let stop_within = Duration::from_millis(settings.limits.stop_ms);
     let node_name = settings.node.clone();
     let data: PathBuf = settings.data.clone();
-    let role = registry::Role::new(&settings.registry, &settings.data);
+    let role = registry::Role::new(
+        &settings.registry,
+        settings.access_keys.clone(),
+        &settings.data,
+    );
     let node = start_node(settings, registers.clone(), role.as_ref())?;
     tracing::info!(node = %node_name, data = %data.display(), %admin_at, group, "started");
     let registry = match role {
@@ -125,6 +129,7 @@ async fn serve(settings: Settings) -> Result<(), ServeError> {
             meta_group: group,
             registers,
             stopping: stopping.clone(),
+            registry: registry.clone(),
         },
     ));
     tokio::select! {
@@ -134,7 +139,7 @@ async fn serve(settings: Settings) -> Result<(), ServeError> {
     stopping.store(true, Relaxed);
     tracing::info!(node = %node_name, "stopping: leadership is handed on");
     if let Some(registry) = registry {
-        registry.stop().await;
+        registry.registry.stop().await;
     }
     tokio::select! {
         result = tokio::time::timeout(stop_within, node.stop()) => if result.is_err() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diwan_raft::{Configuration, PeerId};
-use diwan_registry::edge::{self, Handle, Http, Nodes, Proposer};
+use diwan_registry::edge::{self, AccessKeys, Http, Nodes, OPERATE_CLASS, Proposer};
 use diwan_registry::settings::Settings;
 use diwan_registry::state;
 use diwan_registry_wire::nodes::NODES_CLASS as CLASS;
@@ -26,12 +26,18 @@ pub(super) struct Role {
     session_http: SocketAddr,
     meta_http: SocketAddr,
     advertise: String,
+    mosn: Option<SocketAddr>,
+    access_keys: Option<AccessKeys>,
     settings: Settings,
     directory: PathBuf,
 }
 
 impl Role {
-    pub(super) fn new(config: &Registry, data: &Path) -> Option<Self> {
+    pub(super) fn new(
+        config: &Registry,
+        access_keys: Option<AccessKeys>,
+        data: &Path,
+    ) -> Option<Self> {
         config.enabled.then(|| Self {
             listen: config.listen,
             session_http: config.session_http,
@@ -40,6 +46,8 @@ impl Role {
                 .advertise
                 .clone()
                 .unwrap_or_else(|| config.listen.to_string()),
+            mosn: config.mosn,
+            access_keys,
             settings: Settings::default(),
             directory: data.join("registry"),
         })
@@ -50,11 +58,7 @@ impl Role {
         GroupOptions::new(GROUP, members, move || settings.machine())
     }
 
-    pub(super) async fn start(
-        self,
-        name: &PeerId,
-        node: &NodeHandle,
-    ) -> Result<Handle, ServeError> {
+    pub(super) async fn start(self, name: &PeerId, node: &NodeHandle) -> Result<Http, ServeError> {
         let (tell, all) = watch::channel(members(node).await);
         while all.borrow().is_empty() {
             tracing::info!("the registry waits until this node is a member of the group `{GROUP}`");
@@ -62,9 +66,10 @@ impl Role {
             tell.send_replace(members(node).await);
         }
         tokio::spawn(watch_members(node.clone(), tell));
+        until_settings_are_known(node).await;
         let registry = edge::start(edge::Options {
             listen: self.listen,
-            advertise: self.advertise,
+            advertise: self.advertise.clone(),
             config: state::Config {
                 seed: diwan_runtime::random(),
                 ..state::Config::default()
@@ -73,10 +78,11 @@ impl Role {
             settings: self.settings,
             nodes: Some(Nodes {
                 name: name.to_string(),
-                all,
-                call: caller(node.clone()),
+                all: all.clone(),
+                call: caller(node.clone(), CLASS),
             }),
             directory: Some(self.directory),
+            access_keys: self.access_keys,
         })
         .map_err(io(format!("registry at {}", self.listen)))?;
         let received = registry.clone();
@@ -86,20 +92,38 @@ impl Role {
                 received.received(content, |answer| reply.send(answer));
             }),
         );
+        let asked = registry.clone();
+        node.serve(
+            OPERATE_CLASS,
+            Arc::new(move |content, reply| {
+                asked.asked(&content, |answer| reply.send(answer));
+            }),
+        );
         let http = Http {
             registry: registry.clone(),
             propose: proposer(node.clone()),
+            nodes: Some(Nodes {
+                name: name.to_string(),
+                all,
+                call: caller(node.clone(), OPERATE_CLASS),
+            }),
         };
-        for (addr, router) in [
+        let mut ports = vec![
             (self.session_http, http.clone().session()),
-            (self.meta_http, http.meta()),
-        ] {
+            (self.meta_http, http.clone().meta()),
+        ];
+        if let Some(addr) = self.mosn {
+            let advertised = self.advertise.parse::<SocketAddr>();
+            let ip = advertised.map_or(self.listen.ip(), |advertised| advertised.ip());
+            ports.push((addr, edge::mosn(registry.clone(), ip, &name.to_string())));
+        }
+        for (addr, router) in ports {
             let listener = TcpListener::bind(addr).await;
             let listener = listener.map_err(io(format!("registry over HTTP at {addr}")))?;
             tokio::spawn(async { axum::serve(listener, router).await });
         }
         tracing::info!(listen = %self.listen, http = %self.session_http, "registry");
-        Ok(registry)
+        Ok(http)
     }
 }
 
@@ -110,6 +134,34 @@ async fn members(node: &NodeHandle) -> Vec<String> {
     let configuration = configuration.unwrap_or_default();
     let all = configuration.peers.iter().chain(&configuration.learners);
     all.map(PeerId::to_string).collect()
+}
+
+/// A registry that begins looks so long for its settings: a node without a majority has to serve, too.
+const SETTINGS_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Waits until the log has told what was set before, so that nothing is pushed that an operator has stopped.
+async fn until_settings_are_known(node: &NodeHandle) {
+    let known = async {
+        loop {
+            let status = node.ask(|node| node.status(GROUP)).await.flatten();
+            if status.is_some_and(|status| {
+                status.leader.is_some()
+                    && 0 < status.committed
+                    && status.committed <= status.applied
+            }) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(SETTINGS_PATIENCE, known)
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            "the registry begins without its settings: nobody leads the group `{GROUP}`"
+        );
+    }
 }
 
 async fn watch_members(node: NodeHandle, tell: watch::Sender<Vec<String>>) {
@@ -125,12 +177,12 @@ async fn watch_members(node: NodeHandle, tell: watch::Sender<Vec<String>>) {
 /// A node that says nothing for so long is asked again.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
-fn caller(node: NodeHandle) -> edge::Caller {
+fn caller(node: NodeHandle, class: &'static str) -> edge::Caller {
     Arc::new(move |to, content| {
         let (node, to) = (node.clone(), to.parse::<PeerId>());
         Box::pin(async move {
             let to = to.map_err(|error| error.to_string())?;
-            let answer = node.call(to, CLASS, content, CALL_TIMEOUT).await;
+            let answer = node.call(to, class, content, CALL_TIMEOUT).await;
             answer.map_err(|error| error.to_string())
         })
     })

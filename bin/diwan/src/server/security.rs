@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use diwan_registry::edge::AccessKeys;
 use diwan_runtime::{ClusterToken, NodeTls, TlsError};
 
 use super::config::{Cluster, ConfigError, Tls};
@@ -30,7 +31,26 @@ impl Security {
 }
 
 fn token(path: &Path) -> Result<ClusterToken, ConfigError> {
-    let wrong = |what: String| ConfigError(format!("cluster.token_file = {path:?}: {what}"));
+    let secret = secret("cluster.token_file", path, TOKEN_FILE_BYTES_MAX)?;
+    ClusterToken::new(secret.trim_ascii())
+        .map_err(|error| ConfigError(format!("cluster.token_file = {path:?}: {error}")))
+}
+
+/// No list of keys is longer.
+const KEYS_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The keys with which clients of the registry sign.
+pub(crate) fn access_keys(path: &Path) -> Result<AccessKeys, ConfigError> {
+    let name = "registry.access_keys_file";
+    let wrong = |what: String| ConfigError(format!("{name} = {path:?}: {what}"));
+    let text = String::from_utf8(secret(name, path, KEYS_FILE_BYTES_MAX)?);
+    let text = text.map_err(|_| wrong("it is no text".to_owned()))?;
+    AccessKeys::parse(&text).map_err(|error| wrong(error.to_string()))
+}
+
+/// The content of a file that is not everybody's.
+fn secret(name: &str, path: &Path, bytes_max: u64) -> Result<Vec<u8>, ConfigError> {
+    let wrong = |what: String| ConfigError(format!("{name} = {path:?}: {what}"));
     let io = |error: std::io::Error| wrong(error.to_string());
     let file = File::open(path).map_err(io)?;
     let mode = file.metadata().map_err(io)?.permissions().mode() & 0o777;
@@ -40,12 +60,12 @@ fn token(path: &Path) -> Result<ClusterToken, ConfigError> {
         )));
     }
     let mut secret = Vec::new();
-    let mut file = file.take(TOKEN_FILE_BYTES_MAX + 1);
+    let mut file = file.take(bytes_max + 1);
     file.read_to_end(&mut secret).map_err(io)?;
-    if secret.len() as u64 > TOKEN_FILE_BYTES_MAX {
-        return Err(wrong(format!("more than {TOKEN_FILE_BYTES_MAX} bytes")));
+    if secret.len() as u64 > bytes_max {
+        return Err(wrong(format!("more than {bytes_max} bytes")));
     }
-    ClusterToken::new(secret.trim_ascii()).map_err(|error| wrong(error.to_string()))
+    Ok(secret)
 }
 
 fn node_tls(tls: &Tls) -> Result<Option<NodeTls>, ConfigError> {

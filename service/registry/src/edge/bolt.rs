@@ -10,13 +10,14 @@ use diwan_registry_wire::{
     SyncConfigResponse, SyncResult,
 };
 
+use super::compress::Accepts;
 use super::{Client, Edge};
 use crate::state::{ConnectionId, Publication, RegistId, ServiceName, Subscription};
 
 /// A client asks again for the data centres that count after so many milliseconds.
 const SYNC_INTERVAL_MS: i32 = 30_000;
 /// Of clients that do not say in which cell they run.
-const DEFAULT_CELL: &str = "DEFAULT_ZONE";
+pub(super) const DEFAULT_CELL: &str = "DEFAULT_ZONE";
 
 /// Makes each connection its handler.
 pub(super) struct Connections {
@@ -80,6 +81,7 @@ impl Handler for Connection {
         let (request, codec) = match Request::decode(frame.class, frame.head.codec, frame.content) {
             Ok(decoded) => decoded,
             Err(error) => {
+                self.edge.malformed.set(self.edge.malformed.get() + 1);
                 tracing::warn!(connection = self.id.0, %error, "a request was refused");
                 return incoming.responder.send_status(match error {
                     DecodeError::UnknownClass(_) => Status::NoProcessor,
@@ -91,13 +93,27 @@ impl Handler for Connection {
         };
         if !self.known.replace(true) {
             let peer = incoming.peer();
+            let address = peer.addr();
+            self.edge.clients.borrow_mut().insert(
+                self.id,
+                Client {
+                    peer,
+                    codec,
+                    accepts: Accepts::default(),
+                },
+            );
             self.edge
-                .clients
-                .borrow_mut()
-                .insert(self.id, Client { peer, codec });
-            self.edge.act(|registry, _| registry.connected(self.id));
+                .act(|registry, _| registry.connected_from(self.id, address));
+        }
+        if let Request::SubscriberRegister(subscriber) = &request
+            && let Some(client) = self.edge.clients.borrow_mut().get_mut(&self.id)
+        {
+            client.accepts = Accepts::of(subscriber, codec);
         }
         let answer = self.carry_out(request);
+        if matches!(&answer, Answer::RegisterResponse(answer) if answer.refused) {
+            self.edge.refused.set(self.edge.refused.get() + 1);
+        }
         respond(&mut incoming.responder, &answer, codec);
     }
 }
@@ -116,7 +132,7 @@ impl Connection {
     fn carry_out(&self, request: Request) -> Answer {
         match request {
             Request::PublisherRegister(publisher) => {
-                registered(publisher.base, |base, service, id| match base.event() {
+                self.registered(publisher.base, |base, service, id| match base.event() {
                     EventType::Register => {
                         let publication = Publication {
                             service,
@@ -144,7 +160,7 @@ impl Connection {
                 })
             }
             Request::SubscriberRegister(subscriber) => {
-                registered(subscriber.base, |base, service, id| {
+                self.registered(subscriber.base, |base, service, id| {
                     let scope = subscriber.scope.as_deref();
                     let scope = scope.and_then(Scope::of).ok_or_else(|| {
                         format!("scope {scope:?}: it must be zone, dataCenter or global")
@@ -171,7 +187,7 @@ impl Connection {
                 })
             }
             Request::ConfiguratorRegister(configurator) => {
-                registered(configurator.base, |base, service, id| match base.event() {
+                self.registered(configurator.base, |base, service, id| match base.event() {
                     EventType::Register => {
                         let result = self
                             .edge
@@ -198,32 +214,47 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Answers a registration. What cannot be taken now never can be: the client is told to give up.
+    fn registered(
+        &self,
+        base: BaseRegister,
+        take: impl FnOnce(&BaseRegister, ServiceName, RegistId) -> Result<(), String>,
+    ) -> Answer {
+        let taken = match (base.data_id.as_deref(), base.regist_id.as_deref()) {
+            (None | Some(""), _) => Err("dataId is missing".to_owned()),
+            (_, None | Some("")) => Err("registId is missing".to_owned()),
+            (Some(data_id), Some(id)) => {
+                let service =
+                    ServiceName::new(data_id, base.instance_id.as_deref(), base.group.as_deref());
+                self.allowed(&base, &service)
+                    .and_then(|()| take(&base, service, RegistId::new(id)))
+            }
+        };
+        Answer::RegisterResponse(RegisterResponse {
+            // Clients look at `refused` only in what succeeded: otherwise they would ask again for ever.
+            // sofastack/sofa-registry:client/impl/.../client/task/WorkerThread.java (`handleTask`)
+            success: true,
+            regist_id: base.regist_id,
+            version: base.version.unwrap_or_default(),
+            refused: taken.is_err(),
+            message: taken.err(),
+        })
+    }
+
+    /// Whether a registration is signed, if it has to be.
+    fn allowed(&self, base: &BaseRegister, service: &ServiceName) -> Result<(), String> {
+        let Some(keys) = &self.edge.access_keys else {
+            return Ok(());
+        };
+        let checked = keys.check(base, service, super::unix_ms());
+        checked.map_err(|denied| denied.to_string())
+    }
+}
+
 fn cell(base: &BaseRegister) -> String {
     match base.zone.as_deref() {
         None | Some("") => DEFAULT_CELL.to_owned(),
         Some(zone) => zone.to_owned(),
     }
-}
-
-/// Answers a registration. What cannot be taken now never can be: the client is told to give up.
-fn registered(
-    base: BaseRegister,
-    take: impl FnOnce(&BaseRegister, ServiceName, RegistId) -> Result<(), String>,
-) -> Answer {
-    let taken = match (base.data_id.as_deref(), base.regist_id.as_deref()) {
-        (None | Some(""), _) => Err("dataId is missing".to_owned()),
-        (_, None | Some("")) => Err("registId is missing".to_owned()),
-        (Some(data_id), Some(id)) => {
-            let service =
-                ServiceName::new(data_id, base.instance_id.as_deref(), base.group.as_deref());
-            take(&base, service, RegistId::new(id))
-        }
-    };
-    Answer::RegisterResponse(RegisterResponse {
-        success: taken.is_ok(),
-        regist_id: base.regist_id,
-        version: base.version.unwrap_or_default(),
-        refused: taken.is_err(),
-        message: taken.err(),
-    })
 }

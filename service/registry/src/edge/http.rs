@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -13,8 +13,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Handle;
-use crate::settings::Change;
+use super::{Handle, Nodes, overview, session, switches};
 use crate::state::ServiceName;
 
 /// How a proposal ends: with the state machine's answer, or why there is none.
@@ -29,6 +28,8 @@ pub struct Http {
     pub registry: Handle,
     /// The settings' log.
     pub propose: Proposer,
+    /// The other nodes, as operators' requests reach them: [`super::OPERATE_CLASS`]. None for a registry that is alone.
+    pub nodes: Option<Nodes>,
 }
 
 impl Http {
@@ -42,6 +43,8 @@ impl Http {
             .route("/api/servers/connectionNum", get(connections))
             .route("/api/servers/alive", get(async || "OK"))
             .route("/health/check", get(health))
+            .merge(session::routes())
+            .layer(middleware::from_fn(switches::refuse_browsers))
             .with_state(self)
     }
 
@@ -52,6 +55,9 @@ impl Http {
             .route("/persistentData/put", post(put))
             .route("/persistentData/remove", post(remove))
             .route("/health/check", get(health))
+            .merge(switches::routes())
+            .merge(overview::routes())
+            .layer(middleware::from_fn(switches::refuse_browsers))
             .with_state(self)
     }
 }
@@ -107,22 +113,8 @@ async fn change(http: &Http, body: &PersistentData, value: Option<String>) -> Re
         body.instance_id.as_deref(),
         body.group.as_deref(),
     );
-    let refused = |code: StatusCode, why: String| {
-        let answer = json!({ "success": false, "message": why });
-        (code, Json(answer)).into_response()
-    };
-    let command = match (Change { name, value }).command() {
-        Ok(command) => command,
-        Err(error) => return refused(StatusCode::BAD_REQUEST, error.to_string()),
-    };
-    match (http.propose)(command).await {
-        Ok(answer) if answer.is_empty() => {
-            Json(json!({ "success": true, "message": null })).into_response()
-        }
-        Ok(answer) => {
-            let why = String::from_utf8_lossy(&answer).into_owned();
-            refused(StatusCode::INSUFFICIENT_STORAGE, why)
-        }
-        Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, error),
+    match http.set(name, value).await {
+        Ok(()) => Json(json!({ "success": true, "message": null })).into_response(),
+        Err(unchanged) => unchanged.answer(),
     }
 }

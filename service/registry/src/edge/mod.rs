@@ -1,10 +1,19 @@
 //! The registry on its ports: SOFARegistry's session protocol over Bolt (9600), and the HTTP of its session and meta servers (9603,
 //! 9615). All connections live on one thread, beside the state.
 
+mod access;
+mod api;
 mod bolt;
+mod compress;
 mod http;
 mod journal;
+mod mosn;
 mod nodes;
+mod operate;
+mod overview;
+mod session;
+mod switches;
+mod watch;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -18,17 +27,24 @@ use std::time::{Duration, SystemTime};
 use diwan_bolt::{FrameWriter, Head};
 use diwan_net::bolt::{Bolt, CallError, Handler, HandlerFactory, Peer, SessionOptions};
 use diwan_net::{Protocol, Server, ServerOptions};
-use diwan_registry_wire::{Answer, Codec, DataBox, Push, ReceivedConfigData, ReceivedData};
+use diwan_registry_wire::{
+    Answer, Codec, DataBox, MultiReceivedData, MultiSegmentData, Push, ReceivedConfigData,
+    ReceivedData,
+};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
+pub use access::{AccessKeys, AccessKeysError};
 pub use http::{Http, Proposed, Proposer};
+pub use mosn::mosn;
 pub use nodes::{Called, Caller, Nodes};
+pub use operate::{OPERATE_CLASS, Status};
 
 use crate::settings::Settings;
 use crate::state::{
     Config, ConnectionId, Content, NodeState, Now, Outgoing, RegistId, Registry, ServiceName, Start,
 };
+use compress::{Accepts, compressed};
 use journal::Journal;
 
 /// The name of the one data centre that there is.
@@ -50,6 +66,8 @@ pub struct Options {
     pub nodes: Option<Nodes>,
     /// Where it writes down what is published, to go on from it after its end; None for nowhere.
     pub directory: Option<PathBuf>,
+    /// The keys with which registrations are to be signed; None to take them unsigned.
+    pub access_keys: Option<AccessKeys>,
 }
 
 /// Where clients may connect.
@@ -64,6 +82,7 @@ pub struct Handle {
     addresses: Addresses,
     tasks: mpsc::UnboundedSender<Task>,
     server: Arc<Mutex<Option<Server>>>,
+    settings: Settings,
 }
 
 impl Handle {
@@ -76,6 +95,11 @@ impl Handle {
     pub fn addresses(&self) -> Arc<[String]> {
         let addresses = self.addresses.lock();
         addresses.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What all nodes agree on.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Connections of clients.
@@ -177,13 +201,16 @@ pub fn start(options: Options) -> io::Result<Handle> {
     let addresses = Addresses::new(Mutex::new([options.advertise].into()));
     let edge = Edge::maker(options.config, start, journal, nodes, addresses.clone());
     let once = Mutex::new(Some((edge, todo)));
+    let access_keys = options.access_keys;
     let factory: HandlerFactory = Arc::new(move || {
         let once = once.lock().unwrap_or_else(PoisonError::into_inner).take();
         // There is one worker, and it asks once.
         let Some((edge, todo)) = once else {
             return Rc::new(bolt::Nobody) as Rc<dyn Handler>;
         };
-        let edge = Rc::new(edge());
+        let mut edge = edge();
+        edge.access_keys.clone_from(&access_keys);
+        let edge = Rc::new(edge);
         tokio::task::spawn_local(edge.clone().run(todo));
         Rc::new(bolt::Connections::new(edge))
     });
@@ -213,6 +240,7 @@ pub fn start(options: Options) -> io::Result<Handle> {
         addresses,
         tasks,
         server: Arc::new(Mutex::new(Some(server))),
+        settings: options.settings,
     })
 }
 
@@ -221,6 +249,8 @@ struct Client {
     peer: Peer,
     /// The form in which it writes.
     codec: Codec,
+    /// What else it reads.
+    accepts: Accepts,
 }
 
 #[expect(
@@ -242,6 +272,13 @@ struct Edge {
     addresses: Addresses,
     clients: RefCell<HashMap<ConnectionId, Client>>,
     next_connection: Cell<u64>,
+    /// Registrations that were refused.
+    refused: Cell<u64>,
+    /// Messages of clients that could not be read.
+    malformed: Cell<u64>,
+    clocks: watch::Clocks,
+    local: mosn::Local,
+    access_keys: Option<AccessKeys>,
     began: Instant,
     wake: Notify,
 }
@@ -281,6 +318,11 @@ impl Edge {
             addresses,
             clients: RefCell::default(),
             next_connection: Cell::new(1),
+            refused: Cell::new(0),
+            malformed: Cell::new(0),
+            clocks: watch::Clocks::default(),
+            local: mosn::Local::default(),
+            access_keys: None,
             began,
             wake: Notify::new(),
         }
@@ -328,6 +370,7 @@ impl Edge {
         let outgoing = registry.outgoing(now);
         let deadline = registry.next_deadline();
         let changes = registry.changes();
+        let closing = registry.closing();
         if let Some(addresses) = registry.new_addresses() {
             let mut known = self
                 .addresses
@@ -341,6 +384,11 @@ impl Edge {
             more = journal.paint(registry.is_serving(), |service| registry.picture(service));
         }
         drop(registry);
+        for connection in closing {
+            if let Some(client) = self.clients.borrow().get(&connection) {
+                client.peer.close();
+            }
+        }
         for push in outgoing {
             self.push(push);
         }
@@ -352,19 +400,26 @@ impl Edge {
     }
 
     fn push(self: &Rc<Self>, push: Outgoing) {
+        if self.is_local(push.connection) {
+            self.act(|registry, now| {
+                registry.acknowledged(push.connection, push.push, true, now);
+            });
+            return;
+        }
         let clients = self.clients.borrow();
         let Some(client) = clients.get(&push.connection) else {
             return;
         };
-        let codec = client.codec;
+        let (codec, accepts) = (client.codec, client.accepts);
         let call = client.peer.call(PUSH_TIMEOUT, |frame, id| {
             let class = match push.content {
+                Content::Instances { .. } if accepts.multi => PUSHED_CENTERS.class(codec),
                 Content::Instances { .. } => PUSHED_INSTANCES.class(codec),
                 Content::Setting(_) => PUSHED_SETTING.class(codec),
             };
             let head = Head::request(id, codec.byte(), PUSH_TIMEOUT_MS);
             let mut writer = FrameWriter::begin(frame, head, class.as_bytes());
-            write(&push, codec, writer.content());
+            write(&push, codec, accepts, writer.content());
             let written = writer.finish();
             written.map_err(|error| CallError::Unsendable(error.to_string()))
         });
@@ -393,10 +448,12 @@ const PUSH_TIMEOUT_MS: i32 = 3000;
 /// For their classes' names.
 static PUSHED_INSTANCES: std::sync::LazyLock<Push> =
     std::sync::LazyLock::new(|| Push::ReceivedData(ReceivedData::default()));
+static PUSHED_CENTERS: std::sync::LazyLock<Push> =
+    std::sync::LazyLock::new(|| Push::MultiReceivedData(MultiReceivedData::default()));
 static PUSHED_SETTING: std::sync::LazyLock<Push> =
     std::sync::LazyLock::new(|| Push::ReceivedConfigData(ReceivedConfigData::default()));
 
-fn write(push: &Outgoing, codec: Codec, out: &mut Vec<u8>) {
+fn write(push: &Outgoing, codec: Codec, accepts: Accepts, out: &mut Vec<u8>) {
     let text = |text: &str| Some(text.to_owned());
     let ids: Vec<String> = push.registrations.iter().map(RegistId::to_string).collect();
     let ServiceName {
@@ -405,6 +462,37 @@ fn write(push: &Outgoing, codec: Codec, out: &mut Vec<u8>) {
         group,
     } = &*push.service;
     match &push.content {
+        Content::Instances {
+            version,
+            scope,
+            cell,
+            instances,
+        } if accepts.multi => {
+            // All nodes are one data centre.
+            let zones = instances.zones();
+            let count = |boxes: &Vec<DataBox>| i32::try_from(boxes.len()).unwrap_or(i32::MAX);
+            let counts = zones.iter().map(|(zone, all)| (zone.clone(), count(all)));
+            let zipped = compressed(instances, accepts.encoding);
+            let segment = MultiSegmentData {
+                segment: text(DATA_CENTER),
+                version: version.0,
+                data_count: Some(counts.collect()),
+                encoding: zipped.as_ref().map(|zipped| zipped.encoding.name().into()),
+                unzip_data: zipped.is_none().then(|| zones.clone()),
+                zip_data: zipped.map(|zipped| diwan_hessian::Bytes(zipped.body.to_vec())),
+            };
+            let data = MultiReceivedData {
+                data_id: text(data_id),
+                group: text(group),
+                instance_id: text(instance_id),
+                scope: text(scope.name()),
+                local_segment: text(DATA_CENTER),
+                local_zone: text(cell),
+                subscriber_regist_ids: Some(ids),
+                multi_data: Some([(DATA_CENTER.to_owned(), segment)].into()),
+            };
+            Push::MultiReceivedData(data).encode(codec, out);
+        }
         Content::Instances {
             version,
             scope,
@@ -423,7 +511,14 @@ fn write(push: &Outgoing, codec: Codec, out: &mut Vec<u8>) {
                 data_count: Some(Default::default()),
                 data: None,
             };
-            head.encode_with(instances.encoded(codec), codec, out);
+            match compressed(instances, accepts.encoding) {
+                None => head.encode_with(instances.encoded(codec), codec, out),
+                Some(zipped) => {
+                    let name = zipped.encoding.name();
+                    let list = ReceivedData::encode_compressed(name, zipped.body, zipped.bytes);
+                    head.encode_with(&list, codec, out);
+                }
+            }
         }
         Content::Setting(setting) => {
             let data = ReceivedConfigData {
@@ -446,5 +541,68 @@ fn acknowledges(class: &[u8], serializer: u8, content: &[u8]) -> bool {
     match Answer::decode(class, serializer, content) {
         Ok((Answer::Result(result), _)) => result.success,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use std::io::Read as _;
+
+    use diwan_registry_wire::{Scope, Version, Zones};
+
+    use super::*;
+    use crate::state::{Instances, PushId};
+    use compress::Encoding;
+
+    #[test]
+    fn a_client_that_reads_several_centres_is_told_the_one_there_is() {
+        for (count, zipped) in [(3, false), (1_000, true)] {
+            let boxes = (0..count).map(|number| DataBox {
+                data: Some(format!("10.0.0.1:{number}")),
+            });
+            let zones = Zones::from([("cell".to_owned(), boxes.collect())]);
+            let push = Outgoing {
+                connection: ConnectionId(1),
+                push: PushId(1),
+                service: Arc::new(ServiceName::new("s", None, None)),
+                content: Content::Instances {
+                    version: Version(7),
+                    scope: Scope::Global,
+                    cell: "cell".into(),
+                    instances: Arc::new(Instances::new(zones.clone())),
+                },
+                registrations: vec![RegistId::new("r")],
+            };
+            let accepts = Accepts {
+                multi: true,
+                encoding: Some(Encoding::Gzip),
+            };
+            let mut out = Vec::new();
+            write(&push, Codec::Protobuf, accepts, &mut out);
+            let class = PUSHED_CENTERS.class(Codec::Protobuf);
+            let (read, _) = Push::decode(class.as_bytes(), 11, &out).unwrap();
+            let Push::MultiReceivedData(read) = read else {
+                panic!("{read:?}");
+            };
+            let segment = read.multi_data.unwrap().remove(DATA_CENTER).unwrap();
+            assert_eq!((segment.version, segment.zip_data.is_some()), (7, zipped));
+            assert_eq!(segment.data_count.unwrap()["cell"], count);
+            let told = match segment.zip_data {
+                None => segment.unzip_data,
+                Some(zip) => {
+                    assert_eq!(segment.encoding.as_deref(), Some("gzip"));
+                    let mut body = Vec::new();
+                    let mut reader = flate2::read::GzDecoder::new(zip.0.as_slice());
+                    reader.read_to_end(&mut body).unwrap();
+                    let class = PUSHED_INSTANCES.class(Codec::Protobuf);
+                    match Push::decode(class.as_bytes(), 11, &body).unwrap().0 {
+                        Push::ReceivedData(body) => body.data,
+                        other => panic!("{other:?}"),
+                    }
+                }
+            };
+            assert_eq!(told, Some(zones));
+        }
     }
 }

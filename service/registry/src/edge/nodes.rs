@@ -48,6 +48,7 @@ impl Edge {
                         registry.unanswered(&node, now);
                     }
                 });
+                edge.clocks.look(&edge.registry.borrow().nodes());
             });
         }
     }

@@ -1,7 +1,10 @@
 //! What is known of a client's connection: its registrations, and the pushes on their way to it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+
+use diwan_registry_wire::Version;
 
 use super::ids::RegistId;
 use super::registry::ServiceId;
@@ -16,6 +19,8 @@ pub struct PushId(pub u64);
 
 #[derive(Debug, Default)]
 pub(super) struct Connection {
+    /// Where its client is.
+    pub(super) address: Option<SocketAddr>,
     pub(super) publishers: BTreeSet<(ServiceId, RegistId)>,
     pub(super) subscribers: BTreeSet<(ServiceId, RegistId)>,
     /// Services of which it does not have the newest, in the order in which they changed; each once. What it is sent is looked up
@@ -26,6 +31,8 @@ pub(super) struct Connection {
     pub(super) inflight: BTreeMap<PushId, Inflight>,
     /// So many fewer pushes than others may be on their way to it, since it did not acknowledge some in time.
     pub(super) distrust: usize,
+    /// It has acknowledged nothing since then, though something was sent.
+    pub(super) silent_since: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -33,11 +40,17 @@ pub(super) struct Inflight {
     pub(super) service: ServiceId,
     /// About what it takes until it is written.
     pub(super) bytes: usize,
+    pub(super) version: Version,
     /// When it is given up and sent again.
     pub(super) deadline: Duration,
 }
 
 impl Connection {
+    /// Where its client is, in one form for each.
+    pub(super) fn ip(&self) -> Option<IpAddr> {
+        self.address.map(|address| address.ip().to_canonical())
+    }
+
     pub(super) fn registrations(&self) -> usize {
         self.publishers.len() + self.subscribers.len()
     }

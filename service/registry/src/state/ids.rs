@@ -31,6 +31,15 @@ impl ServiceName {
     }
 }
 
+impl ServiceName {
+    /// What [`ServiceName`] is displayed as; what is left out gets its default.
+    pub fn parse(text: &str) -> Self {
+        let mut parts = text.splitn(3, "#@#");
+        let data_id = parts.next().unwrap_or_default();
+        Self::new(data_id, parts.next(), parts.next())
+    }
+}
+
 /// `dataId#@#instanceId#@#group`, as the original writes it.
 impl fmt::Display for ServiceName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -135,5 +144,7 @@ mod tests {
             name.to_string(),
             "com.x.Svc:1.0@DEFAULT#@#DEFAULT_INSTANCE_ID#@#SOFA"
         );
+        assert_eq!(ServiceName::parse(&name.to_string()), name);
+        assert_eq!(ServiceName::parse("s"), ServiceName::new("s", None, None));
     }
 }

@@ -2,6 +2,8 @@
 //! time go in, pushes come out.
 
 mod connection;
+mod control;
+mod history;
 mod ids;
 mod instance;
 mod nodes;
@@ -10,8 +12,11 @@ mod push;
 mod registry;
 mod service;
 mod vanish;
+mod view;
 
 pub use connection::{ConnectionId, PushId};
+pub use control::{BlackList, ClientsOff, Control, ControlError, GrayOpen, Patterns};
+pub use history::PushView;
 pub use ids::{RegistId, ServiceName};
 pub use nodes::NodeState;
 pub use registry::{
@@ -19,3 +24,4 @@ pub use registry::{
     Written,
 };
 pub use service::Instances;
+pub use view::{ConnectionView, Counts, InstanceSum, InstanceView, ServiceView, SubscriberView};

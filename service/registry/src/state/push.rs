@@ -17,9 +17,12 @@ impl Registry {
             return;
         };
         if taken {
-            if let Some(acknowledged) = own.inflight.remove(&push) {
-                self.inflight_bytes -= acknowledged.bytes;
+            if let Some(inflight) = own.inflight.remove(&push) {
+                self.inflight_bytes -= inflight.bytes;
                 own.distrust = own.distrust.saturating_sub(1);
+                own.silent_since = (!own.inflight.is_empty()).then_some(now.monotonic);
+                self.history
+                    .acknowledged(inflight.service, inflight.version, now);
             }
             self.pump(connection, now);
             self.pump_stalled(now);
@@ -67,6 +70,7 @@ impl Registry {
         own.distrust =
             (own.distrust + own.inflight.len() / 2 + 1).min(self.config.inflight_max - 1);
         self.inflight_bytes -= inflight.bytes;
+        self.counters.retries += 1;
         self.tell(connection, inflight.service);
         self.pump(connection, now);
         self.pump_stalled(now);
@@ -92,7 +96,7 @@ impl Registry {
 
     /// Sends a connection what waits for it, as far as it keeps up.
     pub(super) fn pump(&mut self, connection: ConnectionId, now: Now) {
-        if !self.is_serving() {
+        if !self.is_serving() || !self.pushes_to(connection) {
             return;
         }
         let Some(own) = self.connections.get_mut(&connection) else {
@@ -147,6 +151,10 @@ impl Registry {
                 let push = PushId(self.next_push);
                 let bytes = content.bytes();
                 self.inflight_bytes += bytes;
+                let version = content.version();
+                self.counters.pushes += 1;
+                self.history.sent(service, version, now);
+                own.silent_since.get_or_insert(now.monotonic);
                 self.outgoing.push(Outgoing {
                     connection,
                     push,
@@ -158,6 +166,7 @@ impl Registry {
                 let inflight = Inflight {
                     service,
                     bytes,
+                    version,
                     deadline,
                 };
                 own.inflight.insert(push, inflight);

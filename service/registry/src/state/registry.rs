@@ -12,11 +12,14 @@ use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
 use super::connection::{Connection, ConnectionId, PushId};
+use super::control::Controls;
+use super::history::History;
 use super::ids::{RegistId, ServiceName};
 use super::instance::{self, Copy, Data, Edition, Owner};
 use super::nodes::{Node, OwnChanges, Starting};
 use super::origin::{OWN, OriginId, Origins, SLOTS};
 use super::service::{Instances, Service, Subscriber};
+use super::view::Counters;
 
 /// Bounds and times of a registry.
 #[derive(Clone, Debug)]
@@ -195,6 +198,14 @@ impl Content {
             Self::Setting(setting) => 256 + setting.value.as_ref().map_or(0, |value| value.len()),
         }
     }
+
+    /// What it is called by.
+    pub fn version(&self) -> Version {
+        match self {
+            Self::Instances { version, .. } => *version,
+            Self::Setting(setting) => setting.version,
+        }
+    }
 }
 
 /// A setting as clients are told it.
@@ -207,7 +218,7 @@ pub struct Setting {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct ServiceId(u32);
+pub(super) struct ServiceId(pub(super) u32);
 
 /// All services, by their places.
 #[derive(Debug, Default)]
@@ -216,6 +227,10 @@ pub(super) struct Services(Vec<Service>);
 impl Services {
     pub(super) fn all(&self) -> impl Iterator<Item = ServiceId> + use<> {
         (0..u32::try_from(self.0.len()).unwrap_or(u32::MAX)).map(ServiceId)
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Service> {
+        self.0.iter()
     }
 
     fn at(&self, place: usize) -> Option<ServiceId> {
@@ -326,6 +341,9 @@ pub struct Registry {
     pub(super) addresses_changed: bool,
     /// Messages of other nodes, or parts of them, that make no sense.
     pub(super) malformed: u64,
+    pub(super) controls: Controls,
+    pub(super) counters: Counters,
+    pub(super) history: History,
     /// Instances that changed since they were written down; None while nothing is written down.
     unwritten: Option<BTreeSet<(ServiceId, RegistId)>>,
 }
@@ -358,6 +376,9 @@ impl Registry {
             address: String::new(),
             addresses_changed: false,
             malformed: 0,
+            controls: Controls::default(),
+            counters: Counters::default(),
+            history: History::default(),
             unwritten: None,
         }
     }
@@ -473,6 +494,9 @@ impl Registry {
         if bytes > limit {
             return Err(Refusal::TooLarge { bytes, limit });
         }
+        if !self.takes_from(connection) {
+            return Ok(());
+        }
         let service = self.service(publication.service.clone());
         let entry = (service, publication.id.clone());
         self.register(connection, entry, |own| &mut own.publishers)?;
@@ -572,6 +596,7 @@ impl Registry {
 
     /// A setting changed.
     pub fn set(&mut self, name: ServiceName, setting: Setting) {
+        self.controls.told(&name, &setting);
         let service = self.service(name);
         self.services[service].setting = setting;
         self.changed.insert(service);
@@ -592,6 +617,7 @@ impl Registry {
 
     /// Carries out what time has brought.
     pub fn advance(&mut self, now: Now) {
+        self.obey(now);
         while let Some(Reverse((at, timer))) = self.timers.peek() {
             if *at > now.monotonic {
                 break;

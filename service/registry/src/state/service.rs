@@ -27,9 +27,23 @@ pub struct Instances {
     pub(super) bytes: usize,
     zones: Zones,
     encoded: [OnceLock<Vec<u8>>; 3],
+    compressed: [OnceLock<Option<Vec<u8>>>; 2],
 }
 
 impl Instances {
+    /// Instances by cell.
+    pub fn new(zones: Zones) -> Self {
+        Self {
+            zones,
+            ..Self::default()
+        }
+    }
+
+    /// Compressed in one of two ways: `make` does it the first time. None if it cannot.
+    pub fn compressed(&self, way: usize, make: impl FnOnce() -> Option<Vec<u8>>) -> Option<&[u8]> {
+        self.compressed.get(way)?.get_or_init(make).as_deref()
+    }
+
     /// By cell.
     pub fn zones(&self) -> &Zones {
         &self.zones
@@ -188,11 +202,9 @@ impl Service {
                 zone.extend(copy.data.items().map(|data| DataBox { data }));
             }
         }
-        let made = Arc::new(Instances {
-            bytes,
-            zones,
-            ..Instances::default()
-        });
+        let mut made = Instances::new(zones);
+        made.bytes = bytes;
+        let made = Arc::new(made);
         self.lists.insert(only, made.clone());
         made
     }

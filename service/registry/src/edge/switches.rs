@@ -1,0 +1,303 @@
+//! What operators stop, over the HTTP of the original's meta server: pushes, and clients of single addresses.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Form, Json, Router};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::http::Http;
+use crate::settings::{CHANGED, Change};
+use crate::state::{BlackList, ClientsOff, Control, GrayOpen, ServiceName, Setting};
+
+/// sofastack/sofa-registry:server/server/meta/.../resource/{StopPushDataResource,BlacklistDataResource,ClientManagerResource,
+/// MetaDigestResource}.java
+pub(super) fn routes() -> Router<Http> {
+    Router::new()
+        .route("/stopPushDataSwitch/open", get(stop_pushes))
+        .route("/stopPushDataSwitch/close", get(open_pushes))
+        .route("/stopPushDataSwitch/grayOpen", post(gray_open))
+        .route("/blacklist/update", post(black_list))
+        .route("/digest/pushSwitch", get(push_switch))
+        .route("/api/clientManager/clientOff", post(clients_off))
+        .route("/api/clientManager/clientOpen", post(clients_open))
+        .route("/api/clientManager/reduce", post(reduce))
+        .route("/api/clientManager/query", get(query_clients_off))
+}
+
+/// A page in a browser of this machine can reach these ports too, and some switches are GETs, as in the original. Browsers say
+/// where a request comes from.
+pub(super) async fn refuse_browsers(headers: HeaderMap, request: Request, next: Next) -> Response {
+    if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site") {
+        let why = "this is for programs: ask without Origin and Sec-Fetch-Site";
+        return failed(StatusCode::FORBIDDEN, why);
+    }
+    next.run(request).await
+}
+
+/// sofastack/sofa-registry:server/common/model/.../CommonResponse.java
+pub(super) fn done() -> Response {
+    Json(json!({ "success": true, "message": "" })).into_response()
+}
+
+pub(super) fn failed(code: StatusCode, why: impl ToString) -> Response {
+    let answer = json!({ "success": false, "message": why.to_string() });
+    (code, Json(answer)).into_response()
+}
+
+/// Why a setting is not as it should be now.
+#[derive(Debug)]
+pub(super) struct Unchanged {
+    code: StatusCode,
+    why: String,
+}
+
+impl Unchanged {
+    fn new(code: StatusCode, why: impl ToString) -> Self {
+        Self {
+            code,
+            why: why.to_string(),
+        }
+    }
+
+    pub(super) fn into_parts(self) -> (StatusCode, String) {
+        (self.code, self.why)
+    }
+
+    pub(super) fn answer(self) -> Response {
+        failed(self.code, self.why)
+    }
+}
+
+/// A setting that others change at the same time is tried again so often.
+const TRIES: usize = 10;
+
+impl Http {
+    /// Sets a setting, or removes it.
+    pub(super) async fn set(
+        &self,
+        name: ServiceName,
+        value: Option<String>,
+    ) -> Result<(), Unchanged> {
+        let command = (Change { name, value }).command();
+        let command = command.map_err(|why| Unchanged::new(StatusCode::BAD_REQUEST, why))?;
+        match (self.propose)(command).await {
+            Ok(answer) if answer.is_empty() => Ok(()),
+            Ok(answer) => Err(Unchanged::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                String::from_utf8_lossy(&answer),
+            )),
+            Err(why) => Err(Unchanged::new(StatusCode::SERVICE_UNAVAILABLE, why)),
+        }
+    }
+
+    /// Makes a setting what `new` makes of it. What somebody else changes at the same time is not lost.
+    pub(super) async fn amend(
+        &self,
+        control: Control,
+        new: impl Fn(Option<&Setting>) -> Result<String, String>,
+    ) -> Result<(), Unchanged> {
+        let conflict = |why: String| Unchanged::new(StatusCode::CONFLICT, why);
+        for _ in 0..TRIES {
+            let known = self.registry.settings().get(&control.name());
+            let change = Change {
+                name: control.name(),
+                value: Some(new(known.as_ref()).map_err(conflict)?),
+            };
+            let command = change.command_if(known.map(|known| known.version));
+            let command = command.map_err(|why| Unchanged::new(StatusCode::BAD_REQUEST, why))?;
+            match (self.propose)(command).await {
+                Ok(answer) if answer.is_empty() => return Ok(()),
+                // This node may have to hear of it first.
+                Ok(answer) if answer == CHANGED => {
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                }
+                Ok(answer) => return Err(conflict(String::from_utf8_lossy(&answer).into_owned())),
+                Err(why) => return Err(Unchanged::new(StatusCode::SERVICE_UNAVAILABLE, why)),
+            }
+        }
+        Err(conflict("others change this at the same time".into()))
+    }
+
+    fn value(&self, control: Control) -> Option<String> {
+        let setting = self.registry.settings().get(&control.name())?;
+        setting.value.map(|value| value.to_string())
+    }
+
+    pub(super) async fn switch_pushes(&self, stop: bool) -> Result<(), Unchanged> {
+        self.set(Control::GrayOpen.name(), Some(String::new()))
+            .await?;
+        self.set(Control::StopPush.name(), Some(stop.to_string()))
+            .await
+    }
+
+    pub(super) fn clients_that_are_off(&self) -> ClientsOff {
+        let value = self.value(Control::ClientsOff);
+        value
+            .and_then(|value| serde_json::from_str(&value).ok())
+            .unwrap_or_default()
+    }
+
+    /// Clients at these addresses publish nothing until they are turned on again.
+    pub(super) async fn turn_off(&self, ips: &BTreeSet<IpAddr>) -> Result<(), Unchanged> {
+        self.change_clients_off(|off| {
+            off.client_off_address.extend(ips);
+            off.reduces.retain(|ip| !ips.contains(ip));
+        })
+        .await
+    }
+
+    /// They may publish again: their connections end, so that they do.
+    pub(super) async fn turn_on(&self, ips: &BTreeSet<IpAddr>) -> Result<(), Unchanged> {
+        self.change_clients_off(|off| {
+            off.client_off_address.retain(|ip| !ips.contains(ip));
+            off.reduces.retain(|ip| !ips.contains(ip));
+        })
+        .await
+    }
+
+    /// They may publish again, once they come back by themselves.
+    async fn reduce(&self, ips: &BTreeSet<IpAddr>) -> Result<(), Unchanged> {
+        self.change_clients_off(|off| {
+            let listed = off.client_off_address.iter();
+            let listed: BTreeSet<IpAddr> = listed.filter(|ip| ips.contains(ip)).copied().collect();
+            off.client_off_address.retain(|ip| !ips.contains(ip));
+            off.reduces.extend(listed);
+        })
+        .await
+    }
+
+    async fn change_clients_off(&self, change: impl Fn(&mut ClientsOff)) -> Result<(), Unchanged> {
+        self.amend(Control::ClientsOff, |known| {
+            let text = known.and_then(|known| known.value.as_deref());
+            let mut off: ClientsOff = match text {
+                None | Some("") => ClientsOff::default(),
+                Some(text) => serde_json::from_str(text).map_err(|error| error.to_string())?,
+            };
+            change(&mut off);
+            serde_json::to_string(&off).map_err(|error| error.to_string())
+        })
+        .await
+    }
+}
+
+fn answer(result: Result<(), Unchanged>) -> Response {
+    match result {
+        Ok(()) => done(),
+        Err(unchanged) => unchanged.answer(),
+    }
+}
+
+async fn stop_pushes(State(http): State<Http>) -> Response {
+    answer(http.switch_pushes(true).await)
+}
+
+async fn open_pushes(State(http): State<Http>) -> Response {
+    answer(http.switch_pushes(false).await)
+}
+
+async fn gray_open(State(http): State<Http>, body: String) -> Response {
+    let parsed = serde_json::from_str::<GrayOpen>(&body);
+    let text = parsed.and_then(|gray| serde_json::to_string(&gray));
+    match text {
+        Ok(text) => answer(http.set(Control::GrayOpen.name(), Some(text)).await),
+        Err(error) => failed(StatusCode::BAD_REQUEST, error),
+    }
+}
+
+async fn black_list(State(http): State<Http>, body: String) -> Response {
+    match BlackList::parse(&body) {
+        Ok(_) => answer(http.set(Control::BlackList.name(), Some(body)).await),
+        Err(error) => failed(StatusCode::BAD_REQUEST, error),
+    }
+}
+
+/// What the meta server says of the switch: the settings as they are.
+async fn push_switch(State(http): State<Http>) -> Json<Map<String, Value>> {
+    let mut said = Map::new();
+    match http.value(Control::StopPush) {
+        Some(value) => said.insert("stopPush".into(), value.into()),
+        None => said.insert(
+            "msg".into(),
+            "(global push switch)OperationStatus is NOTFOUND".into(),
+        ),
+    };
+    match http.value(Control::GrayOpen) {
+        Some(value) => said.insert("grayPushSwitch".into(), value.into()),
+        None => said.insert(
+            "gray push switch msg".into(),
+            "OperationStatus is NOTFOUND".into(),
+        ),
+    };
+    Json(said)
+}
+
+/// Addresses as a form gives them: `ips=1.1.1.1;2.2.2.2`.
+#[derive(Deserialize)]
+pub(super) struct Ips {
+    #[serde(default)]
+    ips: String,
+}
+
+impl Ips {
+    /// # Errors
+    /// There is none, or one that is no address.
+    pub(super) fn parse(&self) -> Result<BTreeSet<IpAddr>, String> {
+        let ips = self.ips.split([';', ',']).map(str::trim);
+        let ips = ips.filter(|ip| !ip.is_empty());
+        let parsed = ips.map(|ip| {
+            let address = ip.parse::<IpAddr>();
+            address.map_err(|_| format!("{ip:?} is no address"))
+        });
+        let parsed: BTreeSet<IpAddr> = parsed.collect::<Result<_, _>>()?;
+        match parsed.is_empty() {
+            true => Err("ips is empty".into()),
+            false => Ok(parsed),
+        }
+    }
+}
+
+async fn clients_off(State(http): State<Http>, Form(ips): Form<Ips>) -> Response {
+    match ips.parse() {
+        Ok(ips) => answer(http.turn_off(&ips).await),
+        Err(why) => failed(StatusCode::BAD_REQUEST, why),
+    }
+}
+
+async fn clients_open(State(http): State<Http>, Form(ips): Form<Ips>) -> Response {
+    match ips.parse() {
+        Ok(ips) => answer(http.turn_on(&ips).await),
+        Err(why) => failed(StatusCode::BAD_REQUEST, why),
+    }
+}
+
+async fn reduce(State(http): State<Http>, Form(ips): Form<Ips>) -> Response {
+    match ips.parse() {
+        Ok(ips) => answer(http.reduce(&ips).await),
+        Err(why) => failed(StatusCode::BAD_REQUEST, why),
+    }
+}
+
+async fn query_clients_off(State(http): State<Http>) -> Response {
+    let Some(setting) = http.registry.settings().get(&Control::ClientsOff.name()) else {
+        return failed(StatusCode::OK, "data not found");
+    };
+    let off = http.clients_that_are_off();
+    let one = |ip: &IpAddr| {
+        let address = json!({ "version": setting.version.unix_ms(), "address": ip, "pub": true, "sub": true });
+        (ip.to_string(), address)
+    };
+    let addresses: Map<String, Value> = off.client_off_address.iter().map(one).collect();
+    Json(json!({ "success": true, "message": null, "data": {
+        "version": setting.version.unix_ms(),
+        "clientOffAddress": addresses,
+        "reduces": off.reduces,
+    }}))
+    .into_response()
+}

@@ -1,0 +1,264 @@
+//! What operators stop: pushes, and clients of single addresses.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use diwan_registry::state::{
+    BlackList, Config, ConnectionId, Content, Control, Now, Publication, RegistId, Registry,
+    ServiceName, Setting, Subscription,
+};
+use diwan_registry_wire::{DataBox, Scope, Version};
+
+struct World {
+    registry: Registry,
+    now: Now,
+    settings: i64,
+}
+
+fn name(data_id: &str) -> ServiceName {
+    ServiceName::new(data_id, None, None)
+}
+
+/// The client of connection N is at 10.0.0.N.
+fn address(connection: u64) -> SocketAddr {
+    format!("10.0.0.{connection}:4000").parse().unwrap()
+}
+
+fn ips(connections: &[u64]) -> BTreeSet<IpAddr> {
+    connections
+        .iter()
+        .map(|connection| address(*connection).ip())
+        .collect()
+}
+
+impl World {
+    fn new() -> Self {
+        let mut registry = Registry::new(Config::default());
+        for connection in 1..10 {
+            registry.connected_from(ConnectionId(connection), address(connection));
+        }
+        Self {
+            registry,
+            now: Now {
+                monotonic: Duration::from_secs(100),
+                unix_ms: 1_800_000_000_000,
+            },
+            settings: 1,
+        }
+    }
+
+    fn set(&mut self, control: Control, value: &str) {
+        self.settings += 1;
+        let setting = Setting {
+            version: Version(self.settings),
+            value: Some(value.into()),
+        };
+        self.registry.set(control.name(), setting);
+    }
+
+    fn publish(&mut self, connection: u64, id: &str, version: i64) {
+        let publication = Publication {
+            service: name("s"),
+            id: RegistId::new(id),
+            data: vec![DataBox {
+                data: Some(format!("{id}{version}")),
+            }],
+            cell: "cell".into(),
+            version,
+            timestamp: 0,
+        };
+        let result = self
+            .registry
+            .publish(ConnectionId(connection), publication, self.now);
+        result.unwrap();
+    }
+
+    fn subscribe(&mut self, connection: u64) {
+        let subscription = Subscription {
+            service: name("s"),
+            id: RegistId::new(&format!("sub-{connection}")),
+            scope: Scope::Global,
+            cell: "cell".into(),
+        };
+        let result = self
+            .registry
+            .subscribe(ConnectionId(connection), subscription, self.now);
+        result.unwrap();
+    }
+
+    /// Everybody acknowledges. Who was told what.
+    fn run(&mut self, millis: u64) -> Vec<(u64, String)> {
+        let mut seen = Vec::new();
+        for _ in 0..=millis {
+            self.registry.advance(self.now);
+            for push in self.registry.outgoing(self.now) {
+                if let Content::Instances { instances, .. } = &push.content {
+                    let boxes = instances.zones().values().flatten();
+                    let data: Vec<&str> = boxes.filter_map(|one| one.data.as_deref()).collect();
+                    seen.push((push.connection.0, data.join(" ")));
+                }
+                self.registry
+                    .acknowledged(push.connection, push.push, true, self.now);
+            }
+            self.now.monotonic += Duration::from_millis(1);
+            self.now.unix_ms += 1;
+        }
+        seen
+    }
+}
+
+fn told(all: &[(u64, &str)]) -> Vec<(u64, String)> {
+    all.iter()
+        .map(|(connection, data)| (*connection, (*data).to_owned()))
+        .collect()
+}
+
+#[test]
+fn while_pushes_are_stopped_all_else_goes_on_and_then_everybody_is_told_once_what_was_missed() {
+    let mut world = World::new();
+    world.subscribe(1);
+    world.run(10);
+    world.set(Control::StopPush, "true");
+    world.run(10);
+    assert_eq!(world.registry.stopped_pushes(), Some(&ips(&[])));
+    world.subscribe(2);
+    for version in 1..100 {
+        world.publish(3, "p", version);
+        assert_eq!(world.run(50), []);
+    }
+    world.publish(4, "q", 1);
+    // Registrations, graces and the end of connections are as always.
+    world.registry.disconnected(ConnectionId(4), world.now);
+    assert_eq!(world.run(10_000), []);
+    world.set(Control::StopPush, "false");
+    assert_eq!(world.run(5_000), told(&[(1, "p99"), (2, "p99")]));
+    assert_eq!(world.registry.stopped_pushes(), None);
+}
+
+#[test]
+fn some_addresses_are_pushed_to_while_pushes_are_stopped() {
+    let mut world = World::new();
+    world.subscribe(1);
+    world.subscribe(2);
+    world.run(10);
+    world.set(Control::StopPush, "true");
+    world.publish(3, "p", 1);
+    assert_eq!(world.run(1_000), []);
+    world.set(Control::GrayOpen, r#"{"ips":["10.0.0.2"]}"#);
+    assert_eq!(world.run(1_000), told(&[(2, "p1")]));
+    world.publish(3, "p", 2);
+    assert_eq!(world.run(1_000), told(&[(2, "p2")]));
+    // What makes no sense changes nothing.
+    world.set(Control::GrayOpen, "nobody");
+    world.publish(3, "p", 3);
+    assert_eq!(world.run(1_000), told(&[(2, "p3")]));
+    world.set(Control::GrayOpen, "");
+    world.publish(3, "p", 4);
+    assert_eq!(world.run(1_000), []);
+    world.set(Control::StopPush, "false");
+    assert_eq!(world.run(1_000), told(&[(1, "p4"), (2, "p4")]));
+}
+
+#[test]
+fn who_is_black_listed_loses_what_it_has_registered_and_publishes_no_more() {
+    let mut world = World::new();
+    world.subscribe(1);
+    world.subscribe(2);
+    world.publish(2, "p", 1);
+    world.publish(3, "q", 1);
+    world.run(1_000);
+    world.set(
+        Control::BlackList,
+        r#"{"FORBIDDEN_PUB":{"IP_FULL":["10.0.0.2"]},"FORBIDDEN_SUB_BY_PREFIX":{"IP_FULL":["10.0.0.9"]}}"#,
+    );
+    assert_eq!(world.run(1_000), told(&[(1, "q1")]));
+    // It is answered as if it were taken; the original does not stop who subscribes.
+    world.publish(2, "p", 2);
+    world.subscribe(2);
+    world.subscribe(9);
+    assert_eq!(world.run(1_000), told(&[(2, "q1"), (9, "q1")]));
+    assert_eq!(world.registry.closing(), []);
+    // It comes back by itself when it is on the list no more.
+    world.set(
+        Control::BlackList,
+        r#"{"FORBIDDEN_SUB_BY_PREFIX":{"IP_FULL":["10.0.0.9"]}}"#,
+    );
+    world.run(10);
+    assert_eq!(world.registry.closing(), [ConnectionId(2)]);
+    world.publish(2, "p", 2);
+    assert_eq!(
+        world.run(1_000),
+        told(&[(1, "p2 q1"), (2, "p2 q1"), (9, "p2 q1")])
+    );
+}
+
+#[test]
+fn black_lists_that_make_no_sense_are_told_apart() {
+    for (text, says) in [
+        ("{}", None),
+        (r#"{"FORBIDDEN_PUB":{}}"#, None),
+        (
+            r#"{"FORBIDDEN_PUB":{"IP_FULL":["10.0.0.x"]}}"#,
+            Some("invalid IP address"),
+        ),
+        (
+            r#"{"FORBIDDEN_PUB":{"IP_PREFIX":["10.0.0.1"]}}"#,
+            Some("`IP_PREFIX`"),
+        ),
+        (r#"{"FORBIDDEN":{}}"#, Some("unknown field")),
+        ("[", Some("EOF")),
+    ] {
+        let error = BlackList::parse(text).err().map(|error| error.to_string());
+        let same = match (&error, says) {
+            (None, None) => true,
+            (Some(error), Some(says)) => error.contains(says),
+            _ => false,
+        };
+        assert!(same, "{text}: {error:?}");
+    }
+}
+
+#[test]
+fn clients_that_are_off_publish_nothing_until_they_are_on_again() {
+    let mut world = World::new();
+    world.subscribe(1);
+    world.publish(2, "p", 1);
+    world.publish(3, "q", 1);
+    world.run(1_000);
+    world.set(
+        Control::ClientsOff,
+        r#"{"clientOffAddress":["10.0.0.2","10.0.0.3"]}"#,
+    );
+    assert_eq!(world.run(1_000), told(&[(1, "")]));
+    world.publish(2, "p", 2);
+    assert_eq!(world.run(1_000), []);
+    // One is let go without being told, the other is to come back.
+    world.set(
+        Control::ClientsOff,
+        r#"{"clientOffAddress":[],"reduces":["10.0.0.3"]}"#,
+    );
+    assert_eq!(world.run(1_000), []);
+    assert_eq!(world.registry.closing(), [ConnectionId(2)]);
+    world.publish(2, "p", 2);
+    assert_eq!(world.run(1_000), told(&[(1, "p2")]));
+}
+
+#[test]
+fn clients_are_turned_off_and_on_once_by_their_addresses() {
+    let mut world = World::new();
+    world.subscribe(1);
+    world.publish(2, "p", 1);
+    world.run(1_000);
+    world.registry.clients_off(&ips(&[2]), world.now);
+    assert_eq!(world.run(1_000), told(&[(1, "")]));
+    world.publish(2, "p", 1);
+    assert_eq!(world.run(1_000), told(&[(1, "p1")]));
+    world.registry.clients_open(&ips(&[2, 7]));
+    assert_eq!(world.registry.closing(), [ConnectionId(2), ConnectionId(7)]);
+    assert!(world.registry.clean(address(1), world.now));
+    assert!(!world.registry.clean(address(42), world.now));
+    world.publish(2, "p", 3);
+    assert_eq!(world.run(1_000), []);
+}
