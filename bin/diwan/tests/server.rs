@@ -34,6 +34,12 @@ fn put(node: &Node, key: &str, value: &str) {
     );
 }
 
+/// A node that is no registry: those have ports that all nodes share.
+fn start(root: &Path, id: &str, more: &[&str]) -> Node {
+    let more: Vec<&str> = more.iter().copied().chain(["--no-registry"]).collect();
+    Node::start(root, id, &more)
+}
+
 #[test]
 fn three_nodes_do_what_an_operator_asks() {
     let root = tempfile::tempdir().unwrap();
@@ -41,7 +47,7 @@ fn three_nodes_do_what_an_operator_asks() {
     let peers = ids[..3].join(",");
     let mut nodes: Vec<Node> = ids[..3]
         .iter()
-        .map(|id| Node::start(root.path(), id, &["--peers", &peers]))
+        .map(|id| start(root.path(), id, &["--peers", &peers]))
         .collect();
     nodes.iter().for_each(Node::until_ready);
 
@@ -87,7 +93,7 @@ fn three_nodes_do_what_an_operator_asks() {
 
     // Two more nodes: one votes at once, one listens first.
     for id in &ids[3..] {
-        nodes.push(Node::start(root.path(), id, &["--join"]));
+        nodes.push(start(root.path(), id, &["--join"]));
     }
     let (code, why) = nodes[3].http("GET /readyz", "");
     assert!(
@@ -213,7 +219,7 @@ fn three_nodes_do_what_an_operator_asks() {
     );
     let successor = leader(&nodes);
     assert_eq!(successor.http("PUT /meta/owner", "Cid").0, 200);
-    let back = Node::start(root.path(), &id, &["--peers", &peers]);
+    let back = start(root.path(), &id, &["--peers", &peers]);
     back.until_ready();
     assert_eq!(back.http("GET /meta/owner", ""), (200, "Cid".into()));
 
@@ -235,12 +241,12 @@ fn a_cluster_of_one_keeps_what_it_acknowledged_and_stops_on_ctrl_c() {
     let config = root.path().join("diwan.toml");
     fs::write(&config, "[log]\nformat = 'json'\n").unwrap();
     let with = ["--config", config.to_str().unwrap()];
-    let node = Node::start(root.path(), &id, &with);
+    let node = start(root.path(), &id, &with);
     node.until_ready();
     assert_eq!(node.http("PUT /meta/owner", "Ann").0, 200);
     let (code, _) = node.end("-KILL");
     assert_eq!(code, None);
-    let node = Node::start(root.path(), &id, &with);
+    let node = start(root.path(), &id, &with);
     node.until_ready();
     assert_eq!(node.http("GET /meta/owner", ""), (200, "Ann".into()));
     let (code, logged) = node.end("-INT");
@@ -281,7 +287,7 @@ fn nodes_with_a_token_and_certificates_take_nobody_else() {
     let arguments = ["--peers", &ids.join(","), "--config", &config];
     let nodes: Vec<Node> = ids
         .iter()
-        .map(|id| Node::start(root.path(), id, &arguments))
+        .map(|id| start(root.path(), id, &arguments))
         .collect();
     nodes.iter().for_each(Node::until_ready);
     assert_eq!(leader(&nodes).http("PUT /meta/owner", "Ann").0, 200);
@@ -312,7 +318,7 @@ fn nodes_with_a_token_and_certificates_take_nobody_else() {
 fn mistakes_of_an_operator_are_said() {
     let root = tempfile::tempdir().unwrap();
     let id = free_address();
-    let node = Node::start(root.path(), &id, &[]);
+    let node = start(root.path(), &id, &[]);
     node.until_ready();
     let nobody = free_address();
     for (arguments, code, says) in [
@@ -369,7 +375,15 @@ fn a_directory_that_is_not_this_nodes_is_refused() {
     let data = root.path().join(&id);
     let refused = |id: &str, data: &Path| {
         let output = diwan()
-            .args(["server", "--node", id, "--admin", "127.0.0.1:0", "--data"])
+            .args([
+                "server",
+                "--no-registry",
+                "--node",
+                id,
+                "--admin",
+                "127.0.0.1:0",
+                "--data",
+            ])
             .arg(data)
             .output();
         let (code, _, err) = said(output.unwrap());
@@ -382,7 +396,7 @@ fn a_directory_that_is_not_this_nodes_is_refused() {
             "{code} {says}: {found} {why}"
         );
     };
-    let node = Node::start(root.path(), &id, &[]);
+    let node = start(root.path(), &id, &[]);
     node.until_ready();
     expect(&id, &data, 3, "is used by another process");
     // The port is taken, too: the directory is not touched for it.
@@ -410,7 +424,7 @@ fn a_directory_that_is_not_this_nodes_is_refused() {
     fs::rename(data.join("wal"), &set_aside).unwrap();
     expect(&id, &data, 6, "its log is gone");
     fs::rename(&set_aside, data.join("wal")).unwrap();
-    let node = Node::start(root.path(), &id, &[]);
+    let node = start(root.path(), &id, &[]);
     node.until_ready();
 }
 
@@ -440,7 +454,7 @@ fn a_wrong_configuration_is_refused() {
         fs::write(&config, text).unwrap();
         let output = diwan()
             .current_dir(root.path())
-            .args(["server", "--config", "diwan.toml"])
+            .args(["server", "--no-registry", "--config", "diwan.toml"])
             .output();
         let (code, _, why) = said(output.unwrap());
         assert!(code == 2 && why.contains(says), "{text}: {code} {why}");
@@ -455,7 +469,7 @@ fn damaged_data_are_refused_and_the_place_is_named() {
     let data = root.path().join(&id);
     let config = root.path().join("diwan.toml");
     fs::write(&config, "[raft]\nsnapshot_keep_entries = 0\n").unwrap();
-    let node = Node::start(root.path(), &id, &["--config", config.to_str().unwrap()]);
+    let node = start(root.path(), &id, &["--config", config.to_str().unwrap()]);
     node.until_ready();
     for number in 0..3 {
         assert_eq!(node.http(&format!("PUT /meta/{number}"), "x").0, 200);
@@ -471,7 +485,15 @@ fn damaged_data_are_refused_and_the_place_is_named() {
     };
     let expect = |says: &str| {
         let output = diwan()
-            .args(["server", "--node", &id, "--admin", "127.0.0.1:0", "--data"])
+            .args([
+                "server",
+                "--no-registry",
+                "--node",
+                &id,
+                "--admin",
+                "127.0.0.1:0",
+                "--data",
+            ])
             .arg(&data)
             .output();
         let (code, _, why) = said(output.unwrap());
@@ -495,7 +517,7 @@ fn damaged_data_are_refused_and_the_place_is_named() {
     flip(&segment, 8200);
     expect("00000001.segment");
     flip(&segment, 8200);
-    let node = Node::start(root.path(), &id, &[]);
+    let node = start(root.path(), &id, &[]);
     node.until_ready();
     assert_eq!(node.http("GET /meta/last", ""), (200, "x".into()));
 }

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use diwan_jraft::Message;
 use diwan_log::{ProposalError, ReadError};
@@ -20,6 +20,7 @@ use diwan_runtime::{GroupMetrics, NodeHandle, NodeMetrics};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tower::ServiceExt as _;
 
 use super::meta::{self, Registers};
 use super::metrics::{self, role_name};
@@ -33,7 +34,8 @@ pub(crate) struct Admin {
     pub(crate) meta_group: String,
     pub(crate) registers: Registers,
     pub(crate) stopping: Arc<AtomicBool>,
-    pub(crate) registry: Option<Http>,
+    /// Once it has begun.
+    pub(crate) registry: Arc<OnceLock<Http>>,
 }
 
 const ROUTES: &str = "\
@@ -59,7 +61,6 @@ POST /registry/v1/switch          ?push=open or close; offline, online ?ip=; gua
 
 /// Serves until the process ends.
 pub(crate) async fn serve(listener: TcpListener, admin: Admin) {
-    let registry = admin.registry.clone();
     let router = Router::new()
         .route("/", get(async || ROUTES))
         .route("/livez", get(live))
@@ -70,8 +71,8 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin) {
         .route("/raft/{group}/peers", get(peers))
         .route("/raft/{group}/{operation}", post(operate))
         .route("/meta/{key}", get(read).put(write))
+        .route("/registry/v1/{*what}", any(registry))
         .with_state(admin)
-        .merge(registry.map_or_else(Router::new, Http::operator))
         .layer(DefaultBodyLimit::max(meta::VALUE_BYTES_MAX))
         .layer(middleware::from_fn(refuse_browsers));
     if let Err(error) = axum::serve(listener, router).await {
@@ -180,6 +181,20 @@ async fn metrics_of(admin: &Admin) -> Option<NodeMetrics> {
     admin.node.ask(|node| node.metrics()).await
 }
 
+async fn registry(State(admin): State<Admin>, request: Request) -> Response {
+    match admin.registry.get() {
+        Some(http) => match http.clone().operator().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        },
+        None => error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this node is no registry, or not yet",
+            json!({}),
+        ),
+    }
+}
+
 async fn prometheus(State(admin): State<Admin>) -> Response {
     let Some(metrics) = metrics_of(&admin).await else {
         return gone();
@@ -190,7 +205,7 @@ async fn prometheus(State(admin): State<Admin>) -> Response {
         .map(|(stats, open)| (open as u64, stats.snapshot()));
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     let mut text = metrics::text(&metrics, connections);
-    if let Some(http) = &admin.registry {
+    if let Some(http) = admin.registry.get() {
         text += &metrics::registry::text(&http.registry.status().await);
     }
     (kind, text).into_response()

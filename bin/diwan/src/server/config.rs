@@ -30,6 +30,9 @@ pub(crate) struct ServerArguments {
     /// Begin without members and wait until `diwan raft add-peer` or `learners add` makes this node one
     #[arg(long, conflicts_with = "peers")]
     join: bool,
+    /// Be no service registry
+    #[arg(long)]
+    no_registry: bool,
     /// Administration over HTTP, on loopback only
     #[arg(long, value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
@@ -104,7 +107,7 @@ section! { File {
 } }
 
 section! { Registry {
-    enabled: bool = false,
+    enabled: bool = true,
     listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9600)),
     session_http: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9603)),
     meta_http: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9615)),
@@ -180,7 +183,8 @@ impl Settings {
     }
 
     fn from(arguments: &ServerArguments, text: &str) -> Result<Self, ConfigError> {
-        let file = parse(text)?;
+        let mut file = parse(text)?;
+        file.registry.enabled &= !arguments.no_registry;
         let wrong = |what: &dyn fmt::Display| ConfigError(what.to_string());
         let missing =
             |what: &str| ConfigError(format!("{what}, on the command line or in the file"));

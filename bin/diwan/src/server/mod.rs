@@ -9,8 +9,8 @@ mod security;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use diwan_runtime::{DirectoryError, GroupOptions, NodeHandle, NodeOptions, StartError};
@@ -30,6 +30,9 @@ Examples:
   diwan server --data /var/lib/diwan --node 10.0.0.4:8701 --join
                           then, anywhere: diwan raft add-peer 10.0.0.4:8701 --peers 10.0.0.1:8701
   diwan server --config /etc/diwan.toml
+
+It is a service registry, too, for clients of SOFARegistry on this machine: 127.0.0.1:9600, :9603 and :9615; --no-registry
+if it is not to be one (see docs/registry.md).
 
 SIGTERM or ctrl-c stops it: it hands leadership on, finishes what has begun, and ends. Health, metrics and administration
 are at http://127.0.0.1:8790/ (--admin).
@@ -116,11 +119,7 @@ async fn serve(settings: Settings) -> Result<(), ServeError> {
     );
     let node = start_node(settings, registers.clone(), role.as_ref())?;
     tracing::info!(node = %node_name, data = %data.display(), %admin_at, group, "started");
-    let registry = match role {
-        Some(role) => Some(role.start(&node_name, &node).await?),
-        None => None,
-    };
-
+    let registry = Arc::new(OnceLock::new());
     let stopping = Arc::new(AtomicBool::new(false));
     tokio::spawn(admin::serve(
         listener,
@@ -132,14 +131,22 @@ async fn serve(settings: Settings) -> Result<(), ServeError> {
             registry: registry.clone(),
         },
     ));
+    let begin = async {
+        if let Some(role) = role {
+            let _ = registry.set(role.start(&node_name, &node).await?);
+        }
+        // Nothing more to do but to wait for the end.
+        std::future::pending().await
+    };
     tokio::select! {
         () = signals.next() => {}
         why = node.failed() => return Err(ServeError::Failed(why)),
+        result = begin => return result,
     }
     stopping.store(true, Relaxed);
     tracing::info!(node = %node_name, "stopping: leadership is handed on");
-    if let Some(registry) = registry {
-        registry.registry.stop().await;
+    if let Some(http) = registry.get() {
+        http.registry.stop().await;
     }
     tokio::select! {
         result = tokio::time::timeout(stop_within, node.stop()) => if result.is_err() {

@@ -60,8 +60,10 @@ impl Role {
 
     pub(super) async fn start(self, name: &PeerId, node: &NodeHandle) -> Result<Http, ServeError> {
         let (tell, all) = watch::channel(members(node).await);
-        while all.borrow().is_empty() {
+        if all.borrow().is_empty() {
             tracing::info!("the registry waits until this node is a member of the group `{GROUP}`");
+        }
+        while all.borrow().is_empty() {
             tokio::time::sleep(Duration::from_secs(1)).await;
             tell.send_replace(members(node).await);
         }
@@ -84,7 +86,10 @@ impl Role {
             directory: Some(self.directory),
             access_keys: self.access_keys,
         })
-        .map_err(io(format!("registry at {}", self.listen)))?;
+        .map_err(io(format!(
+            "registry at {} (registry.listen; --no-registry if this node is not to be one)",
+            self.listen
+        )))?;
         let received = registry.clone();
         node.serve(
             CLASS,

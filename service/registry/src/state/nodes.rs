@@ -171,9 +171,13 @@ impl Registry {
             let others = self.nodes.values();
             let others = others.filter(|node| node.serving.flatten().is_some());
             let others = others.map(|node| node.address.clone());
-            std::iter::once(self.address.clone())
-                .chain(others)
-                .collect()
+            let mut all = vec![self.address.clone()];
+            for other in others {
+                if !all.contains(&other) {
+                    all.push(other);
+                }
+            }
+            all
         })
     }
 
