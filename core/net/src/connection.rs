@@ -113,6 +113,11 @@ impl Connection {
         result
     }
 
+    /// Bytes that wait to be written.
+    pub fn outbox_bytes(&self) -> usize {
+        self.outbox.borrow().bytes()
+    }
+
     /// Closes the connection once everything that waits is written.
     pub fn close(&self, reason: CloseReason) {
         self.close.borrow_mut().get_or_insert(reason);

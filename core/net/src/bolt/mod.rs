@@ -25,6 +25,13 @@ pub trait Handler {
     /// Answers one request, at once or later, through its [`Responder`]. The frame is only borrowed.
     fn request(&self, incoming: Incoming<'_>);
 
+    /// A response to a request that no [`Peer`] has sent: of a handler that writes requests to the connection itself, and
+    /// waits for their answers in its own way. Whether it is its.
+    fn response(&self, frame: &diwan_bolt::Frame<'_>) -> bool {
+        let _ = frame;
+        false
+    }
+
     /// The handler of one new connection of a server, for one that keeps something with each connection; without it this
     /// one serves them all.
     fn for_connection(&self) -> Option<Rc<dyn Handler>> {

@@ -170,7 +170,12 @@ impl BoltSession {
             Some(call) => {
                 let _ = call.reply.send(Ok(OwnedFrame::copy(frame)));
             }
-            None => Stats::add(&self.connection.stats().responses_unknown, 1),
+            None => {
+                let handler = self.handler.as_ref();
+                if !handler.is_some_and(|handler| handler.response(frame)) {
+                    Stats::add(&self.connection.stats().responses_unknown, 1);
+                }
+            }
         }
     }
 

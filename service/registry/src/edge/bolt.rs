@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use diwan_bolt::Status;
+use diwan_bolt::{Frame, Status};
 use diwan_net::bolt::{Handler, Incoming, Responder};
 use diwan_registry_wire::{
     Answer, BaseRegister, Codec, DecodeError, EventType, RegisterResponse, Request, Scope,
@@ -76,6 +76,11 @@ impl Drop for Connection {
 }
 
 impl Handler for Connection {
+    fn response(&self, frame: &Frame<'_>) -> bool {
+        self.edge.answered(self.id, frame);
+        true
+    }
+
     fn request(&self, mut incoming: Incoming<'_>) {
         let frame = incoming.frame;
         let (request, codec) = match Request::decode(frame.class, frame.head.codec, frame.content) {
@@ -92,12 +97,12 @@ impl Handler for Connection {
             }
         };
         if !self.known.replace(true) {
-            let peer = incoming.peer();
-            let address = peer.addr();
+            let connection = incoming.responder.connection().clone();
+            let address = connection.remote();
             self.edge.clients.borrow_mut().insert(
                 self.id,
                 Client {
-                    peer,
+                    connection,
                     codec,
                     accepts: Accepts::default(),
                 },

@@ -24,9 +24,9 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use diwan_bolt::{FrameWriter, Head};
-use diwan_net::bolt::{Bolt, CallError, Handler, HandlerFactory, Peer, SessionOptions};
-use diwan_net::{Protocol, Server, ServerOptions};
+use diwan_bolt::{Frame, FrameWriter, Head, Kind};
+use diwan_net::bolt::{Bolt, Handler, HandlerFactory, SessionOptions};
+use diwan_net::{CloseReason, Connection, Protocol, Server, ServerOptions};
 use diwan_registry_wire::{
     Answer, Codec, DataBox, MultiReceivedData, MultiSegmentData, Push, ReceivedConfigData,
     ReceivedData,
@@ -42,7 +42,8 @@ pub use operate::{OPERATE_CLASS, Status};
 
 use crate::settings::Settings;
 use crate::state::{
-    Config, ConnectionId, Content, NodeState, Now, Outgoing, RegistId, Registry, ServiceName, Start,
+    Config, ConnectionId, Content, NodeState, Now, Outgoing, PushId, RegistId, Registry,
+    ServiceName, Start,
 };
 use compress::{Accepts, compressed};
 use journal::Journal;
@@ -246,7 +247,7 @@ pub fn start(options: Options) -> io::Result<Handle> {
 
 /// A client as it is called.
 struct Client {
-    peer: Peer,
+    connection: Rc<Connection>,
     /// The form in which it writes.
     codec: Codec,
     /// What else it reads.
@@ -386,7 +387,7 @@ impl Edge {
         drop(registry);
         for connection in closing {
             if let Some(client) = self.clients.borrow().get(&connection) {
-                client.peer.close();
+                client.connection.close(CloseReason::Requested);
             }
         }
         for push in outgoing {
@@ -410,39 +411,42 @@ impl Edge {
         let Some(client) = clients.get(&push.connection) else {
             return;
         };
+        if client.connection.outbox_bytes() > OUTBOX_BYTES_MAX {
+            // It takes nothing: it is sent the newest when the time for its acknowledgement is over.
+            return;
+        }
         let (codec, accepts) = (client.codec, client.accepts);
-        let call = client.peer.call(PUSH_TIMEOUT, |frame, id| {
-            let class = match push.content {
-                Content::Instances { .. } if accepts.multi => PUSHED_CENTERS.class(codec),
-                Content::Instances { .. } => PUSHED_INSTANCES.class(codec),
-                Content::Setting(_) => PUSHED_SETTING.class(codec),
-            };
-            let head = Head::request(id, codec.byte(), PUSH_TIMEOUT_MS);
-            let mut writer = FrameWriter::begin(frame, head, class.as_bytes());
+        let class = match push.content {
+            Content::Instances { .. } if accepts.multi => PUSHED_CENTERS.class(codec),
+            Content::Instances { .. } => PUSHED_INSTANCES.class(codec),
+            Content::Setting(_) => PUSHED_SETTING.class(codec),
+        };
+        let head = Head::request(push.push.0, codec.byte(), PUSH_TIMEOUT_MS);
+        let written = client.connection.write(|outbox| {
+            let mut writer = FrameWriter::begin(outbox.buffer(), head, class.as_bytes());
             write(&push, codec, accepts, writer.content());
-            let written = writer.finish();
-            written.map_err(|error| CallError::Unsendable(error.to_string()))
+            writer.finish()
         });
-        let (edge, connection, id) = (self.clone(), push.connection, push.push);
-        tokio::task::spawn_local(async move {
-            let taken = match call.await {
-                Ok(answer) => acknowledges(
-                    answer.frame().class,
-                    answer.frame().head.codec,
-                    answer.frame().content,
-                ),
-                Err(error) => {
-                    tracing::debug!(connection = connection.0, %error, "a push was not acknowledged");
-                    false
-                }
-            };
-            edge.act(|registry, now| registry.acknowledged(connection, id, taken, now));
-        });
+        if let Err(error) = written {
+            tracing::warn!(connection = push.connection.0, %error, "a push does not fit into a frame");
+        }
+    }
+
+    /// A client answered a push.
+    fn answered(&self, connection: ConnectionId, answer: &Frame<'_>) {
+        let taken = matches!(answer.head.kind, Kind::Response { status } if status == diwan_bolt::Status::Success.code())
+            && acknowledges(answer.class, answer.head.codec, answer.content);
+        if !taken {
+            tracing::debug!(connection = connection.0, "a client did not take a push");
+        }
+        let push = PushId(answer.head.id);
+        self.act(|registry, now| registry.acknowledged(connection, push, taken, now));
     }
 }
 
+/// Nothing is added while so much waits to be written to a client.
+const OUTBOX_BYTES_MAX: usize = 8 << 20;
 /// As long as the original waits (`SessionServerConfigBean.dataNodeExchangeTimeoutMillis` and its kin).
-const PUSH_TIMEOUT: Duration = Duration::from_millis(3000);
 const PUSH_TIMEOUT_MS: i32 = 3000;
 
 /// For their classes' names.
@@ -552,7 +556,7 @@ mod tests {
     use diwan_registry_wire::{Scope, Version, Zones};
 
     use super::*;
-    use crate::state::{Instances, PushId};
+    use crate::state::Instances;
     use compress::Encoding;
 
     #[test]

@@ -15,7 +15,7 @@ pub struct ConnectionId(pub u64);
 
 /// A push that its client has to acknowledge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PushId(pub u64);
+pub struct PushId(pub u32);
 
 #[derive(Debug, Default)]
 pub(super) struct Connection {

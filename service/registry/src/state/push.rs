@@ -147,7 +147,7 @@ impl Registry {
                 contents.push((Content::Setting(known.setting.clone()), watchers));
             }
             for (content, registrations) in contents {
-                self.next_push += 1;
+                self.next_push = self.next_push.wrapping_add(1);
                 let push = PushId(self.next_push);
                 let bytes = content.bytes();
                 self.inflight_bytes += bytes;

@@ -327,7 +327,7 @@ pub struct Registry {
     pub(super) stalled: BTreeSet<ConnectionId>,
     /// The highest that was given, here or elsewhere.
     pub(super) version: Version,
-    pub(super) next_push: u64,
+    pub(super) next_push: u32,
     pub(super) origins: Origins,
     pub(super) own: OwnChanges,
     pub(super) nodes: BTreeMap<Arc<str>, Node>,
