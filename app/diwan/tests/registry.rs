@@ -38,6 +38,7 @@ fn registry(listen: SocketAddr) -> Handle {
         settings: Settings::default(),
         nodes: None,
         directory: None,
+        access_keys: None,
     };
     edge::start(options).unwrap()
 }
