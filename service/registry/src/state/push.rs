@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use diwan_registry_wire::Scope;
+use diwan_registry_wire::{Scope, Version};
 
 use super::connection::{ConnectionId, Inflight, PushId};
 use super::ids::RegistId;
@@ -41,9 +41,12 @@ impl Registry {
             let subscribers = changed.subscribers.keys();
             let all = subscribers.chain(&changed.watchers).map(|(of, _)| *of);
             let connections: BTreeSet<ConnectionId> = all.collect();
+            let version = changed.version;
             for connection in connections {
-                self.tell(connection, service);
-                self.pump(connection, now);
+                if !self.is_being_told(connection, service, version) {
+                    self.tell(connection, service);
+                    self.pump(connection, now);
+                }
             }
         }
         while self.listed_bytes > self.config.list_bytes
@@ -53,6 +56,20 @@ impl Registry {
             self.services[service].forget_lists();
         }
         std::mem::take(&mut self.outgoing)
+    }
+
+    /// Whether the newest is on its way to a connection that wants nothing else of the service.
+    fn is_being_told(
+        &self,
+        connection: ConnectionId,
+        service: ServiceId,
+        version: Version,
+    ) -> bool {
+        let mut watchers = self.services[service].watchers_of(connection);
+        let own = self.connections.get(&connection);
+        let mut inflight = own.into_iter().flat_map(|own| own.inflight.values());
+        watchers.next().is_none()
+            && inflight.any(|push| push.service == service && push.version == version)
     }
 
     pub(super) fn ack_missing(&mut self, connection: ConnectionId, push: PushId, now: Now) {
