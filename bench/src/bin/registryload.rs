@@ -80,6 +80,24 @@ enum What {
         #[arg(long, default_value_t = 200)]
         bytes: usize,
     },
+    /// Instances that are replaced one after the other, all of them
+    Restart {
+        /// Services
+        #[arg(long, default_value_t = 100)]
+        services: usize,
+        /// Instances of each, on a connection for all services
+        #[arg(long, default_value_t = 800)]
+        instances: usize,
+        /// On a connection each, of one service
+        #[arg(long, default_value_t = 2_000)]
+        subscribers: usize,
+        /// How long it takes to replace them
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+        /// Of what is published
+        #[arg(long, default_value_t = 200)]
+        bytes: usize,
+    },
     /// Not a client: the bare server to compare with
     Raw,
 }
@@ -112,6 +130,13 @@ fn main() -> Outcome {
             services,
             bytes,
         ),
+        What::Restart {
+            services,
+            instances,
+            subscribers,
+            seconds,
+            bytes,
+        } => restart(&arguments, services, instances, subscribers, seconds, bytes),
         What::Raw => raw(arguments.connect),
     }
 }
@@ -592,6 +617,120 @@ fn hold(
         }
     }
     say("quiet", began);
+    Ok(())
+}
+
+/// How many instances a list has, and how many of them have a stamp of this or later.
+fn count(content: &[u8], from: usize) -> (usize, usize) {
+    let (mut all, mut new) = (0, 0);
+    for at in memchr::memmem::find_iter(content, STAMP.as_bytes()) {
+        let digits = content.get(at + STAMP.len()..at + STAMP.len() + STAMP_DIGITS);
+        let stamp = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        all += 1;
+        new += usize::from(stamp.is_some_and(|stamp: usize| stamp >= from));
+    }
+    (all, new)
+}
+
+fn restart(
+    arguments: &Arguments,
+    services: usize,
+    instances: usize,
+    subscribers: usize,
+    seconds: u64,
+    bytes: usize,
+) -> Outcome {
+    let mut links = Links::new()?;
+    links.connect(arguments.connect, instances + subscribers)?;
+    let service = |number: usize| format!("load.restart.{}", number % services);
+    let total = instances * services;
+    let answered = std::cell::Cell::new(0);
+    let whole = std::cell::Cell::new(0);
+    let pushes = std::cell::Cell::new((0_usize, 0_usize));
+    let is_whole = std::cell::RefCell::new(vec![false; instances + subscribers]);
+    let took = |from: usize| {
+        let (whole, is_whole, pushes) = (&whole, &is_whole, &pushes);
+        move |link: usize, frame: &Frame<'_>| {
+            pushes.set((pushes.get().0 + 1, pushes.get().1 + frame.content.len()));
+            let now = count(frame.content, from) == (instances, instances);
+            let before = std::mem::replace(&mut is_whole.borrow_mut()[link], now);
+            whole.set(whole.get() + usize::from(now) - usize::from(before));
+        }
+    };
+    for link in 0..instances {
+        for number in 0..services {
+            let id = link * services + number;
+            links.request(
+                link,
+                &publisher(&service(number), id, 1, stamped(id, bytes)),
+            )?;
+        }
+        links.flush(link)?;
+    }
+    links.until(
+        |_| answered.set(answered.get() + 1),
+        |_, _| {},
+        || answered.get() == total,
+    )?;
+    for number in 0..subscribers {
+        let link = instances + number;
+        links.request(link, &subscriber(&service(number), number))?;
+        links.flush(link)?;
+    }
+    links.until(|_| {}, took(0), || whole.get() == subscribers)?;
+    whole.set(0);
+    is_whole.borrow_mut().fill(false);
+    pushes.set((0, 0));
+    answered.set(0);
+    let (began, cpu) = (Instant::now(), server_cpu_us(arguments));
+    let mut rss: f64 = 0.0;
+    for link in 0..instances {
+        let due =
+            began + Duration::from_secs(seconds) * u32::try_from(link)? / u32::try_from(instances)?;
+        while Instant::now() < due {
+            let rest = due.saturating_duration_since(Instant::now());
+            let mut pushed = took(total);
+            links.turn(rest, |link, what, out| match what {
+                Came::Answer => answered.set(answered.get() + 1),
+                Came::Request(frame) => {
+                    pushed(link, frame);
+                    acknowledge(frame, out);
+                }
+            })?;
+        }
+        for number in 0..services {
+            let id = link * services + number;
+            let mut gone = publisher(&service(number), id, 2, String::new());
+            if let Request::PublisherRegister(gone) = &mut gone {
+                gone.base.event_type = Some("UNREGISTER".into());
+            }
+            links.request(link, &gone)?;
+            let new = total + id;
+            links.request(
+                link,
+                &publisher(&service(number), new, 1, stamped(new, bytes)),
+            )?;
+        }
+        links.flush(link)?;
+        rss = rss.max(server_rss_mb(arguments));
+    }
+    links.until(
+        |_| answered.set(answered.get() + 1),
+        took(total),
+        || answered.get() == 2 * total,
+    )?;
+    let last = Instant::now();
+    links.until(|_| {}, took(total), || whole.get() == subscribers)?;
+    let (count, sum) = pushes.get();
+    println!(
+        "{{\"case\":\"restart\",\"services\":{services},\"instances\":{instances},\"subscribers\":{subscribers},\"took_s\":{:.1},\
+         \"converged_s\":{:.2},\"pushes\":{count},\"pushed_mb\":{},\"cpu_s\":{:.1},\"rss_mb\":{:.0}}}",
+        last.duration_since(began).as_secs_f64(),
+        last.elapsed().as_secs_f64(),
+        sum >> 20,
+        (server_cpu_us(arguments) - cpu) as f64 / 1e6,
+        rss.max(server_rss_mb(arguments)),
+    );
     Ok(())
 }
 

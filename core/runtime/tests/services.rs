@@ -46,6 +46,7 @@ async fn a_service_answers_other_nodes_at_once_or_later_and_strangers_not_at_all
         });
     };
     other.handle.serve(CLASS, Arc::new(handler));
+    other.handle.ask(|_| ()).await.unwrap();
     assert_eq!(call("hello").await.unwrap(), "hello");
     let error = call("fail").await.unwrap_err().to_string();
     assert!(error.starts_with("status"), "{error}");

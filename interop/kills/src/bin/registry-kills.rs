@@ -61,9 +61,11 @@ type Key = (usize, String);
 
 #[derive(Default)]
 struct Truth {
-    /// Published, and since when.
-    living: BTreeMap<Key, Instant>,
-    /// Known everywhere: no list may miss them.
+    /// Published.
+    living: BTreeSet<Key>,
+    /// Which nodes have shown them.
+    shown: BTreeMap<Key, BTreeSet<usize>>,
+    /// Shown by all nodes: no list may miss them.
     established: BTreeSet<Key>,
     /// What each client was told last.
     views: BTreeMap<(usize, usize), BTreeSet<String>>,
@@ -268,11 +270,14 @@ fn live(arguments: &Arguments, seed: u64) -> Result<String, String> {
         wait(&shared, Duration::from_secs(45), |truth| {
             all_know(truth, arguments.clients)
         })?;
+        let truth = shared.truth();
+        let (living, established) = (truth.living.len(), truth.established.len());
         Ok(format!(
-            "{said:?}: {} pushes, {} connections, {} instances live: none was missing",
+            "{said:?}: {} pushes, {} connections, {} instances live, {} known everywhere: none was missing",
             shared.pushes.load(Ordering::Relaxed),
             shared.reconnections.load(Ordering::Relaxed),
-            shared.truth().living.len()
+            living,
+            established
         ))
     })();
     shared.stop.store(true, Ordering::Relaxed);
@@ -284,7 +289,7 @@ fn live(arguments: &Arguments, seed: u64) -> Result<String, String> {
 
 fn all_know(truth: &Truth, clients: usize) -> bool {
     let list = |service: usize| -> BTreeSet<String> {
-        let living = truth.living.keys().filter(|(of, _)| *of == service);
+        let living = truth.living.iter().filter(|(of, _)| *of == service);
         living.map(|(_, id)| id.clone()).collect()
     };
     (0..SERVICES).all(|service| {
@@ -295,7 +300,7 @@ fn all_know(truth: &Truth, clients: usize) -> bool {
 
 /// In what a view differs from the truth.
 fn wrong(truth: &Truth, (of, view): (&(usize, usize), &BTreeSet<String>)) -> Option<String> {
-    let living = truth.living.keys().filter(|(service, _)| *service == of.1);
+    let living = truth.living.iter().filter(|(service, _)| *service == of.1);
     let living: BTreeSet<String> = living.map(|(_, id)| id.clone()).collect();
     let (missing, dead) = (living.difference(view), view.difference(&living));
     let (missing, dead): (Vec<_>, Vec<_>) = (missing.collect(), dead.collect());
@@ -334,17 +339,17 @@ fn wait(
     }
 }
 
-/// A quiet while: what has lived through it is known everywhere.
+/// A quiet while; what all nodes have shown by then counts as known everywhere.
 fn establish(shared: &Shared) -> Result<(), String> {
-    let began = Instant::now();
     let _ = wait(shared, Duration::from_secs(4), |_| false);
     let mut truth = shared.truth();
     if let Some(broken) = &truth.broken {
         return Err(broken.clone());
     }
-    let old = truth.living.iter().filter(|(_, since)| **since < began);
-    let old: BTreeSet<Key> = old.map(|(key, _)| key.clone()).collect();
-    truth.established.extend(old);
+    let nodes = shared.sessions.len();
+    let shown = |key: &&Key| truth.shown.get(*key).is_some_and(|by| by.len() == nodes);
+    let known: BTreeSet<Key> = truth.living.iter().filter(shown).cloned().collect();
+    truth.established.extend(known);
     Ok(())
 }
 
@@ -520,7 +525,7 @@ impl Client {
         });
         if register {
             let mut truth = self.shared.truth();
-            truth.living.entry(key.clone()).or_insert_with(Instant::now);
+            truth.living.insert(key.clone());
         }
         self.ask(connection, &request)
     }
@@ -595,6 +600,10 @@ impl Client {
             .collect();
         let version = data.version.unwrap_or_default();
         let mut truth = self.shared.truth();
+        for id in &list {
+            let by = truth.shown.entry((service, id.clone())).or_default();
+            by.insert(self.at);
+        }
         let established = truth.established.iter().filter(|(of, _)| *of == service);
         let missing = established.map(|(_, id)| id).find(|id| !list.contains(*id));
         if let Some(missing) = missing
