@@ -113,6 +113,11 @@ impl Peers {
         let back = self.tasks.clone();
         let options = ClientOptions {
             reconnect: (Duration::from_millis(20), Duration::from_millis(500)),
+            // TCP waits twice as long after each loss: a connection that a partition has silenced for ten seconds may stay silent
+            // for ten more. A new one is there at once.
+            heartbeat_interval: Duration::from_secs(1),
+            heartbeat_timeout: Duration::from_secs(1),
+            heartbeat_failures_max: 2,
             tls,
             opening: self.dialing.opening(&node.to_string(), addr, &self.tasks),
             handler: Some(Arc::new(move || Rc::new(BackHandler(back.clone())))),

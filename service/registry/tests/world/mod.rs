@@ -269,11 +269,17 @@ impl World {
                 self.counts.partitions += 1;
                 let count = self.nodes.len();
                 match self.random.below(3) {
-                    // One is alone.
+                    // One is alone, or is not heard, or hears nobody.
                     0 => {
                         let one = self.random.below(count as u64) as usize;
+                        let ways = self.random.between(1, 3);
                         for other in 0..count {
-                            self.cut.extend([(one, other), (other, one)]);
+                            if ways & 1 > 0 {
+                                self.cut.insert((one, other));
+                            }
+                            if ways & 2 > 0 {
+                                self.cut.insert((other, one));
+                            }
                         }
                     }
                     // Two do not hear each other.
