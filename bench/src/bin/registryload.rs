@@ -689,7 +689,7 @@ fn restart(
             began + Duration::from_secs(seconds) * u32::try_from(link)? / u32::try_from(instances)?;
         while Instant::now() < due {
             let rest = due.saturating_duration_since(Instant::now());
-            let mut pushed = took(total);
+            let pushed = took(total);
             links.turn(rest, |link, what, out| match what {
                 Came::Answer => answered.set(answered.get() + 1),
                 Came::Request(frame) => {
