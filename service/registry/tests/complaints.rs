@@ -8,7 +8,7 @@ use std::time::Duration;
 use diwan_registry::state::{
     Config, ConnectionId, Publication, RegistId, Registry, Start, Subscription,
 };
-use diwan_registry_wire::nodes::{Digest, Life, NodesMessage};
+use diwan_registry_wire::nodes::{Digest, Life, NodesMessage, Standing};
 use diwan_registry_wire::{DataBox, Scope, Version};
 use one::*;
 
@@ -74,9 +74,12 @@ fn nacos_10209_no_push_before_the_first_synchronisation() {
         sums,
     };
     let says = |sums: Vec<u64>| NodesMessage {
-        from: life.clone(),
-        serving_ms: Some(1_000_000),
-        unix_ms: 1_800_000_000_000,
+        standing: Some(Standing {
+            life: life.clone(),
+            serving_ms: Some(1_000_000),
+            unix_ms: 1_800_000_000_000,
+            ..Standing::default()
+        }),
         up_to: 7,
         digests: vec![digest(sums)],
         ..NodesMessage::default()

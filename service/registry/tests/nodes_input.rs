@@ -6,7 +6,8 @@ use std::time::Duration;
 use diwan_registry::state::{Config, Now, Registry, Start};
 use diwan_registry_wire::Version;
 use diwan_registry_wire::nodes::{
-    Change, Digest, Instance, Item, Life, Name, NodesAnswer, NodesMessage, Slot, Wanted, Withdrawn,
+    Change, Digest, Instance, Item, Life, Name, NodesAnswer, NodesMessage, Slot, Standing, Wanted,
+    Withdrawn,
 };
 use proptest::prelude::*;
 use prost::Message as _;
@@ -38,6 +39,20 @@ fn number() -> impl Strategy<Value = u64> {
 fn life() -> impl Strategy<Value = Option<Life>> {
     let life = ("n[0-3]", 0_u64..7).prop_map(|(node, epoch)| Life { node, epoch });
     prop::option::weighted(0.9, life)
+}
+
+fn standing() -> impl Strategy<Value = Option<Standing>> {
+    let serving_ms = prop::option::of(number());
+    let parts = (life(), serving_ms, number(), any::<i64>(), number());
+    let standing = parts.prop_map(|(life, serving_ms, unix_ms, version, heard_ms)| Standing {
+        life,
+        serving_ms,
+        unix_ms,
+        version,
+        address: "a".into(),
+        heard_ms,
+    });
+    prop::option::weighted(0.9, standing)
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -94,16 +109,7 @@ fn message() -> impl Strategy<Value = NodesMessage> {
         data_id,
         ..Name::default()
     });
-    let head = (
-        life(),
-        prop::option::of(number()),
-        number(),
-        any::<i64>(),
-        number(),
-        number(),
-        number(),
-        any::<bool>(),
-    );
+    let head = (standing(), number(), number(), any::<bool>());
     let lists = (
         prop::collection::vec(name, 0..4),
         prop::collection::vec(change(), 0..6),
@@ -111,23 +117,15 @@ fn message() -> impl Strategy<Value = NodesMessage> {
         prop::collection::vec(digest, 0..3),
     );
     (head, lists).prop_map(
-        |(
-            (from, serving_ms, unix_ms, version, after, up_to, heard_ms, more),
-            (names, changes, slots, digests),
-        )| NodesMessage {
-            from,
-            serving_ms,
-            unix_ms,
-            version,
+        |((standing, after, up_to, more), (names, changes, slots, digests))| NodesMessage {
+            standing,
             after,
             up_to,
+            more,
             names,
             changes,
             slots,
             digests,
-            more,
-            heard_ms,
-            address: "a".into(),
         },
     )
 }
@@ -135,20 +133,11 @@ fn message() -> impl Strategy<Value = NodesMessage> {
 fn answer() -> impl Strategy<Value = NodesAnswer> {
     let wanted = (life(), prop::collection::vec(0_u32..260, 0..5));
     let wanted = wanted.prop_map(|(origin, slots)| Wanted { origin, slots });
-    let parts = (
-        life(),
-        number(),
-        any::<i64>(),
-        number(),
-        prop::collection::vec(wanted, 0..3),
-    );
-    parts.prop_map(|(from, unix_ms, version, known, wanted)| NodesAnswer {
-        from,
-        unix_ms,
-        version,
+    let parts = (standing(), number(), prop::collection::vec(wanted, 0..3));
+    parts.prop_map(|(standing, known, wanted)| NodesAnswer {
+        standing,
         known,
         wanted,
-        ..NodesAnswer::default()
     })
 }
 

@@ -128,12 +128,12 @@ pub struct Digest {
     pub sums: Vec<u64>,
 }
 
-/// From one node to another.
-#[derive(Clone, PartialEq, Message)]
-pub struct NodesMessage {
+/// How a node stands, as it says itself.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct Standing {
     /// Who speaks.
     #[prost(message, optional, tag = "1")]
-    pub from: Option<Life>,
+    pub life: Option<Life>,
     /// It has pushed lists to its clients for so many milliseconds; None before it does.
     #[prost(uint64, optional, tag = "2")]
     pub serving_ms: Option<u64>,
@@ -143,33 +143,41 @@ pub struct NodesMessage {
     /// The highest version that it has given.
     #[prost(int64, tag = "4")]
     pub version: i64,
-    /// The changes follow the one with this number.
-    #[prost(uint64, tag = "5")]
-    pub after: u64,
-    /// They are all up to this number.
-    #[prost(uint64, tag = "6")]
-    pub up_to: u64,
-    /// The services that changes and slots are of.
-    #[prost(message, repeated, tag = "7")]
-    pub names: Vec<Name>,
-    /// Changes of its own instances.
-    #[prost(message, repeated, tag = "8")]
-    pub changes: Vec<Change>,
-    /// What the other one asked for.
-    #[prost(message, repeated, tag = "9")]
-    pub slots: Vec<Slot>,
-    /// Of all origins, after the changes.
-    #[prost(message, repeated, tag = "10")]
-    pub digests: Vec<Digest>,
-    /// There are more changes than these already.
-    #[prost(bool, tag = "11")]
-    pub more: bool,
     /// Where its clients connect, `ip:port`.
-    #[prost(string, tag = "12")]
+    #[prost(string, tag = "5")]
     pub address: String,
     /// All that the living nodes knew so many milliseconds ago it knows.
-    #[prost(uint64, tag = "13")]
+    #[prost(uint64, tag = "6")]
     pub heard_ms: u64,
+}
+
+/// From one node to another.
+#[derive(Clone, PartialEq, Message)]
+pub struct NodesMessage {
+    /// Who speaks.
+    #[prost(message, optional, tag = "1")]
+    pub standing: Option<Standing>,
+    /// The changes follow the one with this number.
+    #[prost(uint64, tag = "2")]
+    pub after: u64,
+    /// They are all up to this number.
+    #[prost(uint64, tag = "3")]
+    pub up_to: u64,
+    /// There are more changes than these already.
+    #[prost(bool, tag = "4")]
+    pub more: bool,
+    /// The services that changes and slots are of.
+    #[prost(message, repeated, tag = "5")]
+    pub names: Vec<Name>,
+    /// Changes of its own instances.
+    #[prost(message, repeated, tag = "6")]
+    pub changes: Vec<Change>,
+    /// What the other one asked for.
+    #[prost(message, repeated, tag = "7")]
+    pub slots: Vec<Slot>,
+    /// Of all origins, after the changes.
+    #[prost(message, repeated, tag = "8")]
+    pub digests: Vec<Digest>,
 }
 
 /// Slots that differ.
@@ -188,26 +196,11 @@ pub struct Wanted {
 pub struct NodesAnswer {
     /// Who answers.
     #[prost(message, optional, tag = "1")]
-    pub from: Option<Life>,
-    /// It has pushed lists to its clients for so many milliseconds; None before it does.
-    #[prost(uint64, optional, tag = "2")]
-    pub serving_ms: Option<u64>,
-    /// Its clock, in milliseconds since 1970.
-    #[prost(uint64, tag = "3")]
-    pub unix_ms: u64,
-    /// The highest version that it has given.
-    #[prost(int64, tag = "4")]
-    pub version: i64,
+    pub standing: Option<Standing>,
     /// It knows all changes of the other one up to this number.
-    #[prost(uint64, tag = "5")]
+    #[prost(uint64, tag = "2")]
     pub known: u64,
     /// It does not know these, or knows something else.
-    #[prost(message, repeated, tag = "6")]
+    #[prost(message, repeated, tag = "3")]
     pub wanted: Vec<Wanted>,
-    /// Where its clients connect, `ip:port`.
-    #[prost(string, tag = "7")]
-    pub address: String,
-    /// All that the living nodes knew so many milliseconds ago it knows.
-    #[prost(uint64, tag = "8")]
-    pub heard_ms: u64,
 }

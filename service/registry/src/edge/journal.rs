@@ -13,10 +13,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use diwan_registry_wire::Version;
 use diwan_registry_wire::nodes::{Instance, Name};
-use diwan_registry_wire::{DataBox, Version};
 use prost::Message;
 
 use crate::state::{Publication, RegistId, ServiceName, Written};
@@ -59,17 +60,8 @@ fn append(record: &Record, out: &mut Vec<u8>) {
 }
 
 fn append_written(written: &Written, out: &mut Vec<u8>) {
-    let ServiceName {
-        data_id,
-        instance_id,
-        group,
-    } = (*written.service).clone();
     let record = Record {
-        service: Some(Name {
-            data_id,
-            instance_id,
-            group,
-        }),
+        service: Some((&*written.service).into()),
         id: written.id.to_string(),
         instance: written.instance.clone(),
         ..Record::default()
@@ -113,39 +105,21 @@ fn replay(bytes: &[u8]) -> Recovered {
         rest = after;
         epoch = epoch.max(record.epoch.unwrap_or(0));
         version = version.max(Version(record.version.unwrap_or(0)));
-        let Some(Name {
-            data_id,
-            instance_id,
-            group,
-        }) = record.service
-        else {
+        let Some(service) = record.service else {
             continue;
         };
-        let service = ServiceName {
-            data_id,
-            instance_id,
-            group,
-        };
-        let key = (service, RegistId::new(&record.id));
+        let key = (service.into(), RegistId::new(&record.id));
         match record.instance {
             Some(instance) => drop(all.insert(key, instance)),
             None => drop(all.remove(&key)),
         }
     }
-    let publication = |((service, id), instance): ((ServiceName, RegistId), Instance)| {
-        let items = instance.items.into_iter();
-        Publication {
-            service,
-            id,
-            data: items.map(|item| DataBox { data: item.data }).collect(),
-            cell: instance.cell,
-            version: instance.version,
-            timestamp: instance.timestamp,
-        }
-    };
     Recovered {
         epoch,
-        publications: all.into_iter().map(publication).collect(),
+        publications: all
+            .into_iter()
+            .map(|((service, id), instance)| Publication::new(service, id, instance))
+            .collect(),
         version,
         bytes: (bytes.len() - rest.len()) as u64,
         damaged_bytes: rest.len() as u64,
@@ -163,9 +137,11 @@ enum Command {
     Replace,
 }
 
-/// The journal, written by a thread of its own.
+/// The journal, written by a thread of its own, which has written everything when this is dropped.
 pub(super) struct Journal {
-    commands: mpsc::Sender<Command>,
+    /// None once it ends.
+    commands: Option<mpsc::Sender<Command>>,
+    thread: Option<JoinHandle<()>>,
     epoch: u64,
     version: Version,
     bytes: usize,
@@ -207,11 +183,12 @@ impl Journal {
         let epoch = unix_ms.max(recovered.epoch + 1);
         let (commands, todo) = mpsc::channel();
         let directory = directory.to_owned();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("diwan-journal".into())
             .spawn(move || Writer::new(directory, file).run(&todo))?;
         let journal = Self {
-            commands,
+            commands: Some(commands),
+            thread: Some(thread),
             epoch,
             version: recovered.version,
             bytes: 0,
@@ -239,8 +216,10 @@ impl Journal {
     }
 
     fn send(&self, command: Command) {
-        // A thread that failed has said why.
-        let _ = self.commands.send(command);
+        if let Some(commands) = &self.commands {
+            // A thread that failed has said why.
+            let _ = commands.send(command);
+        }
     }
 
     /// Writes down what changed, and the highest version; the latter once a second, if it is all there is.
@@ -299,6 +278,15 @@ impl Journal {
             self.send(Command::Replace);
         }
         self.next.is_some()
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.commands = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 
@@ -440,10 +428,8 @@ mod tests {
             &[written("s", "a", None), written("t", "a", Some("3"))],
             Version(9),
         );
-        // Its thread ends once it has written everything.
         let again = |journal: Journal, unix_ms| {
             drop(journal);
-            std::thread::sleep(Duration::from_millis(200));
             open(unix_ms)
         };
         let (mut journal, recovered) = again(journal, 4);

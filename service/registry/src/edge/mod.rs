@@ -42,8 +42,7 @@ pub use operate::{OPERATE_CLASS, Status};
 
 use crate::settings::Settings;
 use crate::state::{
-    Config, ConnectionId, Content, NodeState, Now, Outgoing, PushId, RegistId, Registry,
-    ServiceName, Start,
+    Config, ConnectionId, Content, Now, Outgoing, PushId, RegistId, Registry, ServiceName, Start,
 };
 use compress::{Accepts, compressed};
 use journal::Journal;
@@ -109,12 +108,6 @@ impl Handle {
         server.as_ref().map_or(0, Server::connections)
     }
 
-    /// Lets go of what the shrink guard of a service holds back. Whether it held anything.
-    pub async fn release(&self, name: ServiceName) -> bool {
-        let released = self.ask(move |edge| edge.act(|registry, now| registry.release(&name, now)));
-        released.await.unwrap_or(false)
-    }
-
     /// Another node speaks: to be given the answer, unless what it says makes no sense.
     pub fn received(
         &self,
@@ -126,15 +119,6 @@ impl Handle {
                 answer(content);
             }
         }));
-    }
-
-    /// Where the other nodes stand, and whether this one pushes lists yet.
-    pub async fn nodes(&self) -> (bool, Vec<NodeState>) {
-        let state = self.ask(|edge| {
-            let registry = edge.registry.borrow();
-            (registry.is_serving(), registry.nodes())
-        });
-        state.await.unwrap_or_default()
     }
 
     async fn ask<T: Send + 'static>(
@@ -176,19 +160,16 @@ pub fn start(options: Options) -> io::Result<Handle> {
         None => Default::default(),
     };
     let epoch = journal.as_ref().map_or_else(unix_ms, Journal::epoch);
+    let nodes = options.nodes;
+    let (node, all) = match &nodes {
+        Some(nodes) => (nodes.name.clone(), nodes.all.borrow().clone()),
+        None => Default::default(),
+    };
     let start = Start {
-        node: options
-            .nodes
-            .as_ref()
-            .map(|nodes| nodes.name.clone())
-            .unwrap_or_default(),
+        node,
         epoch,
         address: options.advertise.clone(),
-        nodes: options
-            .nodes
-            .as_ref()
-            .map(|nodes| nodes.all.borrow().clone())
-            .unwrap_or_default(),
+        nodes: all,
         recovered: recovered.publications,
         version: recovered.version,
     };
@@ -198,20 +179,20 @@ pub fn start(options: Options) -> io::Result<Handle> {
         instances = start.recovered.len(),
         "the registry begins"
     );
-    let nodes = options.nodes.clone();
     let addresses = Addresses::new(Mutex::new([options.advertise].into()));
-    let edge = Edge::maker(options.config, start, journal, nodes, addresses.clone());
-    let once = Mutex::new(Some((edge, todo)));
-    let access_keys = options.access_keys;
+    let make = {
+        let (config, nodes, addresses) = (options.config, nodes.clone(), addresses.clone());
+        let access_keys = options.access_keys;
+        move || Edge::new(config, start, journal, nodes, addresses, access_keys)
+    };
+    let once = Mutex::new(Some((make, todo)));
     let factory: HandlerFactory = Arc::new(move || {
         let once = once.lock().unwrap_or_else(PoisonError::into_inner).take();
         // There is one worker, and it asks once.
-        let Some((edge, todo)) = once else {
+        let Some((make, todo)) = once else {
             return Rc::new(bolt::Nobody) as Rc<dyn Handler>;
         };
-        let mut edge = edge();
-        edge.access_keys.clone_from(&access_keys);
-        let edge = Rc::new(edge);
+        let edge = Rc::new(make());
         tokio::task::spawn_local(edge.clone().run(todo));
         Rc::new(bolt::Connections::new(edge))
     });
@@ -225,7 +206,7 @@ pub fn start(options: Options) -> io::Result<Handle> {
             edge.act(|registry, _| registry.set(name, setting));
         }));
     });
-    if let Some(nodes) = options.nodes {
+    if let Some(nodes) = nodes {
         let (mut all, tasks) = (nodes.all, tasks.clone());
         tokio::spawn(async move {
             while all.changed().await.is_ok() {
@@ -285,23 +266,13 @@ struct Edge {
 }
 
 impl Edge {
-    /// Makes it, on the thread that it will live on.
-    fn maker(
-        config: Config,
-        start: Start,
-        journal: Option<Journal>,
-        nodes: Option<Nodes>,
-        addresses: Addresses,
-    ) -> impl FnOnce() -> Self {
-        move || Self::new(config, start, journal, nodes, addresses)
-    }
-
     fn new(
         config: Config,
         start: Start,
         journal: Option<Journal>,
         nodes: Option<Nodes>,
         addresses: Addresses,
+        access_keys: Option<AccessKeys>,
     ) -> Self {
         let began = Instant::now();
         let now = Now {
@@ -323,7 +294,7 @@ impl Edge {
             malformed: Cell::new(0),
             clocks: watch::Clocks::default(),
             local: mosn::Local::default(),
-            access_keys: None,
+            access_keys,
             began,
             wake: Notify::new(),
         }

@@ -76,10 +76,10 @@ impl Edge {
     fn answer(&self, ask: Ask) -> Value {
         match ask {
             Ask::Status => {
-                let mut status = json!(self.status());
-                let nodes = self.registry.borrow().nodes();
-                status["nodes"] = nodes.iter().map(node_view).collect();
-                status
+                let status = self.status();
+                let mut said = json!(status);
+                said["nodes"] = status.nodes.iter().map(node_view).collect();
+                said
             }
             Ask::Meant(text) => json!(self.registry.borrow().meant(&text)),
             Ask::Subscribers(name) => json!(self.registry.borrow().subscribers(&name)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use diwan_registry_wire::Version;
 
 use super::ids::RegistId;
-use super::registry::ServiceId;
+use super::service::ServiceId;
 
 /// A connection of a client, named by whoever owns the socket; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

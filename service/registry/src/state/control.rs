@@ -6,11 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::boundary::{Now, Setting};
 use super::connection::ConnectionId;
 use super::ids::ServiceName;
 use super::instance::Owner;
 use super::origin::OWN;
-use super::registry::{Now, Registry, Setting};
+use super::registry::Registry;
 
 /// A setting that nodes obey.
 /// sofastack/sofa-registry:server/common/model/.../constants/ValueConstants.java
@@ -293,14 +294,6 @@ impl Registry {
         Ok(())
     }
 
-    /// Everybody is pushed what was missed, as far as they are pushed to.
-    fn pump_all(&mut self, now: Now) {
-        let all: Vec<ConnectionId> = self.connections.keys().copied().collect();
-        for connection in all {
-            self.pump(connection, now);
-        }
-    }
-
     fn end_publishers(&mut self, connection: ConnectionId, now: Now) {
         let Some(own) = self.connections.get_mut(&connection) else {
             return;
@@ -319,9 +312,7 @@ impl Registry {
             return;
         };
         for (service, id) in std::mem::take(&mut own.subscribers) {
-            let (service, entry) = (&mut self.services[service], (connection, id));
-            service.subscribers.remove(&entry);
-            service.watchers.remove(&entry);
+            self.services[service].forget(connection, id);
         }
     }
 }

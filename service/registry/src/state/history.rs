@@ -6,7 +6,8 @@ use std::time::Duration;
 use diwan_registry_wire::Version;
 use serde::Serialize;
 
-use super::registry::{Now, ServiceId};
+use super::boundary::Now;
+use super::service::ServiceId;
 
 /// Pushes that are kept of a service.
 const PUSHES_MAX: usize = 16;

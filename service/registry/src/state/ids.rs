@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use diwan_registry_wire::nodes;
 use serde::{Deserialize, Serialize};
 
 /// What is published and subscribed to.
@@ -37,6 +38,26 @@ impl ServiceName {
         let mut parts = text.splitn(3, "#@#");
         let data_id = parts.next().unwrap_or_default();
         Self::new(data_id, parts.next(), parts.next())
+    }
+}
+
+impl From<&ServiceName> for nodes::Name {
+    fn from(name: &ServiceName) -> Self {
+        Self {
+            data_id: name.data_id.clone(),
+            instance_id: name.instance_id.clone(),
+            group: name.group.clone(),
+        }
+    }
+}
+
+impl From<nodes::Name> for ServiceName {
+    fn from(name: nodes::Name) -> Self {
+        Self {
+            data_id: name.data_id,
+            instance_id: name.instance_id,
+            group: name.group,
+        }
     }
 }
 

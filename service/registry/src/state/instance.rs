@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use diwan_registry_wire::{DataBox, nodes};
+use diwan_registry_wire::nodes;
 use smallvec::SmallVec;
 
 use super::connection::ConnectionId;
@@ -43,10 +43,6 @@ impl Data {
         Self(all.into())
     }
 
-    pub(super) fn of(data: &[DataBox]) -> Self {
-        Self::new(data.iter().map(|item| item.data.as_deref()))
-    }
-
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -77,13 +73,28 @@ pub(super) struct Copy {
     pub(super) owner: Owner,
     /// It was published before its node started, and its client has not come back yet.
     pub(super) provisional: bool,
-    /// For digests.
+    /// [`Copy::sum`], once it is put.
     pub(super) sum: u64,
 }
 
 impl Copy {
-    pub(super) fn publishes_the_same(&self, data: &Data, cell: &str) -> bool {
-        self.data == *data && *self.cell == *cell
+    pub(super) fn publishes_the_same(&self, other: &Self) -> bool {
+        self.data == other.data && self.cell == other.cell
+    }
+
+    /// For digests: everything of an instance that clients see. `seed`: what the sums of its service's instances begin with.
+    pub(super) fn sum(&self, seed: u64, id: &RegistId) -> u64 {
+        let sum = Sum::new(seed).with(&[u8::from(self.provisional)]);
+        let sum = match id {
+            RegistId::Uuid(uuid) => sum.with(uuid),
+            RegistId::Text(text) => sum.with(text.as_bytes()),
+        };
+        let (version, timestamp) = self.edition;
+        let sum = sum.with(&version.to_le_bytes());
+        let sum = sum.with(&timestamp.to_le_bytes());
+        sum.with(self.cell.as_bytes())
+            .with(self.data.bytes())
+            .finish()
     }
 
     pub(super) fn to_wire(&self) -> nodes::Instance {
@@ -96,25 +107,6 @@ impl Copy {
             provisional: self.provisional,
         }
     }
-}
-
-/// For digests: everything of an instance that clients see.
-pub(super) fn sum(
-    service: u64,
-    id: &RegistId,
-    data: &Data,
-    cell: &str,
-    edition: Edition,
-    provisional: bool,
-) -> u64 {
-    let mut sum = Sum::new(service).with(&[u8::from(provisional)]);
-    sum = match id {
-        RegistId::Uuid(uuid) => sum.with(uuid),
-        RegistId::Text(text) => sum.with(text.as_bytes()),
-    };
-    sum = sum.with(&edition.0.to_le_bytes());
-    sum = sum.with(&edition.1.to_le_bytes()).with(cell.as_bytes());
-    sum.with(data.bytes()).finish()
 }
 
 /// All copies of one instance; nearly always one.

@@ -1,68 +1,22 @@
 //! What this node tells the others, and what it learns from them.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use diwan_registry_wire::Version;
 use diwan_registry_wire::nodes::{
-    Change, Digest, Instance, Name, NodesAnswer, NodesMessage, Slot, Wanted, Withdrawn,
+    Change, Digest, Instance, Name, NodesAnswer, NodesMessage, Slot, Standing, Wanted, Withdrawn,
 };
-
 use foldhash::quality::FixedState;
 
+use super::boundary::Now;
 use super::ids::{RegistId, ServiceName};
 use super::instance::{self, Copy, Data, Edition, Owner};
 use super::origin::{OWN, Origin, OriginId};
-use super::registry::{Now, Publication, Registry, ServiceId, Timer};
-
-/// The last changes of this node's own instances, by their numbers.
-#[derive(Debug, Default)]
-pub(super) struct OwnChanges {
-    /// The highest number.
-    number: u64,
-    changes: VecDeque<OwnChange>,
-}
-
-#[derive(Debug)]
-struct OwnChange {
-    number: u64,
-    service: ServiceId,
-    id: RegistId,
-    /// Its client took it back.
-    withdrawn: Option<Edition>,
-}
-
-impl OwnChanges {
-    /// An instance changes, or goes; the number of that.
-    pub(super) fn add(
-        &mut self,
-        service: ServiceId,
-        id: &RegistId,
-        withdrawn: Option<Edition>,
-        kept_max: usize,
-    ) -> u64 {
-        while self.changes.len() >= kept_max.max(1) {
-            self.changes.pop_front();
-        }
-        self.number += 1;
-        self.changes.push_back(OwnChange {
-            number: self.number,
-            service,
-            id: id.clone(),
-            withdrawn,
-        });
-        self.number
-    }
-
-    /// All changes after this number; None if some of them are not kept any more.
-    fn after(&self, number: u64) -> Option<impl Iterator<Item = &OwnChange>> {
-        let first = self.number - self.changes.len() as u64 + 1;
-        let skipped = (number + 1).checked_sub(first)?;
-        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
-        Some(self.changes.range(skipped.min(self.changes.len())..))
-    }
-}
+use super::own::OwnChange;
+use super::registry::{Registry, Timer};
+use super::service::ServiceId;
 
 /// Another node, as it is spoken to.
 #[derive(Debug, Default)]
@@ -78,9 +32,9 @@ pub(super) struct Node {
     /// What it asked for.
     owed: BTreeSet<(OriginId, u8)>,
     /// How long it had pushed lists when it last said so; None if it is not known, or does not answer.
-    serving: Option<Option<Duration>>,
+    pub(super) serving: Option<Option<Duration>>,
     /// Nothing that it knows was missing here.
-    synced: bool,
+    pub(super) synced: bool,
     /// So many milliseconds its clock is ahead of ours.
     ahead_ms: i64,
     /// Where its clients connect.
@@ -89,14 +43,6 @@ pub(super) struct Node {
     heard_by_it: Duration,
     /// When nothing of its own was unknown here for the last time; at first, when it was named.
     heard_all: Duration,
-}
-
-/// A registry that has just begun.
-#[derive(Debug)]
-pub(super) struct Starting {
-    pub(super) since: Duration,
-    /// What was published when it ended the last time.
-    pub(super) recovered: Vec<Publication>,
 }
 
 /// The names of services in one message.
@@ -110,11 +56,7 @@ impl Names {
     fn place(&mut self, id: ServiceId, name: &ServiceName) -> u32 {
         let next = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
         *self.places.entry(id).or_insert_with(|| {
-            self.names.push(Name {
-                data_id: name.data_id.clone(),
-                instance_id: name.instance_id.clone(),
-                group: name.group.clone(),
-            });
+            self.names.push(name.into());
             next
         })
     }
@@ -159,7 +101,7 @@ impl Registry {
             node: name.clone(),
             serving: node.serving.flatten().is_some(),
             synced: node.synced,
-            behind: self.own.number - node.known,
+            behind: self.own.number() - node.known,
             ahead_ms: node.ahead_ms,
         };
         self.nodes.iter().map(state).collect()
@@ -186,32 +128,41 @@ impl Registry {
         self.starting.is_none()
     }
 
-    fn serving_ms(&self, now: Now) -> Option<u64> {
-        let since = now.monotonic.saturating_sub(self.serving_since);
-        self.is_serving()
-            .then(|| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    fn standing(&self, now: Now) -> Standing {
+        let passed = |since: Duration| {
+            let passed = now.monotonic.saturating_sub(since);
+            u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
+        };
+        Standing {
+            life: Some(self.origins.get(OWN).life()),
+            serving_ms: self.is_serving().then(|| passed(self.serving_since)),
+            unix_ms: now.unix_ms,
+            version: self.version.0,
+            address: self.address.clone(),
+            heard_ms: passed(self.heard_all(now)),
+        }
     }
 
     /// What is to be sent to other nodes now, one message at a time to each: [`Registry::answered`] or
     /// [`Registry::unanswered`] ends it. To be asked for after every turn.
     pub fn to_nodes(&mut self, now: Now) -> Vec<(Arc<str>, NodesMessage)> {
-        let heard_ms = self.heard_ms(now);
+        let standing = self.standing(now);
         let mut nodes = std::mem::take(&mut self.nodes);
         let mut messages = Vec::new();
         for (name, node) in &mut nodes {
-            let due = node.known < self.own.number
+            let due = node.known < self.own.number()
                 || !node.owed.is_empty()
                 || node.next_beat <= now.monotonic;
             if due && !node.awaiting && node.not_before <= now.monotonic {
                 node.awaiting = true;
-                messages.push((name.clone(), self.message(node, heard_ms, now)));
+                messages.push((name.clone(), self.message(node, &standing, now)));
             }
         }
         self.nodes = nodes;
         messages
     }
 
-    fn message(&self, node: &mut Node, heard_ms: u64, now: Now) -> NodesMessage {
+    fn message(&self, node: &mut Node, standing: &Standing, now: Now) -> NodesMessage {
         let mut names = Names::default();
         let mut room = self.config.message_bytes;
         let (changes, up_to) = match self.own.after(node.known) {
@@ -233,7 +184,7 @@ impl Registry {
                 node.next_digests = now.monotonic;
             }
         }
-        let complete = up_to == self.own.number && node.owed.is_empty();
+        let complete = up_to == self.own.number() && node.owed.is_empty();
         let mut digests = Vec::new();
         if complete && node.next_digests <= now.monotonic {
             node.next_digests = now.monotonic + self.config.digest_interval;
@@ -241,19 +192,14 @@ impl Registry {
         }
         node.next_beat = now.monotonic + self.config.beat;
         NodesMessage {
-            from: Some(self.origins.get(OWN).life()),
-            serving_ms: self.serving_ms(now),
-            unix_ms: now.unix_ms,
-            version: self.version.0,
+            standing: Some(standing.clone()),
             after: node.known,
             up_to,
+            more: up_to < self.own.number(),
             names: names.names,
             changes,
             slots,
             digests,
-            more: up_to < self.own.number,
-            address: self.address.clone(),
-            heard_ms,
         }
     }
 
@@ -290,7 +236,7 @@ impl Registry {
             });
             *room = room.saturating_sub(CHANGE_BYTES);
         }
-        (told, self.own.number)
+        (told, self.own.number())
     }
 
     fn slot(&self, origin: OriginId, slot: u8, room: &mut usize, names: &mut Names) -> Slot {
@@ -316,7 +262,7 @@ impl Registry {
     /// All changes of an origin in a slot up to this number are known.
     fn known(&self, origin: OriginId, slot: u8) -> u64 {
         match origin {
-            OWN => self.own.number,
+            OWN => self.own.number(),
             _ => self.origins.get(origin).known(slot),
         }
     }
@@ -342,11 +288,6 @@ impl Registry {
     fn heard_all(&self, now: Now) -> Duration {
         let heard = self.living(now).map(|node| node.heard_all);
         heard.min().unwrap_or(now.monotonic)
-    }
-
-    fn heard_ms(&self, now: Now) -> u64 {
-        let age = now.monotonic.saturating_sub(self.heard_all(now));
-        u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
     }
 
     fn living(&self, now: Now) -> impl Iterator<Item = &Node> {
@@ -397,13 +338,7 @@ impl Registry {
 
     /// A node answered.
     pub fn answered(&mut self, node: &str, answer: NodesAnswer, now: Now) {
-        let said = (
-            answer.serving_ms,
-            answer.unix_ms,
-            answer.version,
-            answer.heard_ms,
-        );
-        self.met(node, said, &answer.address, now);
+        self.met(node, &answer.standing.unwrap_or_default(), now);
         let mut owed = BTreeSet::new();
         for wanted in &answer.wanted {
             let origin = wanted.origin.as_ref();
@@ -413,7 +348,7 @@ impl Registry {
             let slots = wanted.slots.iter();
             owed.extend(slots.filter_map(|slot| Some((origin, u8::try_from(*slot).ok()?))));
         }
-        let highest = self.own.number;
+        let highest = self.own.number();
         if let Some(node) = self.nodes.get_mut(node) {
             node.awaiting = false;
             node.known = answer.known.min(highest);
@@ -423,25 +358,19 @@ impl Registry {
     }
 
     /// A node spoke.
-    fn met(
-        &mut self,
-        node: &str,
-        (serving_ms, unix_ms, version, heard_ms): (Option<u64>, u64, i64, u64),
-        address: &str,
-        now: Now,
-    ) {
-        self.version = self.version.max(Version(version));
+    fn met(&mut self, node: &str, standing: &Standing, now: Now) {
+        self.version = self.version.max(Version(standing.version));
         if let Some(node) = self.nodes.get_mut(node) {
-            let serving = serving_ms.map(Duration::from_millis);
+            let serving = standing.serving_ms.map(Duration::from_millis);
             let before = node.serving.flatten().is_some();
-            self.addresses_changed |= before != serving.is_some() || node.address != address;
+            self.addresses_changed |=
+                before != serving.is_some() || node.address != standing.address;
             node.serving = Some(serving);
-            address.clone_into(&mut node.address);
-            node.heard_by_it = now
-                .monotonic
-                .saturating_sub(Duration::from_millis(heard_ms));
+            node.address.clone_from(&standing.address);
+            let heard = Duration::from_millis(standing.heard_ms);
+            node.heard_by_it = now.monotonic.saturating_sub(heard);
             let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-            node.ahead_ms = signed(unix_ms) - signed(now.unix_ms);
+            node.ahead_ms = signed(standing.unix_ms) - signed(now.unix_ms);
         }
     }
 
@@ -455,17 +384,13 @@ impl Registry {
     /// Another node speaks.
     pub fn received(&mut self, message: NodesMessage, now: Now) -> NodesAnswer {
         let mut answer = NodesAnswer {
-            from: Some(self.origins.get(OWN).life()),
-            serving_ms: self.serving_ms(now),
-            unix_ms: now.unix_ms,
-            version: self.version.0,
+            standing: Some(self.standing(now)),
             known: 0,
             wanted: Vec::new(),
-            address: self.address.clone(),
-            heard_ms: self.heard_ms(now),
         };
         let own = self.origins.get(OWN).node.clone();
-        let Some(from) = message.from.as_ref().filter(|from| *from.node != *own) else {
+        let standing = message.standing.unwrap_or_default();
+        let Some(from) = standing.life.as_ref().filter(|from| *from.node != *own) else {
             self.malformed += 1;
             return answer;
         };
@@ -473,13 +398,7 @@ impl Registry {
             // Late, from an earlier life.
             return answer;
         }
-        let said = (
-            message.serving_ms,
-            message.unix_ms,
-            message.version,
-            message.heard_ms,
-        );
-        self.met(&from.node, said, &message.address, now);
+        self.met(&from.node, &standing, now);
         let forget_before = now.monotonic.saturating_sub(self.config.forget);
         let origin = self.origins.find_or_add(from, now.monotonic, forget_before);
         let known = self.origins.get_mut(origin);
@@ -516,12 +435,8 @@ impl Registry {
     }
 
     fn named(&mut self, names: &[Name]) -> Vec<ServiceId> {
-        let names = names.iter().map(|name| ServiceName {
-            data_id: name.data_id.clone(),
-            instance_id: name.instance_id.clone(),
-            group: name.group.clone(),
-        });
-        names.map(|name| self.service(name)).collect()
+        let names = names.iter().cloned().map(ServiceName::from);
+        names.map(|name| self.service(&name)).collect()
     }
 
     /// What an origin says of one of its instances.
@@ -563,18 +478,10 @@ impl Registry {
         let items = instance.items.iter();
         let data = Data::new(items.map(|item| item.data.as_deref()));
         let edition = (instance.version, instance.timestamp);
-        let sum = self.services[service].sum;
         let copy = Copy {
             origin,
             number,
-            sum: instance::sum(
-                sum,
-                id,
-                &data,
-                &instance.cell,
-                edition,
-                instance.provisional,
-            ),
+            sum: 0,
             data,
             cell: self.cell(&instance.cell),
             edition,
@@ -699,63 +606,6 @@ impl Registry {
         for origin in lost {
             self.origins.get_mut(origin).expired = true;
             self.expire(origin, now);
-        }
-    }
-
-    /// Lists are pushed as soon as this node knows what living nodes know; if there is none, what it knew when it ended counts
-    /// until clients confirm it.
-    fn check_start(&mut self, now: Now) {
-        let Some(starting) = &self.starting else {
-            return;
-        };
-        let age = now.monotonic.saturating_sub(starting.since);
-        let serving: Vec<(Duration, bool)> = self
-            .nodes
-            .values()
-            .filter_map(|node| Some((node.serving??, node.synced)))
-            .collect();
-        let waited =
-            age >= self.config.start_wait || self.nodes.values().all(|node| node.serving.is_some());
-        let adopt = match serving.is_empty() {
-            true if waited => true,
-            // They may know less than this one did, if they have only just begun themselves.
-            false if waited && serving.iter().all(|(_, synced)| *synced) => {
-                serving.iter().any(|(since, _)| *since < self.config.lease)
-            }
-            _ if age >= self.config.start_max => true,
-            _ => return,
-        };
-        let Some(starting) = self.starting.take() else {
-            return;
-        };
-        if adopt {
-            self.adopt(starting.recovered, now);
-        }
-        self.serving_since = now.monotonic;
-        let connections: Vec<_> = self.connections.keys().copied().collect();
-        for connection in connections {
-            self.pump(connection, now);
-        }
-    }
-
-    /// Instances of an earlier life count as long as a lost node's, unless they are known already.
-    fn adopt(&mut self, recovered: Vec<Publication>, now: Now) {
-        let until = now.monotonic + self.config.lease;
-        let mut services = BTreeSet::new();
-        for publication in recovered {
-            let service = self.service(publication.service.clone());
-            let edition = (publication.version, publication.timestamp);
-            let shown = self.services[service].shown(&publication.id);
-            if shown.is_some_and(|shown| shown.edition >= edition) {
-                continue;
-            }
-            let id = publication.id.clone();
-            let copy = self.own_copy(service, publication, Owner::Grace(until), true);
-            self.put(service, &id, copy, now);
-            services.insert(service);
-        }
-        for service in services {
-            self.set_timer(until, Timer::Grace(service));
         }
     }
 }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use diwan_registry_wire::{Scope, Version};
 
+use super::boundary::{Content, Now, Outgoing};
 use super::connection::{ConnectionId, Inflight, PushId};
 use super::ids::RegistId;
-use super::registry::{Content, Now, Outgoing, Registry, ServiceId, Timer};
+use super::registry::{Registry, Timer};
+use super::service::ServiceId;
 
 impl Registry {
     /// A client acknowledged a push, or could not take it.
@@ -16,6 +18,7 @@ impl Registry {
         let Some(own) = self.connections.get_mut(&connection) else {
             return;
         };
+        // Otherwise it is not sent again at once, but when the time for its acknowledgement is over.
         if taken {
             if let Some(inflight) = own.inflight.remove(&push) {
                 self.inflight_bytes -= inflight.bytes;
@@ -26,11 +29,6 @@ impl Registry {
             }
             self.pump(connection, now);
             self.pump_stalled(now);
-        } else if let Some(inflight) = own.inflight.get_mut(&push) {
-            // Not again at once: it comes up with the time-out.
-            inflight.deadline = inflight
-                .deadline
-                .min(now.monotonic + self.config.ack_timeout);
         }
     }
 
@@ -91,6 +89,14 @@ impl Registry {
         self.tell(connection, inflight.service);
         self.pump(connection, now);
         self.pump_stalled(now);
+    }
+
+    /// Everybody is pushed what was missed, as far as they are pushed to.
+    pub(super) fn pump_all(&mut self, now: Now) {
+        let all: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        for connection in all {
+            self.pump(connection, now);
+        }
     }
 
     /// Those go on for whom there was no room.

@@ -2,261 +2,27 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
-use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use diwan_registry_wire::nodes::Instance;
-use diwan_registry_wire::{DataBox, Scope, Version};
+use diwan_registry_wire::Version;
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
+use super::boundary::{
+    Config, Now, Outgoing, Publication, Refusal, Setting, Start, Subscription, Written,
+};
 use super::connection::{Connection, ConnectionId, PushId};
 use super::control::Controls;
 use super::history::History;
 use super::ids::{RegistId, ServiceName};
-use super::instance::{self, Copy, Data, Edition, Owner};
-use super::nodes::{Node, OwnChanges, Starting};
+use super::instance::{Copy, Data, Edition, Owner};
+use super::nodes::Node;
 use super::origin::{OWN, OriginId, Origins, SLOTS};
-use super::service::{Instances, Service, Subscriber};
+use super::own::OwnChanges;
+use super::service::{Service, ServiceId, Services, Subscriber};
+use super::start::Starting;
 use super::view::Counters;
-
-/// Bounds and times of a registry.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// A connection that ended may come back within this time before its instances are removed.
-    pub grace: Duration,
-    /// After a push the next one of the same service waits at least so long.
-    pub window_min: Duration,
-    /// At most so long, however often it changes.
-    pub window_max: Duration,
-    /// A push that is not acknowledged in time is sent again.
-    pub ack_timeout: Duration,
-    /// Pushes on their way to one client.
-    pub inflight_max: usize,
-    /// Bytes of pushes on their way to all clients; beyond them each client has one at a time.
-    pub inflight_bytes_max: usize,
-    /// Registrations of one connection.
-    pub registrations_max: usize,
-    /// Bytes of what one instance publishes.
-    pub data_bytes_max: usize,
-    /// The shrink guard looks back so far.
-    pub guard_window: Duration,
-    /// It holds back when so many instances of a service vanish, if they are more than half.
-    pub guard_instances_min: usize,
-    /// It lets go after this time.
-    pub guard_max: Duration,
-    /// Instances of a node that was not heard of for so long are removed.
-    pub lease: Duration,
-    /// Other nodes are told at least so often that this one lives.
-    pub beat: Duration,
-    /// How often what two nodes know is compared.
-    pub digest_interval: Duration,
-    /// A node that begins looks so long for others.
-    pub start_wait: Duration,
-    /// It begins in any case after this.
-    pub start_max: Duration,
-    /// Lives of other nodes are forgotten after this.
-    pub forget: Duration,
-    /// Lists that were made for pushes are kept for the next ones, up to so many bytes.
-    pub list_bytes: usize,
-    /// Changes that are kept for nodes that have not heard of them. One that is further behind is told everything.
-    pub changes_max: usize,
-    /// About so much goes in one message to another node.
-    pub message_bytes: usize,
-    /// Drawn at the start: decides which names share a place in memory.
-    pub seed: u64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            grace: Duration::from_millis(1500),
-            window_min: Duration::from_millis(5),
-            window_max: Duration::from_millis(500),
-            ack_timeout: Duration::from_secs(3),
-            inflight_max: 64,
-            inflight_bytes_max: 32 << 20,
-            registrations_max: 100_000,
-            data_bytes_max: 1 << 20,
-            guard_window: Duration::from_secs(10),
-            guard_instances_min: 10,
-            guard_max: Duration::from_secs(300),
-            lease: Duration::from_secs(30),
-            beat: Duration::from_millis(250),
-            digest_interval: Duration::from_secs(3),
-            start_wait: Duration::from_secs(3),
-            start_max: Duration::from_secs(30),
-            forget: Duration::from_secs(600),
-            list_bytes: 32 << 20,
-            changes_max: 100_000,
-            message_bytes: 256 << 10,
-            seed: 0,
-        }
-    }
-}
-
-/// Both clocks of the node.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// A clock that never goes back.
-    pub monotonic: Duration,
-    /// Milliseconds since 1970: only for versions.
-    pub unix_ms: u64,
-}
-
-/// An instance as its client describes it.
-#[derive(Clone, Debug)]
-pub struct Publication {
-    /// What it publishes to.
-    pub service: ServiceName,
-    /// Its name.
-    pub id: RegistId,
-    /// What it publishes.
-    pub data: Vec<DataBox>,
-    /// The cell in which it runs.
-    pub cell: String,
-    /// How often the client changed it.
-    pub version: i64,
-    /// When, by the client's clock.
-    pub timestamp: i64,
-}
-
-/// A subscriber as its client describes it.
-#[derive(Clone, Debug)]
-pub struct Subscription {
-    /// What it wants to know.
-    pub service: ServiceName,
-    /// Its name.
-    pub id: RegistId,
-    /// How far it looks.
-    pub scope: Scope,
-    /// The cell in which it runs.
-    pub cell: String,
-}
-
-/// Why a registration is refused for good.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// Its connection has too many.
-    #[error("this connection has {limit} registrations, which is the most")]
-    TooMany {
-        /// The limit.
-        limit: usize,
-    },
-    /// It publishes too much.
-    #[error("{bytes} bytes of data, {limit} are the most")]
-    TooLarge {
-        /// Its bytes.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// Its connection is not known (any more).
-    #[error("the connection has ended")]
-    NoConnection,
-}
-
-/// A push for a client, which is to be acknowledged.
-#[derive(Clone, Debug)]
-pub struct Outgoing {
-    /// To whom.
-    pub connection: ConnectionId,
-    /// How its acknowledgement is told.
-    pub push: PushId,
-    /// Of what.
-    pub service: Arc<ServiceName>,
-    /// What it says.
-    pub content: Content,
-    /// Which registrations of the connection it is for.
-    pub registrations: Vec<RegistId>,
-}
-
-/// What a push says.
-#[derive(Clone, Debug)]
-pub enum Content {
-    /// The instances of a service.
-    Instances {
-        /// What they are called by.
-        version: Version,
-        /// How far the subscribers look.
-        scope: Scope,
-        /// The subscribers' own cell.
-        cell: Arc<str>,
-        /// The instances.
-        instances: Arc<Instances>,
-    },
-    /// A setting.
-    Setting(Setting),
-}
-
-impl Content {
-    /// About what a push of it takes.
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Instances { instances, .. } => instances.bytes,
-            Self::Setting(setting) => 256 + setting.value.as_ref().map_or(0, |value| value.len()),
-        }
-    }
-
-    /// What it is called by.
-    pub fn version(&self) -> Version {
-        match self {
-            Self::Instances { version, .. } => *version,
-            Self::Setting(setting) => setting.version,
-        }
-    }
-}
-
-/// A setting as clients are told it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
-    /// Clients take only what is newer.
-    pub version: Version,
-    /// None if it was never set, or was removed.
-    pub value: Option<Arc<str>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct ServiceId(pub(super) u32);
-
-/// All services, by their places.
-#[derive(Debug, Default)]
-pub(super) struct Services(Vec<Service>);
-
-impl Services {
-    pub(super) fn all(&self) -> impl Iterator<Item = ServiceId> + use<> {
-        (0..u32::try_from(self.0.len()).unwrap_or(u32::MAX)).map(ServiceId)
-    }
-
-    pub(super) fn iter(&self) -> std::slice::Iter<'_, Service> {
-        self.0.iter()
-    }
-
-    fn at(&self, place: usize) -> Option<ServiceId> {
-        let id = u32::try_from(place).ok()?;
-        (place < self.0.len()).then_some(ServiceId(id))
-    }
-
-    fn add(&mut self, service: Service) -> ServiceId {
-        self.0.push(service);
-        ServiceId(u32::try_from(self.0.len() - 1).unwrap_or(u32::MAX))
-    }
-}
-
-impl Index<ServiceId> for Services {
-    type Output = Service;
-
-    fn index(&self, id: ServiceId) -> &Service {
-        &self.0[id.0 as usize]
-    }
-}
-
-impl IndexMut<ServiceId> for Services {
-    fn index_mut(&mut self, id: ServiceId) -> &mut Service {
-        &mut self.0[id.0 as usize]
-    }
-}
 
 /// Something that is to be looked at in time. It may have become pointless.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -273,34 +39,6 @@ pub(super) enum Timer {
     Withdrawn(ServiceId),
     /// The other nodes are looked after.
     Nodes,
-}
-
-/// An instance as it is to be written down.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// Its service.
-    pub service: Arc<ServiceName>,
-    /// Its name.
-    pub id: RegistId,
-    /// None if it is gone.
-    pub instance: Option<Instance>,
-}
-
-/// What this node is among others.
-#[derive(Clone, Debug)]
-pub struct Start {
-    /// Its name.
-    pub node: String,
-    /// Higher than at any start before.
-    pub epoch: u64,
-    /// Where its clients connect, `ip:port`.
-    pub address: String,
-    /// The other nodes.
-    pub nodes: Vec<String>,
-    /// What was published when it ended the last time.
-    pub recovered: Vec<Publication>,
-    /// [`Registry::version`] then.
-    pub version: Version,
 }
 
 /// Names of cells that are kept; who invents more of them pays for each.
@@ -353,6 +91,7 @@ impl Registry {
     pub fn new(config: Config) -> Self {
         Self {
             names: HashMap::with_hasher(FixedState::with_seed(config.seed)),
+            own: OwnChanges::new(config.changes_max),
             config,
             services: Services::default(),
             slots: vec![Vec::new(); SLOTS],
@@ -368,7 +107,6 @@ impl Registry {
             version: Version::NO_DATUM,
             next_push: 1,
             origins: Origins::new("", 0),
-            own: OwnChanges::default(),
             nodes: BTreeMap::new(),
             starting: None,
             serving_since: Duration::ZERO,
@@ -465,9 +203,7 @@ impl Registry {
             }
         }
         for (service, id) in ended.subscribers {
-            let (service, entry) = (&mut self.services[service], (connection, id));
-            service.subscribers.remove(&entry);
-            service.watchers.remove(&entry);
+            self.services[service].forget(connection, id);
         }
         for service in services {
             self.set_timer(until, Timer::Grace(service));
@@ -497,33 +233,24 @@ impl Registry {
         if !self.takes_from(connection) {
             return Ok(());
         }
-        let service = self.service(publication.service.clone());
-        let entry = (service, publication.id.clone());
-        self.register(connection, entry, |own| &mut own.publishers)?;
-        let owner = Owner::Connection(connection);
-        let edition = (publication.version, publication.timestamp);
-        let data = Data::of(&publication.data);
+        let service = self.service(&publication.service);
+        let id = publication.id.clone();
+        self.register(connection, (service, id.clone()), |own| &mut own.publishers)?;
+        let copy = self.own_copy(&publication, Owner::Connection(connection));
         let known = &mut self.services[service];
-        if known
-            .withdrawn
-            .get(&publication.id)
-            .is_some_and(|(taken_back, _)| *taken_back >= edition)
-        {
+        let taken_back = known.withdrawn.get(&id);
+        if taken_back.is_some_and(|(taken_back, _)| *taken_back >= copy.edition) {
             // Its client has begun again.
-            known.withdrawn.remove(&publication.id);
+            known.withdrawn.remove(&id);
         }
-        if let Some(own) = known.copy_mut(&publication.id, OWN)
-            && (own.edition > edition
-                || own.edition == edition
-                    && !own.provisional
-                    && own.publishes_the_same(&data, &publication.cell))
+        if let Some(own) = known.copy_mut(&id, OWN)
+            && (own.edition > copy.edition
+                || own.edition == copy.edition && !own.provisional && own.publishes_the_same(&copy))
         {
             // Late or twice: what is known is as new.
-            own.owner = owner;
+            own.owner = copy.owner;
             return Ok(());
         }
-        let id = publication.id.clone();
-        let copy = self.own_copy(service, publication, owner, false);
         self.put(service, &id, copy, now);
         Ok(())
     }
@@ -557,7 +284,7 @@ impl Registry {
         subscription: Subscription,
         now: Now,
     ) -> Result<(), Refusal> {
-        let service = self.service(subscription.service);
+        let service = self.service(&subscription.service);
         let entry = (service, subscription.id.clone());
         self.register(connection, entry, |own| &mut own.subscribers)?;
         let subscriber = Subscriber {
@@ -585,7 +312,7 @@ impl Registry {
         id: RegistId,
         now: Now,
     ) -> Result<(), Refusal> {
-        let service = self.service(name);
+        let service = self.service(&name);
         let entry = (service, id.clone());
         self.register(connection, entry, |own| &mut own.subscribers)?;
         self.services[service].watchers.insert((connection, id));
@@ -597,7 +324,7 @@ impl Registry {
     /// A setting changed.
     pub fn set(&mut self, name: ServiceName, setting: Setting) {
         self.controls.told(&name, &setting);
-        let service = self.service(name);
+        let service = self.service(&name);
         self.services[service].setting = setting;
         self.changed.insert(service);
     }
@@ -610,9 +337,7 @@ impl Registry {
         if let Some(own) = self.connections.get_mut(&connection) {
             own.subscribers.remove(&(service, id.clone()));
         }
-        let (service, entry) = (&mut self.services[service], (connection, id.clone()));
-        service.subscribers.remove(&entry);
-        service.watchers.remove(&entry);
+        self.services[service].forget(connection, id.clone());
     }
 
     /// Carries out what time has brought.
@@ -657,11 +382,11 @@ impl Registry {
         self.timers.peek().map(|Reverse((at, _))| *at)
     }
 
-    pub(super) fn service(&mut self, name: ServiceName) -> ServiceId {
-        if let Some(&id) = self.names.get(&name) {
+    pub(super) fn service(&mut self, name: &ServiceName) -> ServiceId {
+        if let Some(&id) = self.names.get(name) {
             return id;
         }
-        let service = Service::new(name);
+        let service = Service::new(name.clone());
         let (name, slot) = (service.name.clone(), service.slot);
         let id = self.services.add(service);
         self.slots[usize::from(slot)].push(id);
@@ -724,33 +449,27 @@ impl Registry {
         self.timers.push(Reverse((at, timer)));
     }
 
-    /// What a client of this node publishes.
-    pub(super) fn own_copy(
-        &mut self,
-        service: ServiceId,
-        publication: Publication,
-        owner: Owner,
-        provisional: bool,
-    ) -> Copy {
-        let data = Data::of(&publication.data);
-        let cell = self.cell(&publication.cell);
-        let edition = (publication.version, publication.timestamp);
-        let seed = self.services[service].sum;
-        let kept_max = self.config.changes_max;
+    /// What a client of this node publishes; its number comes with [`Registry::put`].
+    pub(super) fn own_copy(&mut self, publication: &Publication, owner: Owner) -> Copy {
+        let data = publication.data.iter().map(|item| item.data.as_deref());
         Copy {
             origin: OWN,
-            number: self.own.add(service, &publication.id, None, kept_max),
-            sum: instance::sum(seed, &publication.id, &data, &cell, edition, provisional),
-            data,
-            cell,
-            edition,
+            number: 0,
+            sum: 0,
+            data: Data::new(data),
+            cell: self.cell(&publication.cell),
+            edition: (publication.version, publication.timestamp),
             owner,
-            provisional,
+            provisional: false,
         }
     }
 
     /// An instance is so, as its origin says.
-    pub(super) fn put(&mut self, service: ServiceId, id: &RegistId, copy: Copy, now: Now) {
+    pub(super) fn put(&mut self, service: ServiceId, id: &RegistId, mut copy: Copy, now: Now) {
+        copy.sum = copy.sum(self.services[service].sum, id);
+        if copy.origin == OWN {
+            copy.number = self.own.add(service, id, None);
+        }
         let (origin, sum) = (copy.origin, copy.sum);
         self.show(service, id, now, |registry| {
             let known = &mut registry.services[service];
@@ -784,8 +503,7 @@ impl Registry {
                     .subtract(known.slot, taken.sum);
             }
             if origin == OWN && (there || withdrawn.is_some()) {
-                let kept_max = registry.config.changes_max;
-                registry.own.add(service, id, withdrawn, kept_max);
+                registry.own.add(service, id, withdrawn);
             }
         });
         there
@@ -833,7 +551,7 @@ impl Registry {
         {
             unwritten.insert((service, id.clone()));
         }
-        if !same(|before, after| before.publishes_the_same(&after.data, &after.cell)) {
+        if !same(|before, after| before.publishes_the_same(after)) {
             self.changed(service, now);
         }
     }

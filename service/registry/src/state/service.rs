@@ -1,17 +1,18 @@
 //! One service: its instances, its subscribers, and when they are told of changes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::{Index, IndexMut};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use diwan_hessian::Dialect;
 use diwan_registry_wire::{Codec, DataBox, ReceivedData, Scope, Version, Zones};
 
+use super::boundary::{Config, Setting};
 use super::connection::ConnectionId;
 use super::ids::{RegistId, ServiceName};
 use super::instance::{self, Copies, Copy, Edition};
 use super::origin::{OriginId, Sum};
-use super::registry::{Config, Setting};
 
 #[derive(Clone, Debug)]
 pub(super) struct Subscriber {
@@ -182,6 +183,18 @@ impl Service {
         256 + self.all_shown().map(|(_, copy)| bytes(copy)).sum::<usize>()
     }
 
+    /// Nobody publishes to it, subscribes to it or watches it.
+    pub(super) fn is_unused(&self) -> bool {
+        self.publishers.is_empty() && self.subscribers.is_empty() && self.watchers.is_empty()
+    }
+
+    /// A registration of a connection does not want to know anything any more.
+    pub(super) fn forget(&mut self, connection: ConnectionId, id: RegistId) {
+        let entry = (connection, id);
+        self.subscribers.remove(&entry);
+        self.watchers.remove(&entry);
+    }
+
     /// Forgets what was made for pushes: it is made again.
     pub(super) fn forget_lists(&mut self) {
         self.lists.clear();
@@ -207,6 +220,47 @@ impl Service {
         let made = Arc::new(made);
         self.lists.insert(only, made.clone());
         made
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ServiceId(pub(super) u32);
+
+/// All services, by their places.
+#[derive(Debug, Default)]
+pub(super) struct Services(Vec<Service>);
+
+impl Services {
+    pub(super) fn all(&self) -> impl Iterator<Item = ServiceId> + use<> {
+        (0..u32::try_from(self.0.len()).unwrap_or(u32::MAX)).map(ServiceId)
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Service> {
+        self.0.iter()
+    }
+
+    pub(super) fn at(&self, place: usize) -> Option<ServiceId> {
+        let id = u32::try_from(place).ok()?;
+        (place < self.0.len()).then_some(ServiceId(id))
+    }
+
+    pub(super) fn add(&mut self, service: Service) -> ServiceId {
+        self.0.push(service);
+        ServiceId(u32::try_from(self.0.len() - 1).unwrap_or(u32::MAX))
+    }
+}
+
+impl Index<ServiceId> for Services {
+    type Output = Service;
+
+    fn index(&self, id: ServiceId) -> &Service {
+        &self.0[id.0 as usize]
+    }
+}
+
+impl IndexMut<ServiceId> for Services {
+    fn index_mut(&mut self, id: ServiceId) -> &mut Service {
+        &mut self.0[id.0 as usize]
     }
 }
 

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::boundary::Now;
 use super::ids::{RegistId, ServiceName};
 use super::instance::{self, Copies, Owner};
 use super::origin::{OWN, OriginId};
-use super::registry::{Now, Registry, ServiceId, Timer};
+use super::registry::{Registry, Timer};
+use super::service::ServiceId;
 
 impl Registry {
     /// Lets go of what the shrink guard of a service holds back. Whether it held anything.

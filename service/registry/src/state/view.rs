@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use diwan_registry_wire::Version;
 use serde::Serialize;
 
+use super::boundary::Now;
 use super::connection::{Connection, ConnectionId};
 use super::history::PushView;
 use super::ids::{RegistId, ServiceName};
 use super::instance::{Copy, Owner};
 use super::origin::{OWN, SLOTS};
-use super::registry::{Now, Registry, ServiceId};
+use super::registry::Registry;
+use super::service::ServiceId;
 
 /// A client that was sent something and acknowledged nothing for so long is slow.
 const SLOW_AFTER: Duration = Duration::from_secs(5);
@@ -143,9 +146,7 @@ impl Registry {
         let connections = self.connections.values();
         let slow = connections.clone().filter(|one| one.is_slow(now));
         let services = self.services.iter();
-        let used = services.clone().filter(|one| {
-            !(one.publishers.is_empty() && one.subscribers.is_empty() && one.watchers.is_empty())
-        });
+        let used = services.clone().filter(|one| !one.is_unused());
         let watchers: usize = services.clone().map(|one| one.watchers.len()).sum();
         let registered: usize = connections.clone().map(|one| one.subscribers.len()).sum();
         let guarded = self.services.all();
@@ -185,11 +186,8 @@ impl Registry {
         let mut found: Vec<(String, ServiceId)> = Vec::new();
         for id in self.services.all() {
             let service = &self.services[id];
-            let is_empty = service.publishers.is_empty()
-                && service.subscribers.is_empty()
-                && service.watchers.is_empty();
             let name = service.name.to_string();
-            if !is_empty && name.contains(text) {
+            if !service.is_unused() && name.contains(text) {
                 found.push((name, id));
             }
         }
@@ -199,6 +197,12 @@ impl Registry {
         let views = found.into_iter();
         let views = views.map(|(name, id)| self.service_view(name, id, now));
         (views.collect(), more)
+    }
+
+    /// The version of a service that has instances, subscribers or watchers.
+    pub fn version_of(&self, name: &ServiceName) -> Option<Version> {
+        let service = &self.services[*self.names.get(name)?];
+        (!service.is_unused()).then_some(service.version)
     }
 
     fn service_view(&self, name: String, id: ServiceId, now: Now) -> ServiceView {

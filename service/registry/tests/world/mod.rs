@@ -348,24 +348,10 @@ impl World {
             if self.nodes[node].registry.is_some() || self.now_ms < self.nodes[node].starts_at {
                 continue;
             }
-            let recovered = self.nodes[node]
-                .disk
-                .iter()
-                .map(|((service, id), instance)| {
-                    let items = instance.items.iter();
-                    Publication {
-                        service: service.clone(),
-                        id: id.clone(),
-                        data: items
-                            .map(|item| DataBox {
-                                data: item.data.clone(),
-                            })
-                            .collect(),
-                        cell: instance.cell.clone(),
-                        version: instance.version,
-                        timestamp: instance.timestamp,
-                    }
-                });
+            let disk = self.nodes[node].disk.iter();
+            let recovered = disk.map(|((service, id), instance)| {
+                Publication::new(service.clone(), id.clone(), instance.clone())
+            });
             let recovered = recovered.collect();
             self.nodes[node].epoch += 1;
             self.nodes[node].serving = false;
