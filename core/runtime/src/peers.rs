@@ -12,7 +12,8 @@ use diwan_bolt::{FrameWriter, Head, Kind, Status};
 use diwan_jraft::{AppendEntriesRequestHeader, Message};
 use diwan_net::Workers;
 use diwan_net::bolt::{
-    Call, CallError, Client, ClientEvent, ClientEvents, ClientOptions, Handler, Incoming, Peer,
+    Call, CallError, Client, ClientEvent, ClientEvents, ClientOptions, Handler, Incoming,
+    OwnedFrame, Peer,
 };
 use diwan_raft::PeerId;
 use diwan_replica::batch;
@@ -253,17 +254,23 @@ pub(crate) fn resolve(peer: &PeerId) -> io::Result<SocketAddr> {
         .ok_or_else(|| io::Error::other("no address has this name"))
 }
 
-/// Waits for the answer to a call.
-pub(crate) async fn answer(call: Call) -> Result<Message, PeerError> {
+/// Waits for the answer to a call, whatever is in it.
+pub(crate) async fn answered(call: Call) -> Result<OwnedFrame, PeerError> {
     let owned = call.await?;
-    let frame = owned.frame();
-    match frame.head.kind {
+    match owned.frame().head.kind {
         Kind::Response { status } if status != Status::Success.code() => {
             Err(PeerError::Status(status))
         }
-        _ => Message::decode(frame.class, Bytes::copy_from_slice(frame.content))
-            .map_err(|error| PeerError::Answer(error.to_string())),
+        _ => Ok(owned),
     }
+}
+
+/// Waits for the message that answers a call.
+pub(crate) async fn answer(call: Call) -> Result<Message, PeerError> {
+    let owned = answered(call).await?;
+    let frame = owned.frame();
+    Message::decode(frame.class, Bytes::copy_from_slice(frame.content))
+        .map_err(|error| PeerError::Answer(error.to_string()))
 }
 
 #[cfg(test)]

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use diwan_bolt::{FrameWriter, Head, Kind, Status};
+use diwan_bolt::{FrameWriter, Head, Status};
 use diwan_log::{Committed, ProposalError};
 use diwan_net::bolt::{CallError, Responder};
 use diwan_raft::PeerId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::node::{Node, Task};
-use crate::peers::{CODEC, PeerError};
+use crate::peers::{self, CODEC, PeerError};
 use crate::start::NodeHandle;
 
 /// Is given what another node sends, on the node's thread: it must not block. The answer may come later, from anywhere.
@@ -263,14 +263,8 @@ impl NodeHandle {
             });
             tokio::task::spawn_local(async move {
                 let answer = async {
-                    let owned = call?.await?;
-                    let frame = owned.frame();
-                    match frame.head.kind {
-                        Kind::Response { status } if status != Status::Success.code() => {
-                            Err(PeerError::Status(status))
-                        }
-                        _ => Ok(Bytes::copy_from_slice(frame.content)),
-                    }
+                    let answer = peers::answered(call?).await?;
+                    Ok::<_, PeerError>(Bytes::copy_from_slice(answer.frame().content))
                 };
                 let _ = tell.send(answer.await);
             });

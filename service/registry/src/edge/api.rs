@@ -59,7 +59,7 @@ impl From<Unchanged> for Trouble {
 type Answer = Result<Json<Value>, Trouble>;
 
 /// What each node says, or why it says nothing.
-fn by_node(said: Said) -> Value {
+pub(super) fn by_node(said: Said) -> Value {
     let one = |(node, said): (String, Result<Value, String>)| {
         let said = said.unwrap_or_else(|why| json!({ "error": why }));
         (node, said)

@@ -4,14 +4,17 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, Query, State};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::api::by_node;
 use super::http::Http;
 use super::operate::Ask;
 use super::session::Named;
+use super::switches::found;
 use crate::state::{ServiceName, ServiceView};
 
 /// Services that are listed at once.
@@ -33,18 +36,17 @@ pub(super) fn routes() -> Router<Http> {
         .route("/datum/api/getDatumVersions", post(versions))
 }
 
-async fn slots(State(http): State<Http>) -> Json<Value> {
+async fn slots(State(http): State<Http>) -> Response {
     let nodes = http.all_names();
     let sums = http.registry.here(Ask::SlotSums).await;
     let sums = sums.as_array().cloned().unwrap_or_default();
     let slot = |(id, sum): (usize, Value)| json!({ "id": id, "nodes": nodes, "sum": sum });
     let slots: Vec<Value> = sums.into_iter().enumerate().map(slot).collect();
-    let data = json!({ "slotNum": slots.len(), "slots": slots });
-    Json(json!({ "success": true, "message": null, "data": data }))
+    found(json!({ "slotNum": slots.len(), "slots": slots }))
 }
 
 /// A slot is stable when all nodes know the same of it.
-async fn slot_status(State(http): State<Http>) -> Json<Value> {
+async fn slot_status(State(http): State<Http>) -> Response {
     let said = http.everywhere(Ask::SlotSums).await;
     let own = said.first().and_then(|(_, said)| said.as_ref().ok());
     let own = own.cloned().unwrap_or_default();
@@ -61,17 +63,11 @@ async fn slot_status(State(http): State<Http>) -> Json<Value> {
     let nodes: serde_json::Map<String, Value> = said.iter().map(one).collect();
     let is_stable = |view: &Value| view["differingSlots"].as_array().is_some_and(Vec::is_empty);
     let stable = nodes.values().all(is_stable);
-    let data = json!({ "slotNum": 256, "slotTableStable": stable, "nodes": nodes });
-    Json(json!({ "success": true, "message": null, "data": data }))
+    found(json!({ "slotNum": 256, "slotTableStable": stable, "nodes": nodes }))
 }
 
 async fn nodes(State(http): State<Http>, Path(_): Path<String>) -> Json<Value> {
-    let said = http.everywhere(Ask::Status).await;
-    let one = |(node, said): (String, Result<Value, String>)| {
-        let view = said.unwrap_or_else(|why| json!({ "error": why }));
-        (node, view)
-    };
-    let nodes: serde_json::Map<String, Value> = said.into_iter().map(one).collect();
+    let nodes = by_node(http.everywhere(Ask::Status).await);
     Json(json!({ DATA_CENTER: nodes }))
 }
 
@@ -88,11 +84,10 @@ impl Http {
         let id = name.to_string();
         let all = self.registry.ask(move |edge| {
             let registry = edge.registry.borrow();
-            let (views, _) = registry.services(&name.to_string(), 1, edge.now());
-            (registry.instances(&name), views)
+            let version = registry.version_of(&name);
+            (registry.instances(&name), version.map(|version| version.0))
         });
-        let (instances, views) = all.await.unwrap_or_default();
-        let version = views.first().map(|view| view.version);
+        let (instances, version) = all.await.unwrap_or_default();
         json!({ "dataInfoId": id, "dataCenter": DATA_CENTER, "version": version, "publishers": instances })
     }
 }

@@ -5,15 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
-use axum::{Form, Json, Router};
+use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::http::Http;
 use super::operate::{Ask, Said};
-use super::switches::{Ips, done, failed};
+use super::switches::{Ips, done, failed, found};
 use crate::state::{InstanceView, ServiceName, SubscriberView};
 
 /// sofastack/sofa-registry:server/server/session/.../resource/{ClientManagerResource,ClientsOpenResource,SessionDigestResource,
@@ -48,38 +48,22 @@ pub(super) fn routes() -> Router<Http> {
         )
 }
 
-async fn client_off(State(http): State<Http>, Form(ips): Form<Ips>) -> Response {
-    match ips.parse() {
-        Ok(ips) => {
-            http.registry.here(Ask::ClientsOff(ips)).await;
-            done()
-        }
-        Err(why) => failed(StatusCode::BAD_REQUEST, why),
-    }
+async fn client_off(State(http): State<Http>, Ips(ips): Ips) -> Response {
+    http.registry.here(Ask::ClientsOff(ips)).await;
+    done()
 }
 
-async fn client_open(State(http): State<Http>, Form(ips): Form<Ips>) -> Response {
-    match ips.parse() {
-        Ok(ips) => {
-            http.registry.here(Ask::ClientsOpen(ips)).await;
-            done()
-        }
-        Err(why) => failed(StatusCode::BAD_REQUEST, why),
-    }
+async fn client_open(State(http): State<Http>, Ips(ips): Ips) -> Response {
+    http.registry.here(Ask::ClientsOpen(ips)).await;
+    done()
 }
 
-async fn zone_client_off(State(http): State<Http>, Form(ips): Form<Ips>) -> Response {
-    match ips.parse() {
-        Ok(ips) => done_everywhere(&http.everywhere(Ask::ClientsOff(ips)).await),
-        Err(why) => failed(StatusCode::BAD_REQUEST, why),
-    }
+async fn zone_client_off(State(http): State<Http>, Ips(ips): Ips) -> Response {
+    done_everywhere(&http.everywhere(Ask::ClientsOff(ips)).await)
 }
 
-async fn zone_client_open(State(http): State<Http>, Form(ips): Form<Ips>) -> Response {
-    match ips.parse() {
-        Ok(ips) => done_everywhere(&http.everywhere(Ask::ClientsOpen(ips)).await),
-        Err(why) => failed(StatusCode::BAD_REQUEST, why),
-    }
+async fn zone_client_open(State(http): State<Http>, Ips(ips): Ips) -> Response {
+    done_everywhere(&http.everywhere(Ask::ClientsOpen(ips)).await)
 }
 
 fn done_everywhere(said: &Said) -> Response {
@@ -100,7 +84,7 @@ async fn zone_query_client_off(State(http): State<Http>) -> Response {
     let view = json!({ "success": true, "ips": off });
     let all = http.all_names();
     let all: Map<String, Value> = all.into_iter().map(|node| (node, view.clone())).collect();
-    Json(json!({ "success": true, "message": null, "data": all })).into_response()
+    found(all)
 }
 
 impl Http {
@@ -342,7 +326,7 @@ fn simple(one: &Value) -> Value {
 }
 
 /// All instances, whichever node their clients are at.
-async fn publishers(State(http): State<Http>, Query(named): Query<Named>) -> Json<Value> {
+async fn publishers(State(http): State<Http>, Query(named): Query<Named>) -> Response {
     let name = named.name();
     let all = http
         .registry
@@ -350,13 +334,13 @@ async fn publishers(State(http): State<Http>, Query(named): Query<Named>) -> Jso
         .await;
     let all = all.unwrap_or_default();
     let all: Vec<Value> = all.iter().map(|one| simple(&json!(one))).collect();
-    Json(json!({ "success": true, "message": null, "data": all }))
+    found(all)
 }
 
-async fn zone_publishers(State(http): State<Http>, Query(named): Query<Named>) -> Json<Value> {
+async fn zone_publishers(State(http): State<Http>, Query(named): Query<Named>) -> Response {
     let said = http.everywhere(Ask::Publishers(named.name())).await;
     let said = said.iter().filter_map(|(_, said)| said.as_ref().ok());
     let all = said.filter_map(Value::as_array).flatten();
     let all: Vec<Value> = all.map(simple).collect();
-    Json(json!({ "success": true, "message": null, "data": all }))
+    found(all)
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Form, Json, Router};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::http::Http;
@@ -44,6 +44,11 @@ pub(super) async fn refuse_browsers(headers: HeaderMap, request: Request, next: 
 /// sofastack/sofa-registry:server/common/model/.../CommonResponse.java
 pub(super) fn done() -> Response {
     Json(json!({ "success": true, "message": "" })).into_response()
+}
+
+/// sofastack/sofa-registry:server/common/model/.../GenericResponse.java
+pub(super) fn found(data: impl Serialize) -> Response {
+    Json(json!({ "success": true, "message": null, "data": data })).into_response()
 }
 
 pub(super) fn failed(code: StatusCode, why: impl ToString) -> Response {
@@ -239,49 +244,52 @@ async fn push_switch(State(http): State<Http>) -> Json<Map<String, Value>> {
 }
 
 /// Addresses as a form gives them: `ips=1.1.1.1;2.2.2.2`.
+pub(super) struct Ips(pub(super) BTreeSet<IpAddr>);
+
 #[derive(Deserialize)]
-pub(super) struct Ips {
+struct IpsForm {
     #[serde(default)]
     ips: String,
 }
 
-impl Ips {
-    /// # Errors
-    /// There is none, or one that is no address.
-    pub(super) fn parse(&self) -> Result<BTreeSet<IpAddr>, String> {
-        let ips = self.ips.split([';', ',']).map(str::trim);
-        let ips = ips.filter(|ip| !ip.is_empty());
-        let parsed = ips.map(|ip| {
-            let address = ip.parse::<IpAddr>();
-            address.map_err(|_| format!("{ip:?} is no address"))
-        });
-        let parsed: BTreeSet<IpAddr> = parsed.collect::<Result<_, _>>()?;
-        match parsed.is_empty() {
-            true => Err("ips is empty".into()),
-            false => Ok(parsed),
-        }
+impl<S: Send + Sync> FromRequest<S> for Ips {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let form = Form::<IpsForm>::from_request(request, state).await;
+        let Form(form) = form.map_err(IntoResponse::into_response)?;
+        let ips = parse_ips(&form.ips);
+        ips.map(Self)
+            .map_err(|why| failed(StatusCode::BAD_REQUEST, why))
     }
 }
 
-async fn clients_off(State(http): State<Http>, Form(ips): Form<Ips>) -> Response {
-    match ips.parse() {
-        Ok(ips) => answer(http.turn_off(&ips).await),
-        Err(why) => failed(StatusCode::BAD_REQUEST, why),
+/// # Errors
+/// There is none, or one that is no address.
+fn parse_ips(text: &str) -> Result<BTreeSet<IpAddr>, String> {
+    let ips = text.split([';', ',']).map(str::trim);
+    let ips = ips.filter(|ip| !ip.is_empty());
+    let parsed = ips.map(|ip| {
+        let address = ip.parse::<IpAddr>();
+        address.map_err(|_| format!("{ip:?} is no address"))
+    });
+    let parsed: BTreeSet<IpAddr> = parsed.collect::<Result<_, _>>()?;
+    match parsed.is_empty() {
+        true => Err("ips is empty".into()),
+        false => Ok(parsed),
     }
 }
 
-async fn clients_open(State(http): State<Http>, Form(ips): Form<Ips>) -> Response {
-    match ips.parse() {
-        Ok(ips) => answer(http.turn_on(&ips).await),
-        Err(why) => failed(StatusCode::BAD_REQUEST, why),
-    }
+async fn clients_off(State(http): State<Http>, Ips(ips): Ips) -> Response {
+    answer(http.turn_off(&ips).await)
 }
 
-async fn reduce(State(http): State<Http>, Form(ips): Form<Ips>) -> Response {
-    match ips.parse() {
-        Ok(ips) => answer(http.reduce(&ips).await),
-        Err(why) => failed(StatusCode::BAD_REQUEST, why),
-    }
+async fn clients_open(State(http): State<Http>, Ips(ips): Ips) -> Response {
+    answer(http.turn_on(&ips).await)
+}
+
+async fn reduce(State(http): State<Http>, Ips(ips): Ips) -> Response {
+    answer(http.reduce(&ips).await)
 }
 
 async fn query_clients_off(State(http): State<Http>) -> Response {
@@ -294,10 +302,9 @@ async fn query_clients_off(State(http): State<Http>) -> Response {
         (ip.to_string(), address)
     };
     let addresses: Map<String, Value> = off.client_off_address.iter().map(one).collect();
-    Json(json!({ "success": true, "message": null, "data": {
+    found(json!({
         "version": setting.version.unix_ms(),
         "clientOffAddress": addresses,
         "reduces": off.reduces,
-    }}))
-    .into_response()
+    }))
 }
