@@ -1,24 +1,19 @@
 //! What operators stop: pushes, and clients of single addresses.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod one;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
-use diwan_registry::state::{
-    BlackList, Config, ConnectionId, Content, Control, Now, Publication, RegistId, Registry,
-    ServiceName, Setting, Subscription,
-};
-use diwan_registry_wire::{DataBox, Scope, Version};
+use diwan_registry::state::{BlackList, ConnectionId, Control, Setting};
+use diwan_registry_wire::{Scope, Version};
+use one::CELL;
 
+/// One whose clients have addresses, and settings that it obeys.
 struct World {
-    registry: Registry,
-    now: Now,
+    one: one::World,
     settings: i64,
-}
-
-fn name(data_id: &str) -> ServiceName {
-    ServiceName::new(data_id, None, None)
 }
 
 /// The client of connection N is at 10.0.0.N.
@@ -35,18 +30,12 @@ fn ips(connections: &[u64]) -> BTreeSet<IpAddr> {
 
 impl World {
     fn new() -> Self {
-        let mut registry = Registry::new(Config::default());
+        let mut one = one::World::new();
         for connection in 1..10 {
-            registry.connected_from(ConnectionId(connection), address(connection));
+            one.registry
+                .connected_from(ConnectionId(connection), address(connection));
         }
-        Self {
-            registry,
-            now: Now {
-                monotonic: Duration::from_secs(100),
-                unix_ms: 1_800_000_000_000,
-            },
-            settings: 1,
-        }
+        Self { one, settings: 1 }
     }
 
     fn set(&mut self, control: Control, value: &str) {
@@ -55,57 +44,23 @@ impl World {
             version: Version(self.settings),
             value: Some(value.into()),
         };
-        self.registry.set(control.name(), setting);
+        self.one.registry.set(control.name(), setting);
     }
 
     fn publish(&mut self, connection: u64, id: &str, version: i64) {
-        let publication = Publication {
-            service: name("s"),
-            id: RegistId::new(id),
-            data: vec![DataBox {
-                data: Some(format!("{id}{version}")),
-            }],
-            cell: "cell".into(),
-            version,
-            timestamp: 0,
-        };
-        let result = self
-            .registry
-            .publish(ConnectionId(connection), publication, self.now);
-        result.unwrap();
+        let data = format!("{id}{version}");
+        self.one.publish(connection, id, &data, version);
     }
 
     fn subscribe(&mut self, connection: u64) {
-        let subscription = Subscription {
-            service: name("s"),
-            id: RegistId::new(&format!("sub-{connection}")),
-            scope: Scope::Global,
-            cell: "cell".into(),
-        };
-        let result = self
-            .registry
-            .subscribe(ConnectionId(connection), subscription, self.now);
-        result.unwrap();
+        self.one.subscribe(connection, Scope::Global, CELL);
     }
 
     /// Everybody acknowledges. Who was told what.
     fn run(&mut self, millis: u64) -> Vec<(u64, String)> {
-        let mut seen = Vec::new();
-        for _ in 0..=millis {
-            self.registry.advance(self.now);
-            for push in self.registry.outgoing(self.now) {
-                if let Content::Instances { instances, .. } = &push.content {
-                    let boxes = instances.zones().values().flatten();
-                    let data: Vec<&str> = boxes.filter_map(|one| one.data.as_deref()).collect();
-                    seen.push((push.connection.0, data.join(" ")));
-                }
-                self.registry
-                    .acknowledged(push.connection, push.push, true, self.now);
-            }
-            self.now.monotonic += Duration::from_millis(1);
-            self.now.unix_ms += 1;
-        }
-        seen
+        let seen = self.one.run(millis).into_iter();
+        seen.map(|(_, connection, list)| (connection, list.join(" ")))
+            .collect()
     }
 }
 
@@ -122,7 +77,7 @@ fn while_pushes_are_stopped_all_else_goes_on_and_then_everybody_is_told_once_wha
     world.run(10);
     world.set(Control::StopPush, "true");
     world.run(10);
-    assert_eq!(world.registry.stopped_pushes(), Some(&ips(&[])));
+    assert_eq!(world.one.registry.stopped_pushes(), Some(&ips(&[])));
     world.subscribe(2);
     for version in 1..100 {
         world.publish(3, "p", version);
@@ -130,11 +85,14 @@ fn while_pushes_are_stopped_all_else_goes_on_and_then_everybody_is_told_once_wha
     }
     world.publish(4, "q", 1);
     // Registrations, graces and the end of connections are as always.
-    world.registry.disconnected(ConnectionId(4), world.now);
+    world
+        .one
+        .registry
+        .disconnected(ConnectionId(4), world.one.now);
     assert_eq!(world.run(10_000), []);
     world.set(Control::StopPush, "false");
     assert_eq!(world.run(5_000), told(&[(1, "p99"), (2, "p99")]));
-    assert_eq!(world.registry.stopped_pushes(), None);
+    assert_eq!(world.one.registry.stopped_pushes(), None);
 }
 
 #[test]
@@ -179,14 +137,14 @@ fn who_is_black_listed_loses_what_it_has_registered_and_publishes_no_more() {
     world.subscribe(2);
     world.subscribe(9);
     assert_eq!(world.run(1_000), told(&[(2, "q1"), (9, "q1")]));
-    assert_eq!(world.registry.closing(), []);
+    assert_eq!(world.one.registry.closing(), []);
     // It comes back by itself when it is on the list no more.
     world.set(
         Control::BlackList,
         r#"{"FORBIDDEN_SUB_BY_PREFIX":{"IP_FULL":["10.0.0.9"]}}"#,
     );
     world.run(10);
-    assert_eq!(world.registry.closing(), [ConnectionId(2)]);
+    assert_eq!(world.one.registry.closing(), [ConnectionId(2)]);
     world.publish(2, "p", 2);
     assert_eq!(
         world.run(1_000),
@@ -240,7 +198,7 @@ fn clients_that_are_off_publish_nothing_until_they_are_on_again() {
         r#"{"clientOffAddress":[],"reduces":["10.0.0.3"]}"#,
     );
     assert_eq!(world.run(1_000), []);
-    assert_eq!(world.registry.closing(), [ConnectionId(2)]);
+    assert_eq!(world.one.registry.closing(), [ConnectionId(2)]);
     world.publish(2, "p", 2);
     assert_eq!(world.run(1_000), told(&[(1, "p2")]));
 }
@@ -251,14 +209,17 @@ fn clients_are_turned_off_and_on_once_by_their_addresses() {
     world.subscribe(1);
     world.publish(2, "p", 1);
     world.run(1_000);
-    world.registry.clients_off(&ips(&[2]), world.now);
+    world.one.registry.clients_off(&ips(&[2]), world.one.now);
     assert_eq!(world.run(1_000), told(&[(1, "")]));
     world.publish(2, "p", 1);
     assert_eq!(world.run(1_000), told(&[(1, "p1")]));
-    world.registry.clients_open(&ips(&[2, 7]));
-    assert_eq!(world.registry.closing(), [ConnectionId(2), ConnectionId(7)]);
-    assert!(world.registry.clean(address(1), world.now));
-    assert!(!world.registry.clean(address(42), world.now));
+    world.one.registry.clients_open(&ips(&[2, 7]));
+    assert_eq!(
+        world.one.registry.closing(),
+        [ConnectionId(2), ConnectionId(7)]
+    );
+    assert!(world.one.registry.clean(address(1), world.one.now));
+    assert!(!world.one.registry.clean(address(42), world.one.now));
     world.publish(2, "p", 3);
     assert_eq!(world.run(1_000), []);
 }
