@@ -10,7 +10,6 @@
 mod client;
 mod history;
 mod member;
-mod network;
 mod rewind;
 
 use std::net::SocketAddrV4;
@@ -19,15 +18,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use clap::Parser;
+use diwan_kills::network::Network;
 use diwan_sim::{Action, Random};
 
 use crate::client::{Answer, Client};
 use crate::history::{History, bytes_of, value_of};
 use crate::member::{Member, Program};
-use crate::network::Network;
 use crate::rewind::{Losses, Share};
 
 /// Kills members of a group and checks what clients were promised. Exit code 1 if a promise was broken, 2 if that could not
@@ -87,10 +86,7 @@ struct Shared {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let seed = arguments.seed.unwrap_or_else(|| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        now.map_or(1, |now| now.as_nanos() as u64)
-    });
+    let seed = diwan_kills::seed(arguments.seed);
     println!("seed {seed}");
     let mut group = match Group::begin(&arguments, seed) {
         Ok(group) => group,

@@ -4,11 +4,12 @@ use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use diwan_kills::process::{Process, command};
 use diwan_sim::Random;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::rewind::{Losses, Share, rewind};
 
@@ -35,8 +36,7 @@ pub struct Member {
     full: PathBuf,
     root: PathBuf,
     beside: PathBuf,
-    log: PathBuf,
-    process: Option<Child>,
+    process: Process,
 }
 
 impl Member {
@@ -52,8 +52,7 @@ impl Member {
             full: place.join("full"),
             root: place.join("data"),
             beside: place.join("journal"),
-            log: place.join("log"),
-            process: None,
+            process: Process::new(place.join("log")),
         };
         fs::create_dir_all(&member.beside)?;
         Ok(member)
@@ -64,17 +63,9 @@ impl Member {
     /// It refuses to start.
     pub fn start(&mut self, program: &Program) -> Result<(), String> {
         let io = |error: io::Error| error.to_string();
-        let log = File::create(&self.log).map_err(io)?;
+        let log = File::create(self.process.log()).map_err(io)?;
         // The library is for the program alone, not for what brings it into its namespace.
-        let mut command = match &self.namespace {
-            Some(namespace) => {
-                let mut command = Command::new("nsenter");
-                command.arg(format!("--net={}", namespace.display()));
-                command.arg("env");
-                command
-            }
-            None => Command::new("env"),
-        };
+        let mut command = command(self.namespace.as_deref(), "env");
         let variable = |name: &str, value: &PathBuf| format!("{name}={}", value.display());
         command
             .arg(variable("LD_PRELOAD", &program.disk))
@@ -97,10 +88,8 @@ impl Member {
                 &program.segment_bytes.to_string(),
                 "--data",
             ])
-            .arg(&self.root)
-            .stdout(log.try_clone().map_err(io)?)
-            .stderr(log);
-        self.process = Some(command.spawn().map_err(io)?);
+            .arg(&self.root);
+        self.process.start(&mut command, log).map_err(io)?;
         let until = Instant::now() + Duration::from_secs(20);
         while Instant::now() < until {
             if let Some(status) = self.ended() {
@@ -110,7 +99,10 @@ impl Member {
                     self.last_words()
                 ));
             }
-            if fs::read_to_string(&self.log).map_err(io)?.contains("READY") {
+            if fs::read_to_string(self.process.log())
+                .map_err(io)?
+                .contains("READY")
+            {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -124,25 +116,12 @@ impl Member {
 
     /// Its exit status, if it ended without being told to.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.process.as_mut()?.try_wait().ok()?
+        self.process.ended()
     }
 
     /// The end of its log.
     pub fn last_words(&self) -> String {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(8)..].join("\n    ")
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(pid) = self
-            .process
-            .as_ref()
-            .and_then(|process| Pid::from_raw(process.id() as i32))
-        {
-            // It may have ended meanwhile: that is found out elsewhere.
-            let _ = kill_process(pid, signal);
-        }
+        self.process.last_words()
     }
 
     /// From now on its disk has room for so many bytes more.
@@ -158,24 +137,24 @@ impl Member {
 
     /// Stops it where it stands.
     pub fn freeze(&self) {
-        self.signal(Signal::STOP);
+        self.process.signal(Signal::STOP);
     }
 
     /// Lets it go on.
     pub fn thaw(&self) {
-        self.signal(Signal::CONT);
+        self.process.signal(Signal::CONT);
     }
 
     /// kill -9.
     pub fn kill(&self) {
-        self.signal(Signal::KILL);
+        self.process.signal(Signal::KILL);
     }
 
     /// Asks it to stop, and waits.
     pub fn stop(&mut self) -> Result<(), String> {
-        self.signal(Signal::TERM);
+        self.process.signal(Signal::TERM);
         let until = Instant::now() + Duration::from_secs(10);
-        while self.process.is_some() {
+        while self.process.is_known() {
             match self.ended() {
                 Some(status) if status.success() => break,
                 Some(status) => {
@@ -201,19 +180,8 @@ impl Member {
 
     /// After its end: the power failed, too.
     pub fn lose(&mut self, share: Share, random: &mut Random) -> Result<Losses, String> {
-        if let Some(mut process) = self.process.take() {
-            process.wait().map_err(|error| error.to_string())?;
-        }
+        self.process.wait().map_err(|error| error.to_string())?;
         rewind(&self.root, &self.beside, share, random)
             .map_err(|error| format!("{}: {error}", self.root.display()))
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.kill();
-        if let Some(mut process) = self.process.take() {
-            let _ = process.wait();
-        }
     }
 }

@@ -1,15 +1,12 @@
 //! Registry nodes that are killed, frozen, cut off and restarted while clients publish and subscribe. No list that a client is
 //! pushed may miss an instance that lives and was known everywhere; in the end everybody knows the same, and nothing dead.
 
-#[path = "../network.rs"]
-mod network;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -18,13 +15,14 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use diwan_bolt::{Decoded, Frame, FrameWriter, Head, Kind, Status, decode};
 use diwan_hessian::Dialect;
+use diwan_kills::network::Network;
+use diwan_kills::process::{Process, command};
 use diwan_registry_wire::{
     Answer, BaseRegister, Codec, DataBox, PublisherRegister, Push, Request, SubscriberRegister,
     SyncResult,
 };
 use diwan_sim::Random;
-use network::Network;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 /// Kills registry nodes and looks at what their clients are told.
 #[derive(Parser)]
@@ -90,10 +88,7 @@ impl Shared {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let seed = arguments.seed.unwrap_or_else(|| {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(1, |since| since.as_nanos() as u64)
-    });
+    let seed = diwan_kills::seed(arguments.seed);
     println!("seed {seed}");
     match live(&arguments, seed) {
         Ok(said) => {
@@ -111,62 +106,24 @@ struct Node {
     address: SocketAddrV4,
     namespace: Option<PathBuf>,
     config: PathBuf,
-    log: PathBuf,
     session: SocketAddr,
-    process: Option<Child>,
+    process: Process,
 }
 
 impl Node {
     fn start(&mut self, program: &PathBuf) -> Result<(), String> {
         let text = |error: std::io::Error| format!("{}: {error}", program.display());
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(&self.log)
-            .map_err(text)?;
-        let mut command = match &self.namespace {
-            Some(namespace) => {
-                let mut command = Command::new("nsenter");
-                command
-                    .arg(format!("--net={}", namespace.display()))
-                    .arg(program);
-                command
-            }
-            None => Command::new(program),
-        };
+        let mut log = File::options();
+        let log = log.create(true).append(true).open(self.process.log());
+        let log = log.map_err(text)?;
+        let mut command = command(self.namespace.as_deref(), program);
         command.args(["server", "--config"]).arg(&self.config);
-        command.stdout(log.try_clone().map_err(text)?).stderr(log);
-        self.process = Some(command.spawn().map_err(text)?);
-        Ok(())
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = self
-            .process
-            .as_ref()
-            .and_then(|process| Pid::from_raw(process.id() as i32));
-        if let Some(pid) = pid {
-            let _ = kill_process(pid, signal);
-        }
+        self.process.start(&mut command, log).map_err(text)
     }
 
     fn end(&mut self, signal: Signal) {
-        self.signal(signal);
-        if let Some(mut process) = self.process.take() {
-            let _ = process.wait();
-        }
-    }
-
-    fn last_words(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(8)..].join("\n    ")
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.end(Signal::KILL);
+        self.process.signal(signal);
+        let _ = self.process.wait();
     }
 }
 
@@ -196,9 +153,8 @@ fn nodes(arguments: &Arguments, network: &Network) -> Result<Vec<Node>, String> 
             address: *address,
             namespace: network.namespace(place),
             config,
-            log: directory.join("log"),
             session: SocketAddr::from((*ip, port + 2)),
-            process: None,
+            process: Process::new(directory.join("log")),
         });
     }
     Ok(nodes)
@@ -251,15 +207,12 @@ fn live(arguments: &Arguments, seed: u64) -> Result<String, String> {
             *said.entry(what).or_default() += 1;
             println!("{:.1} s {what}", began.elapsed().as_secs_f64());
             for node in &mut nodes {
-                let ended = node
-                    .process
-                    .as_mut()
-                    .and_then(|process| process.try_wait().ok()?);
+                let ended = node.process.ended();
                 if let Some(status) = ended {
                     return Err(format!(
                         "node {} ended ({status}): {}",
                         node.address,
-                        node.last_words()
+                        node.process.last_words()
                     ));
                 }
             }
@@ -373,7 +326,7 @@ fn fault(
         }
         1 => {
             for node in nodes.iter_mut() {
-                node.signal(Signal::KILL);
+                node.process.signal(Signal::KILL);
             }
             for node in nodes.iter_mut() {
                 node.end(Signal::KILL);
@@ -382,9 +335,9 @@ fn fault(
             Ok("all killed")
         }
         2 => {
-            nodes[one].signal(Signal::STOP);
+            nodes[one].process.signal(Signal::STOP);
             rest(random, 500, 8_000);
-            nodes[one].signal(Signal::CONT);
+            nodes[one].process.signal(Signal::CONT);
             Ok("frozen")
         }
         3 => {
