@@ -24,5 +24,5 @@ pub use kitchen::{Kitchen, KitchenClient, KitchenServer};
 pub use menu::{Dish, Drawer, Item, KitchenException, Knife, LinkedList, Pan, Spice, Tag, Tool};
 pub use node::{Node, graph_text, reach, ring, swap_peers};
 pub use protobuf::{Cook, Heat, NotCooked, PbKitchen, PbKitchenClient, PbKitchenServer, PbService};
-pub use server::server;
+pub use server::{server, until_terminated};
 pub use service::KitchenService;

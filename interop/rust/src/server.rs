@@ -1,7 +1,10 @@
+use std::time::Duration;
+
 use diwan::hessian::Limits;
 use diwan::rpc::server::Published;
 use diwan::rpc::{Server, ServerBuilder};
 use diwan_bench::{EchoServer, EchoService};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{KitchenServer, KitchenService, PbKitchenServer, PbService};
 
@@ -21,4 +24,19 @@ pub fn server(addr: impl Into<String>) -> ServerBuilder {
             depth_max: DEPTH_MAX,
             ..Limits::default()
         })
+}
+
+/// What the original allows requests to end.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+
+/// Says where it listens, serves until SIGTERM, stops and says so.
+/// # Errors
+/// There are no signals.
+pub async fn until_terminated(server: Server) -> std::io::Result<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    println!("listening on {}", server.local_addr());
+    terminated.recv().await;
+    server.stop(STOP_WITHIN).await;
+    println!("stopped");
+    Ok(())
 }

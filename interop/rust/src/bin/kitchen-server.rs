@@ -1,13 +1,7 @@
 //! The kitchen services over Bolt.
 
-use std::time::Duration;
-
 use clap::Parser;
-use diwan_interop::server;
-use tokio::signal::unix::{SignalKind, signal};
-
-/// What the original allows requests to end.
-const STOP_WITHIN: Duration = Duration::from_secs(20);
+use diwan_interop::{server, until_terminated};
 
 /// Serves Kitchen, its annex, PbKitchen and Echo on 127.0.0.1; SIGTERM stops it gracefully.
 #[derive(Parser)]
@@ -27,10 +21,5 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         server = server.blocking_threads_max(threads);
     }
     let server = server.start()?;
-    let mut terminated = signal(SignalKind::terminate())?;
-    println!("listening on {}", server.local_addr());
-    terminated.recv().await;
-    server.stop(STOP_WITHIN).await;
-    println!("stopped");
-    Ok(())
+    Ok(until_terminated(server).await?)
 }

@@ -8,12 +8,11 @@ use diwan::rpc::client::Discovery;
 use diwan::rpc::registry::{Announcement, RegistryClient, RegistryOptions, Servers};
 use diwan::rpc::server::Published;
 use diwan::rpc::{ConsumerOptions, Server, ServiceClient};
-use tokio::signal::unix::{SignalKind, signal};
+use diwan_interop::until_terminated;
 use tokio::time::timeout;
 
 /// Until everything has come or gone.
 const PATIENCE: Duration = Duration::from_secs(30);
-const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 /// Publishes a service, or calls it.
 #[derive(Parser)]
@@ -76,12 +75,7 @@ async fn provide(
         .publish(Published::from(EchoServer::new(Same)).unique_id(unique_id))
         .register(registry, Announcement::default())
         .start()?;
-    let mut terminated = signal(SignalKind::terminate())?;
-    println!("listening on {}", server.local_addr());
-    terminated.recv().await;
-    server.stop(STOP_WITHIN).await;
-    println!("stopped");
-    Ok(())
+    Ok(until_terminated(server).await?)
 }
 
 async fn consume(registry: &RegistryClient, unique_id: String) -> Result<(), Box<dyn Error>> {
