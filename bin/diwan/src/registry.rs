@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use hyper::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde_json::Value;
 
 use crate::raft::http;
@@ -152,18 +153,15 @@ fn request(command: &RegistryCommand) -> (Method, String) {
     }
 }
 
-/// As part of a URL.
-fn encoded(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(byte));
-            }
-            _ => drop(write!(out, "%{byte:02X}")),
-        }
-    }
-    out
+/// What may have a meaning in a URL: all but these.
+const MEANING: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+fn encoded(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, &MEANING)
 }
 
 fn text(command: &RegistryCommand, answer: &Value) -> String {
