@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use diwan_bank::demo::Verdict;
+use diwan_bank::demo::{Programs, Verdict};
 use diwan_bank::{account, demo, gateway};
 
 const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("DIWAN_COMMIT"), ")");
@@ -22,7 +22,7 @@ const ABOUT: &str = "\
 Diwan: the SOFAStack in Rust, in one binary, speaking the wire protocols of the clients you already run.
 
 Start here:
-  diwan demo                       three bank services, 10,000 transfers, one kill, no money lost
+  diwan demo                       a node, three bank services, 10,000 transfers, one kill, no money lost
   diwan demo --keep                the same, and the services stay for you to talk to
   diwan server --data DIR --node 127.0.0.1:8701
                                    a node, here a cluster of one
@@ -106,7 +106,11 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match command {
         Command::Demo(options) => {
             let program = std::env::current_exe()?.to_string_lossy().into_owned();
-            let verdict = demo::run(&options, &[program, "bank".into()])?;
+            let programs = Programs {
+                node: vec![program.clone(), "server".into()],
+                bank: vec![program, "bank".into()],
+            };
+            let verdict = demo::run(&options, programs)?;
             return Ok(if verdict == Verdict::Passed {
                 ExitCode::SUCCESS
             } else {

@@ -8,9 +8,12 @@ use std::time::Duration;
 use clap::Args;
 use diwan::Hessian;
 use diwan::rpc::Server;
+use diwan::rpc::registry::Announcement;
+use diwan::rpc::server::Published;
 
 use crate::ledger::{Balance, Entry, Ledger, LedgerError, Side, Step};
 use crate::lifeline::end_with_parent;
+use crate::shard::{Shard, registry};
 
 /// An account as it travels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hessian)]
@@ -224,12 +227,12 @@ pub struct AccountOptions {
     /// File of the store; made if it is not there.
     #[arg(long)]
     pub store: PathBuf,
-    /// First account number.
+    /// The accounts kept here, for example 0..500.
     #[arg(long)]
-    pub from: u32,
-    /// Account number behind the last.
-    #[arg(long)]
-    pub to: u32,
+    pub accounts: Shard,
+    /// Where to publish the service: a registry's address for questions, such as 127.0.0.1:9603.
+    #[arg(long, required = true)]
+    pub registry: Vec<String>,
     /// Opening balance of accounts that the store does not have yet, in cents.
     #[arg(long, default_value_t = 1_000_000)]
     pub opening_cents: i64,
@@ -239,7 +242,7 @@ pub struct AccountOptions {
 }
 
 /// Runs an account service until it is told to stop by SIGINT or SIGTERM, or its lifeline breaks. Prints
-/// `listening on ADDR` when it serves.
+/// `listening on ADDR` when it serves; the registry shows it as soon as it is there.
 ///
 /// # Errors
 /// When the store or the port cannot be had.
@@ -249,12 +252,18 @@ pub fn run(options: &AccountOptions) -> Result<(), Box<dyn std::error::Error>> {
     }
     let ledger = Ledger::open(
         &options.store,
-        options.from..options.to,
+        options.accounts.range(),
         options.opening_cents,
     )?;
     let service = Arc::new(AccountService { ledger });
+    let service =
+        Published::from(AccountsServer::shared(service)).unique_id(options.accounts.unique_id());
     let server = Server::builder(options.addr.as_str())
-        .publish(AccountsServer::shared(service))
+        .publish(service)
+        .register(
+            &registry("bank-account", &options.registry)?,
+            Announcement::default(),
+        )
         .start()?;
     println!("listening on {}", server.local_addr());
     crate::runtime()?.block_on(async {

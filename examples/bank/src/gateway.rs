@@ -1,7 +1,5 @@
 //! The gateway: takes transfers over HTTP and makes them by RPC.
 
-use std::ops::Range;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -18,6 +16,7 @@ use tokio::net::TcpListener;
 use crate::account::AccountsClient;
 use crate::lifeline::end_with_parent;
 use crate::money::Cents;
+use crate::shard::{Shard, registry};
 use crate::transfer::{Ending, Instance, find, make};
 use crate::transfers_file::Transfer;
 
@@ -69,38 +68,18 @@ pub struct InstanceStats {
     pub calls_repeated: u64,
 }
 
-/// Accounts `from..to` are kept at an address: `0..500=127.0.0.1:12201`.
-#[derive(Clone, Debug)]
-pub struct Route {
-    accounts: Range<u32>,
-    addr: String,
-}
-
-impl FromStr for Route {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parse = || {
-            let (range, addr) = text.split_once('=')?;
-            let (from, to) = range.split_once("..")?;
-            Some(Self {
-                accounts: from.parse().ok()?..to.parse().ok()?,
-                addr: addr.to_owned(),
-            })
-        };
-        parse().ok_or_else(|| format!("{text:?} is not of the form 0..500=127.0.0.1:12201"))
-    }
-}
-
 /// How a gateway runs.
 #[derive(Args, Clone, Debug)]
 pub struct GatewayOptions {
     /// Where to listen for HTTP, port 0 for any.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub addr: String,
-    /// Which account service keeps which accounts, for example 0..500=127.0.0.1:12201; once for each.
+    /// Accounts that are kept together, for example 0..500; once for each account service.
     #[arg(long, required = true)]
-    pub route: Vec<Route>,
+    pub accounts: Vec<Shard>,
+    /// Where the account services are found: a registry's address for questions, such as 127.0.0.1:9603.
+    #[arg(long, required = true)]
+    pub registry: Vec<String>,
     /// How long a transfer is tried before its outcome is reported as unknown, in milliseconds.
     #[arg(long, default_value_t = 10_000)]
     pub patience_ms: u64,
@@ -117,22 +96,24 @@ struct Gateway {
 /// Runs a gateway until it is told to stop. Prints `listening on ADDR` when it serves.
 ///
 /// # Errors
-/// When a route is malformed or the port is taken.
+/// When the port is taken or the registry's address is malformed.
 pub fn run(options: &GatewayOptions) -> Result<(), Box<dyn std::error::Error>> {
     if options.lifeline {
         end_with_parent();
     }
     let mut instances = Vec::new();
-    for Route { accounts, addr } in &options.route {
+    let registry = registry("bank-gateway", &options.registry)?;
+    for shard in &options.accounts {
         let mut consumer = ConsumerOptions {
+            unique_id: shard.unique_id(),
             timeout: Duration::from_secs(2),
             ..ConsumerOptions::default()
         };
         // A restarted service is to be found quickly.
         consumer.connection.reconnect = (Duration::from_millis(10), Duration::from_millis(100));
         instances.push(Instance {
-            accounts: accounts.clone(),
-            client: AccountsClient::direct(&format!("bolt://{addr}"), consumer)?,
+            accounts: shard.range(),
+            client: AccountsClient::discovered(&registry, consumer)?,
             in_flight: AtomicUsize::new(0),
             calls_cut: AtomicU64::new(0),
             calls_repeated: AtomicU64::new(0),

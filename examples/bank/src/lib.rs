@@ -1,5 +1,6 @@
 //! A small bank over Diwan: `account` keeps balances (two instances, each with a range of accounts), `gateway` takes
-//! transfers over HTTP and moves them by RPC, and the demonstration drives both, kills one and counts the money.
+//! transfers over HTTP and moves them by RPC to the instances that it finds in the registry, and the demonstration drives
+//! both, kills one, puts another in its place and counts the money.
 //!
 //! The one place that knows how a transfer is made of several calls is [`transfer`]: distributed transactions will
 //! replace what it does by retrying.
@@ -11,12 +12,14 @@ mod generate;
 mod ledger;
 mod lifeline;
 mod money;
+mod shard;
 mod transfer;
 mod transfers_file;
 
 pub use generate::{TRANSFERS_CSV, generate};
 pub use ledger::{Ledger, LedgerError, Side};
 pub use money::{Cents, MoneyError, account_name, account_number};
+pub use shard::Shard;
 pub use transfers_file::{BadLine, Line, Transfer, read_lines};
 
 /// The runtime of a service's main thread.

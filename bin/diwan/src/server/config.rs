@@ -39,6 +39,9 @@ pub(crate) struct ServerArguments {
     /// A TOML file with everything else (see docs/server.md)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Stop when standard input is closed, as it is when the process that started this one ends
+    #[arg(long, hide = true)]
+    pub(super) lifeline: bool,
 }
 
 /// A node's configuration, checked.

@@ -7,6 +7,7 @@ mod metrics;
 mod registry;
 mod security;
 
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -16,6 +17,7 @@ use std::time::Duration;
 use diwan_runtime::{DirectoryError, GroupOptions, NodeHandle, NodeOptions, StartError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use config::{ConfigError, Settings};
 pub(crate) use config::{ServerArguments, security};
@@ -93,7 +95,7 @@ fn start(arguments: &ServerArguments) -> Result<(), ServeError> {
         .enable_all()
         .build()
         .map_err(io("the runtime"))?;
-    runtime.block_on(serve(settings))
+    runtime.block_on(serve(settings, arguments.lifeline))
 }
 
 fn io(what: impl ToString) -> impl FnOnce(std::io::Error) -> ServeError {
@@ -101,8 +103,8 @@ fn io(what: impl ToString) -> impl FnOnce(std::io::Error) -> ServeError {
     move |error| ServeError::Io(what, error)
 }
 
-async fn serve(settings: Settings) -> Result<(), ServeError> {
-    let mut signals = Signals::new().map_err(io("signals"))?;
+async fn serve(settings: Settings, lifeline: bool) -> Result<(), ServeError> {
+    let mut signals = Signals::new(lifeline).map_err(io("signals"))?;
     let admin_at = settings.admin;
     let listener = TcpListener::bind(admin_at)
         .await
@@ -194,13 +196,16 @@ fn start_node(
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Ends when standard input is closed, if that is to stop the process; it counts once.
+    lifeline: Option<oneshot::Receiver<()>>,
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    fn new(lifeline: bool) -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            lifeline: lifeline.then(end_of_input),
         })
     }
 
@@ -208,6 +213,24 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            () = async {
+                match self.lifeline.as_mut() {
+                    Some(end) => drop(end.await),
+                    None => std::future::pending().await,
+                }
+                self.lifeline = None;
+            } => {}
         }
     }
+}
+
+/// A thread of its own: it is still reading when the process ends.
+fn end_of_input() -> oneshot::Receiver<()> {
+    let (end, ended) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 64];
+        while !matches!(std::io::stdin().read(&mut buffer), Ok(0) | Err(_)) {}
+        drop(end);
+    });
+    ended
 }

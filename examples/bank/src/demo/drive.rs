@@ -50,7 +50,7 @@ pub(super) struct Driven {
     pub(super) stats: Vec<InstanceStats>,
 }
 
-/// Sends every transfer, kills an account service when two fifths are done, and starts it again.
+/// Sends every transfer, kills an account service when two fifths are done, and starts another in its place.
 pub(super) async fn drive(bank: &mut Bank, lines: &[Line], in_flight: usize) -> io::Result<Driven> {
     let began = Instant::now();
     let transfers: Vec<(usize, Transfer)> = lines
@@ -74,7 +74,7 @@ pub(super) async fn drive(bank: &mut Bank, lines: &[Line], in_flight: usize) -> 
         ended.push(outcome);
         bar.inc(1);
         if ended.len() == kill_at {
-            away = kill_and_revive(bank, killed, &bar).await?;
+            away = kill_and_replace(bank, killed, &bar).await?;
         }
     }
     bar.finish_and_clear();
@@ -100,7 +100,11 @@ pub(super) async fn drive(bank: &mut Bank, lines: &[Line], in_flight: usize) -> 
     })
 }
 
-async fn kill_and_revive(bank: &mut Bank, index: usize, bar: &ProgressBar) -> io::Result<Duration> {
+async fn kill_and_replace(
+    bank: &mut Bank,
+    index: usize,
+    bar: &ProgressBar,
+) -> io::Result<Duration> {
     // Only a kill with calls under way shows anything: wait for a moment that has some.
     let mut gateway = Http::new(bank.gateway_addr());
     for _ in 0..1000 {
@@ -114,10 +118,10 @@ async fn kill_and_revive(bank: &mut Bank, index: usize, bar: &ProgressBar) -> io
     bar.println("killed account service 0 (SIGKILL) with calls in flight");
     // Long enough for calls to run into the gap.
     sleep(Duration::from_millis(300)).await;
-    bank.revive_account(index).await?;
+    let addr = bank.replace_account(index).await?;
     let away = killed.elapsed();
     bar.println(format!(
-        "started it again on its store after {} ms",
+        "started another on its store after {} ms, at {addr}",
         away.as_millis()
     ));
     Ok(away)

@@ -1,5 +1,5 @@
-//! The demonstration: starts the services as processes, drives a file of transfers through them, kills one of them
-//! on the way, and proves from disk that every cent is where the result file says.
+//! The demonstration: starts a node and the services as processes, drives a file of transfers through them, kills one of
+//! them on the way, starts another in its place, and proves from disk that every cent is where the result file says.
 
 mod drive;
 mod http;
@@ -16,6 +16,7 @@ use crate::generate::TRANSFERS_CSV;
 use crate::transfers_file::read_lines;
 use drive::Outcome;
 use processes::Bank;
+pub use processes::Programs;
 use report::Report;
 
 /// Options of `diwan demo`.
@@ -44,21 +45,20 @@ pub enum Verdict {
     Failed,
 }
 
-/// Runs the demonstration. `program` starts a service: the path of this binary and the arguments before
-/// `account ...` or `gateway ...`.
+/// Runs the demonstration.
 ///
 /// # Errors
 /// When a service cannot be started or the file cannot be read.
 pub fn run(
     options: &DemoOptions,
-    program: &[String],
+    programs: Programs,
 ) -> Result<Verdict, Box<dyn std::error::Error>> {
-    crate::runtime()?.block_on(demonstrate(options, program))
+    crate::runtime()?.block_on(demonstrate(options, programs))
 }
 
 async fn demonstrate(
     options: &DemoOptions,
-    program: &[String],
+    programs: Programs,
 ) -> Result<Verdict, Box<dyn std::error::Error>> {
     let began = Instant::now();
     let file = match &options.file {
@@ -79,15 +79,15 @@ async fn demonstrate(
         folder.display()
     );
 
-    let mut bank = Bank::start(program, &folder).await?;
+    let mut bank = Bank::start(programs, &folder).await?;
     println!("started {}", bank.describe());
     let before = verify::read_books(&bank).await?;
     let driven = drive::drive(&mut bank, &lines, options.in_flight.max(1)).await?;
     let result_file = folder.join("result.csv");
     drive::write_result(&result_file, &driven.outcomes)?;
 
-    // From disk: both account services are killed and started again, so that nothing is taken from memory.
-    bank.restart_accounts().await?;
+    // From disk: both account services are killed and others take their places, so that nothing is taken from memory.
+    bank.replace_accounts().await?;
     let after = verify::read_books(&bank).await?;
     let report = Report::new(
         &lines,
@@ -108,7 +108,7 @@ async fn demonstrate(
     bank.stop().await;
     if options.data.is_none() && report.verdict() == Verdict::Passed {
         // The result file stays to be looked at.
-        bank.remove_stores()?;
+        bank.remove_stores(&folder)?;
     }
     Ok(report.verdict())
 }

@@ -1,57 +1,84 @@
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use diwan::rpc::{ConsumerOptions, ServiceClient};
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
 
 use crate::account::AccountsClient;
+use crate::shard::Shard;
 
 /// Accounts of the bank: numbers below this, half of them at each instance.
 const ACCOUNTS: u32 = 1000;
 /// What each account has at the beginning.
 pub(super) const OPENING_CENTS: i64 = 10_000_000;
 
-/// The services as child processes.
+/// How long a node may take until it answers.
+const NODE_START: Duration = Duration::from_secs(10);
+
+/// The commands that start the parts of the demonstration; their arguments come behind.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// A node: `diwan server`.
+    pub node: Vec<String>,
+    /// A service of the bank, before `account` and `gateway`.
+    pub bank: Vec<String>,
+}
+
+/// The services as child processes, and the node that they find each other through.
 pub(super) struct Bank {
-    program: Vec<String>,
+    programs: Programs,
+    node: Node,
     accounts: Vec<AccountProcess>,
     gateway: Child,
     gateway_addr: SocketAddr,
 }
 
+/// A node of one, on ports that were free.
+struct Node {
+    child: Child,
+    /// Where its registry is asked for servers.
+    registry: SocketAddr,
+    /// Where operators' commands ask.
+    admin: SocketAddr,
+}
+
 struct AccountProcess {
-    from: u32,
-    to: u32,
+    shard: Shard,
     store: PathBuf,
     addr: SocketAddr,
     child: Child,
 }
 
 impl Bank {
-    pub(super) async fn start(program: &[String], folder: &Path) -> io::Result<Self> {
+    pub(super) async fn start(programs: Programs, folder: &Path) -> io::Result<Self> {
+        let node = start_node(&programs.node, &folder.join("node")).await?;
+        let registry = node.registry.to_string();
         let mut accounts = Vec::new();
+        let mut arguments = ["gateway", "--lifeline", "--registry", &registry]
+            .map(str::to_owned)
+            .to_vec();
         for (from, to) in [(0, ACCOUNTS / 2), (ACCOUNTS / 2, ACCOUNTS)] {
+            let shard = Shard::new(from, to);
             let store = folder.join(format!("accounts-{from}.redb"));
-            let (child, addr) = start_account(program, from, to, &store, "127.0.0.1:0").await?;
+            let (child, addr) = start_account(&programs.bank, shard, &store, &registry).await?;
+            arguments.extend(["--accounts".to_owned(), shard.to_string()]);
             accounts.push(AccountProcess {
-                from,
-                to,
+                shard,
                 store,
                 addr,
                 child,
             });
         }
-        let mut arguments = vec!["gateway".to_owned(), "--lifeline".to_owned()];
-        for AccountProcess { from, to, addr, .. } in &accounts {
-            arguments.extend(["--route".to_owned(), format!("{from}..{to}={addr}")]);
-        }
-        let (gateway, gateway_addr) = start(program, &arguments).await?;
+        let (gateway, gateway_addr) = start(&programs.bank, &arguments).await?;
         Ok(Self {
-            program: program.to_vec(),
+            programs,
+            node,
             accounts,
             gateway,
             gateway_addr,
@@ -66,14 +93,14 @@ impl Bank {
         let accounts: Vec<String> = self
             .accounts
             .iter()
-            .map(|account| {
-                format!(
-                    "account {}..{} on {}",
-                    account.from, account.to, account.addr
-                )
-            })
+            .map(|account| format!("account {} on {}", account.shard, account.addr))
             .collect();
-        format!("{}, gateway on {}", accounts.join(", "), self.gateway_addr)
+        format!(
+            "a node with the registry on {}, {}, gateway on {}",
+            self.node.registry,
+            accounts.join(", "),
+            self.gateway_addr
+        )
     }
 
     /// Kills an account service with SIGKILL: it gets no chance to write or say anything.
@@ -81,53 +108,59 @@ impl Bank {
         self.accounts[index].child.kill().await
     }
 
-    /// Starts a killed account service again on its store and its address.
-    pub(super) async fn revive_account(&mut self, index: usize) -> io::Result<()> {
-        let AccountProcess {
-            from,
-            to,
-            store,
-            addr,
-            ..
-        } = &self.accounts[index];
-        let (child, _) = start_account(&self.program, *from, *to, store, &addr.to_string()).await?;
-        self.accounts[index].child = child;
-        Ok(())
+    /// Starts another account service in the place of a killed one: on its store, at an address that only the registry knows.
+    pub(super) async fn replace_account(&mut self, index: usize) -> io::Result<SocketAddr> {
+        let registry = self.node.registry.to_string();
+        let account = &mut self.accounts[index];
+        (account.child, account.addr) = start_account(
+            &self.programs.bank,
+            account.shard,
+            &account.store,
+            &registry,
+        )
+        .await?;
+        Ok(account.addr)
     }
 
-    /// Kills both account services and starts them again.
-    pub(super) async fn restart_accounts(&mut self) -> io::Result<()> {
+    /// Kills both account services and starts others in their places.
+    pub(super) async fn replace_accounts(&mut self) -> io::Result<()> {
         for index in 0..self.accounts.len() {
             self.kill_account(index).await?;
-            self.revive_account(index).await?;
+            self.replace_account(index).await?;
         }
         Ok(())
     }
 
     /// A client of each account service, not through the gateway.
     pub(super) fn account_clients(&self) -> Result<Vec<AccountsClient>, diwan::rpc::SetupError> {
-        let options = ConsumerOptions {
-            timeout: Duration::from_secs(10),
-            ..ConsumerOptions::default()
+        let client = |account: &AccountProcess| {
+            let options = ConsumerOptions {
+                unique_id: account.shard.unique_id(),
+                timeout: Duration::from_secs(10),
+                ..ConsumerOptions::default()
+            };
+            AccountsClient::direct(&format!("bolt://{}", account.addr), options)
         };
-        self.accounts
-            .iter()
-            .map(|account| {
-                AccountsClient::direct(&format!("bolt://{}", account.addr), options.clone())
-            })
-            .collect()
+        self.accounts.iter().map(client).collect()
     }
 
     pub(super) fn how_to_talk_to(&self) -> String {
         format!(
-            "\nThe services go on. Try:\n  diwan call bolt://{} com.diwan.bank.Accounts:1.0 view '[\"A0042\"]'\n  \
+            "\nThe services go on. Try:\n  diwan call bolt://{} com.diwan.bank.Accounts:1.0:{} view '[\"A0042\"]'\n  \
+             diwan registry services --admin {}\n  \
              curl http://{}/accounts/A0042\n  curl http://{}/transfers -H 'content-type: application/json' \
              -d '{{\"id\": \"mine-1\", \"from\": \"A0042\", \"to\": \"A0700\", \"amount\": \"1.50\"}}'\n",
-            self.accounts[0].addr, self.gateway_addr, self.gateway_addr
+            self.accounts[0].addr,
+            self.accounts[0].shard.unique_id(),
+            self.node.admin,
+            self.gateway_addr,
+            self.gateway_addr
         )
     }
 
-    pub(super) fn remove_stores(&self) -> io::Result<()> {
+    pub(super) fn remove_stores(&self, folder: &Path) -> io::Result<()> {
+        std::fs::remove_dir_all(folder.join("node"))?;
+        std::fs::remove_file(folder.join("node.toml"))?;
         self.accounts
             .iter()
             .try_for_each(|account| std::fs::remove_file(&account.store))
@@ -135,7 +168,7 @@ impl Bank {
 
     pub(super) async fn stop(&mut self) {
         let children = self.accounts.iter_mut().map(|account| &mut account.child);
-        for child in children.chain([&mut self.gateway]) {
+        for child in children.chain([&mut self.gateway, &mut self.node.child]) {
             // Closing its standard input is its lifeline; the wait is for the lock on its store.
             drop(child.stdin.take());
             let _ = child.wait().await;
@@ -143,26 +176,75 @@ impl Bank {
     }
 }
 
+/// Starts a node and waits until its registry takes connections.
+async fn start_node(program: &[String], data: &Path) -> io::Result<Node> {
+    let [node, admin, listen, registry, meta] = free_addresses()?;
+    std::fs::create_dir_all(data)?;
+    let file = data.with_extension("toml");
+    let text = format!(
+        "node = \"{node}\"\nadmin = \"{admin}\"\n[log]\nlevel = \"warn\"\n[registry]\nlisten = \"{listen}\"\n\
+         session_http = \"{registry}\"\nmeta_http = \"{meta}\"\n"
+    );
+    std::fs::write(&file, text)?;
+    let mut child = Command::new(&program[0])
+        .args(&program[1..])
+        .args(["--lifeline", "--config"])
+        .arg(&file)
+        .arg("--data")
+        .arg(data)
+        .stdin(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let answers = async {
+        while TcpStream::connect(registry).await.is_err() {
+            if let Some(status) = child.try_wait()? {
+                return Err(io::Error::other(format!("the node ended: {status}")));
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    };
+    timeout(NODE_START, answers).await.unwrap_or_else(|_| {
+        Err(io::Error::other(format!(
+            "the node does not answer within {NODE_START:?}"
+        )))
+    })?;
+    Ok(Node {
+        child,
+        registry,
+        admin,
+    })
+}
+
+/// Addresses that nobody listens on now.
+fn free_addresses<const N: usize>() -> io::Result<[SocketAddr; N]> {
+    let mut held = Vec::new();
+    let mut addresses = [SocketAddr::from(([127, 0, 0, 1], 0)); N];
+    for address in &mut addresses {
+        let listener = TcpListener::bind(*address)?;
+        *address = listener.local_addr()?;
+        held.push(listener);
+    }
+    Ok(addresses)
+}
+
 async fn start_account(
     program: &[String],
-    from: u32,
-    to: u32,
+    shard: Shard,
     store: &Path,
-    addr: &str,
+    registry: &str,
 ) -> io::Result<(Child, SocketAddr)> {
     let store = store.to_string_lossy();
-    let (from, to, opening) = (from.to_string(), to.to_string(), OPENING_CENTS.to_string());
+    let (accounts, opening) = (shard.to_string(), OPENING_CENTS.to_string());
     let arguments = [
         "account",
         "--lifeline",
-        "--addr",
-        addr,
+        "--registry",
+        registry,
         "--store",
         &store,
-        "--from",
-        &from,
-        "--to",
-        &to,
+        "--accounts",
+        &accounts,
         "--opening-cents",
         &opening,
     ];
