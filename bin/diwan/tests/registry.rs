@@ -6,7 +6,7 @@ mod support;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -465,4 +465,35 @@ fn what_was_stopped_is_stopped_after_a_restart_from_the_beginning() {
         "closed: nothing is pushed\n"
     );
     assert_eq!(registry.text(&["offline"]), "offline: 10.0.0.7\n");
+}
+
+/// A client that ends its side only is gone, whether it still reads or not; one that sends half a message and says no more is
+/// nobody's provider, and disturbs nobody.
+#[test]
+fn half_closed_connections_are_ended_and_their_instances_go() {
+    let root = tempfile::tempdir().unwrap();
+    let registry = Registry::start(root.path(), &free_address(), &[]);
+    registry.node.until_ready();
+    let count = || {
+        let services = registry.json(&["services", "--contains", "many"]);
+        services["services"]
+            .as_array()
+            .and_then(|services| services.first()?["instances"].as_u64())
+            .unwrap_or(0)
+    };
+    let mut half = TcpStream::connect(&registry.listen).unwrap();
+    half.write_all(&[1, 1, 0, 1, 1, 0, 0]).unwrap();
+    let mut stream = registry.connect(3);
+    assert_eq!(until(count, |instances| *instances == 3), 3);
+    stream.shutdown(Shutdown::Write).unwrap();
+    // It is told so by the end of the other side, and its instances go after the grace.
+    assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 0);
+    until(count, |instances| *instances == 0);
+    half.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(half.read_to_end(&mut Vec::new()).unwrap(), 0);
+    let unread = registry.connect(2);
+    until(count, |instances| *instances == 2);
+    unread.shutdown(Shutdown::Read).unwrap();
+    // It says nothing and may live: it is there.
+    assert_eq!(count(), 2);
 }

@@ -2,5 +2,6 @@
 //! [`settings`] is what all nodes must agree on, and goes through the log.
 
 pub mod edge;
+pub mod fuzz;
 pub mod settings;
 pub mod state;

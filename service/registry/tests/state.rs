@@ -3,6 +3,8 @@
 
 mod one;
 
+use std::collections::BTreeSet;
+
 use diwan_registry::state::{
     Config, ConnectionId, Content, Publication, PushId, Refusal, RegistId, Registry, Setting,
     Subscription,
@@ -296,4 +298,77 @@ fn clients_that_never_acknowledge_hold_nobody_up() {
         "{told:?}"
     );
     assert_eq!(most_deaf, 5);
+}
+
+/// A version is the client's own: however wrong its clock, what it says later with a higher one counts, nothing overflows, and
+/// subscribers' versions are the registry's.
+#[test]
+fn clients_whose_clocks_are_wrong_disturb_nobody() {
+    let mut world = World::new();
+    world.subscribe(1, Scope::Global, CELL);
+    world.run(100);
+    world.publish(2, "past", "a", i64::MIN);
+    world.publish(3, "past", "b", -1);
+    world.publish(3, "past", "old", -2);
+    world.publish(4, "future", "c", i64::MAX);
+    world.publish(4, "future", "late", 7);
+    world.run(1_000);
+    assert_eq!(list(world.sent.last().unwrap()), ["c", "b"]);
+    // Taken back with a version of a clock that was set right: the connection is the instance's own.
+    let taken_back = |world: &mut World, id: &str, version| {
+        let id = RegistId::new(id);
+        let connection = ConnectionId(4);
+        world
+            .registry
+            .unpublish(connection, &name("s"), &id, version, world.now);
+    };
+    taken_back(&mut world, "future", (i64::MAX, i64::MAX));
+    taken_back(&mut world, "nobody", (i64::MIN, i64::MIN));
+    world.run(1_000);
+    assert_eq!(list(world.sent.last().unwrap()), ["b"]);
+    assert!(
+        world
+            .sent
+            .is_sorted_by(|one, next| version(one) < version(next))
+    );
+    assert!(version(world.sent.last().unwrap()) < Version(i64::MAX / 2));
+}
+
+/// Everybody's connection ends at once, and everybody is back within a second: those who stayed see nothing of it, and those who are
+/// back are told once, never a list that misses one of those who are still on their way.
+#[test]
+fn a_storm_of_10_000_clients_that_come_back_is_no_storm_of_pushes() {
+    const CLIENTS: u64 = 10_000;
+    const PROVIDERS: u64 = 50;
+    let mut world = World::new();
+    let come = |world: &mut World, connection: u64, client: u64| {
+        world.registry.connected(ConnectionId(connection));
+        if client < PROVIDERS {
+            world.publish(connection, &format!("p{client}"), &client.to_string(), 1);
+        }
+        world.subscribe(connection, Scope::Global, CELL);
+    };
+    for client in 0..=CLIENTS {
+        come(&mut world, client, client);
+    }
+    world.run(1_000);
+    world.sent.clear();
+    // The last one, a consumer only, stays.
+    for client in 0..CLIENTS {
+        world.registry.disconnected(ConnectionId(client), world.now);
+    }
+    let mut seen = Vec::new();
+    for ms in 0..1_000 {
+        // In another order than they left.
+        for client in (0..CLIENTS).filter(|client| client * 7 % 1_000 == ms) {
+            come(&mut world, CLIENTS + 1 + client, client);
+        }
+        seen.extend(world.run(1));
+    }
+    seen.extend(world.run(5_000));
+    let lists = seen.iter().map(|(_, _, list)| list.len() as u64);
+    assert_eq!(lists.min(), Some(PROVIDERS));
+    let told: BTreeSet<u64> = seen.iter().map(|(_, connection, _)| *connection).collect();
+    assert_eq!(told, (CLIENTS + 1..=2 * CLIENTS).collect());
+    assert_eq!(seen.len(), told.len(), "one push for each that is back");
 }

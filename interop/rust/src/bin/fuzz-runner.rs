@@ -33,9 +33,13 @@ enum Feed {
     Hello,
     /// What clients and servers of a registry say.
     Registry,
+    /// What other nodes of a registry say to one.
+    Nodes,
+    /// A registry's journal on disk.
+    Journal,
 }
 
-const TARGETS: [Target; 10] = [
+const TARGETS: [Target; 12] = [
     Target {
         name: "frames",
         run: diwan_bolt::fuzz::fuzz_frames,
@@ -85,6 +89,16 @@ const TARGETS: [Target; 10] = [
         name: "registry",
         run: diwan_registry_wire::fuzz::fuzz_messages,
         feed: Feed::Registry,
+    },
+    Target {
+        name: "nodes",
+        run: diwan_registry::fuzz::fuzz_nodes,
+        feed: Feed::Nodes,
+    },
+    Target {
+        name: "journal",
+        run: diwan_registry::fuzz::fuzz_journal,
+        feed: Feed::Journal,
     },
 ];
 
@@ -207,6 +221,8 @@ fn corpus(feed: Feed, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
         Feed::Member => return diwan_raft::fuzz::seeds(),
         Feed::Hello => return diwan_replica::fuzz::hello_seeds(),
         Feed::Registry => return diwan_registry_wire::fuzz::seeds(),
+        Feed::Nodes => return diwan_registry::fuzz::nodes_seeds(),
+        Feed::Journal => return diwan_registry::fuzz::journal_seeds(),
         Feed::Raft => return raft_messages(),
         Feed::Batch => return diwan_replica::fuzz::batch_seeds(&raft_messages()),
         Feed::Contents => {}

@@ -126,6 +126,43 @@ fn replay(bytes: &[u8]) -> Recovered {
     }
 }
 
+/// For the fuzz target: reads `bytes` as a journal, and then as what a record holds whose checksum is right.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let whole = replay(bytes);
+    assert_eq!(whole.bytes + whole.damaged_bytes, bytes.len() as u64);
+    let mut journal = Vec::new();
+    if let Ok(record) = Record::decode(bytes) {
+        append(&record, &mut journal);
+        assert_eq!(replay(&journal).damaged_bytes, 0);
+    }
+}
+
+/// A journal of a start, an instance and its end, and the records' contents.
+pub(crate) fn fuzz_seeds() -> Vec<Vec<u8>> {
+    let started = Record {
+        epoch: Some(7),
+        version: Some(1 << 40),
+        ..Record::default()
+    };
+    let there = Record {
+        service: Some(Name::default()),
+        id: "i".into(),
+        instance: Some(Instance::default()),
+        ..Record::default()
+    };
+    let gone = Record {
+        instance: None,
+        ..there.clone()
+    };
+    let records = [started, there, gone];
+    let mut journal = Vec::new();
+    for record in &records {
+        append(record, &mut journal);
+    }
+    let contents = records.iter().map(Record::encode_to_vec);
+    contents.chain([journal]).collect()
+}
+
 enum Command {
     /// To the journal, and to the new one if there is one.
     Append(Vec<u8>),

@@ -6,7 +6,7 @@ mod api;
 mod bolt;
 mod compress;
 mod http;
-mod journal;
+pub(crate) mod journal;
 mod mosn;
 mod nodes;
 mod operate;
