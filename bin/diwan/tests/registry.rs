@@ -322,6 +322,29 @@ fn one_node_is_asked_and_operated() {
         || registry.text(&["offline"]),
         |said| said == "no clients are offline\n",
     );
+    for path in ["clientOff", "clientOpen", "reduce"] {
+        let path = format!("POST /api/clientManager/persistence/{path}");
+        let said = ask(session, &path, FORM, "ips=10.0.0.9");
+        assert_eq!(said.0, 200);
+        let said: Value = serde_json::from_str(&said.1).unwrap();
+        let check = format!(
+            "/api/clientManager/persistence/checkVersion?version={}",
+            said["data"]
+        );
+        until(|| get(session, &check), |said| said["success"] == true);
+    }
+    let service = "dataId=com.x.Other&group=SOFA&instanceId=";
+    for (path, listed) in [
+        ("add", json!(["com.x.Other#@#DEFAULT_INSTANCE_ID#@#SOFA"])),
+        ("delete", json!([])),
+    ] {
+        let path = format!("POST /datainfoid/blacklist/{path}");
+        assert_eq!(ask(meta, &path, FORM, service).0, 200);
+        until(
+            || get(meta, "/datainfoid/blacklist/query"),
+            |said| said["data"] == listed,
+        );
+    }
     assert_eq!(registry.text(&["guard", "list"]), "nothing is held back\n");
     let (_, metrics) = registry.node.http("GET /metrics", "");
     for line in [

@@ -223,3 +223,26 @@ fn clients_are_turned_off_and_on_once_by_their_addresses() {
     world.publish(2, "p", 3);
     assert_eq!(world.run(1_000), []);
 }
+
+#[test]
+fn what_is_published_of_a_service_that_is_listed_is_not_taken() {
+    let mut world = World::new();
+    world.subscribe(1);
+    world.publish(2, "a", 1);
+    world.publish(3, "b", 1);
+    world.run(1_000);
+    world.set(
+        Control::Services,
+        r#"["s#@#DEFAULT_INSTANCE_ID#@#DEFAULT_GROUP","other"]"#,
+    );
+    assert_eq!(world.run(1_000), [(1, String::new())]);
+    world.publish(4, "c", 1);
+    world.set(Control::Services, "nonsense");
+    assert_eq!(world.run(1_000), []);
+    world.set(Control::Services, r#"["other"]"#);
+    world.run(10);
+    // Whoever had something to publish comes back, and nobody else has to.
+    assert_eq!(world.one.registry.closing(), [2, 3, 4].map(ConnectionId));
+    world.publish(5, "a", 1);
+    assert_eq!(world.run(1_000), [(1, "a1".to_owned())]);
+}

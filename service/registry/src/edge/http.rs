@@ -44,6 +44,7 @@ impl Http {
             .route("/api/servers/alive", get(async || "OK"))
             .route("/health/check", get(health))
             .merge(session::routes())
+            .merge(switches::persistence_routes())
             .layer(middleware::from_fn(switches::refuse_browsers))
             .with_state(self)
     }

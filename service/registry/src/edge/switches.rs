@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequest, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Form, Json, Router};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -17,7 +18,7 @@ use crate::settings::{CHANGED, Change};
 use crate::state::{BlackList, ClientsOff, Control, GrayOpen, ServiceName, Setting};
 
 /// sofastack/sofa-registry:server/server/meta/.../resource/{StopPushDataResource,BlacklistDataResource,ClientManagerResource,
-/// MetaDigestResource}.java
+/// DataInfoIDBlacklistResource,MetaDigestResource}.java
 pub(super) fn routes() -> Router<Http> {
     Router::new()
         .route("/stopPushDataSwitch/open", get(stop_pushes))
@@ -29,6 +30,22 @@ pub(super) fn routes() -> Router<Http> {
         .route("/api/clientManager/clientOpen", post(clients_open))
         .route("/api/clientManager/reduce", post(reduce))
         .route("/api/clientManager/query", get(query_clients_off))
+        .route("/datainfoid/blacklist/add", post(silence))
+        .route("/datainfoid/blacklist/delete", post(unsilence))
+        .route("/datainfoid/blacklist/query", get(silenced))
+}
+
+/// The same with the versions that settings have afterwards.
+/// sofastack/sofa-registry:server/server/session/.../resource/PersistenceClientManagerResource.java
+pub(super) fn persistence_routes() -> Router<Http> {
+    let base = "/api/clientManager/persistence";
+    let route = |name: &str| format!("{base}/{name}");
+    Router::new()
+        .route(&route("clientOff"), post(persistent_clients_off))
+        .route(&route("clientOpen"), post(persistent_clients_open))
+        .route(&route("reduce"), post(persistent_reduce))
+        .route(&route("query"), get(query_clients_off))
+        .route(&route("checkVersion"), get(check_version))
 }
 
 /// A page in a browser of this machine can reach these ports too, and some switches are GETs, as in the original. Browsers say
@@ -179,16 +196,31 @@ impl Http {
     }
 
     async fn change_clients_off(&self, change: impl Fn(&mut ClientsOff)) -> Result<(), Unchanged> {
-        self.amend(Control::ClientsOff, |known| {
+        self.change(Control::ClientsOff, change).await
+    }
+
+    /// Changes what a setting holds as JSON.
+    async fn change<T: Default + Serialize + DeserializeOwned>(
+        &self,
+        control: Control,
+        change: impl Fn(&mut T),
+    ) -> Result<(), Unchanged> {
+        self.amend(control, |known| {
             let text = known.and_then(|known| known.value.as_deref());
-            let mut off: ClientsOff = match text {
-                None | Some("") => ClientsOff::default(),
+            let mut value = match text {
+                None | Some("") => T::default(),
                 Some(text) => serde_json::from_str(text).map_err(|error| error.to_string())?,
             };
-            change(&mut off);
-            serde_json::to_string(&off).map_err(|error| error.to_string())
+            change(&mut value);
+            serde_json::to_string(&value).map_err(|error| error.to_string())
         })
         .await
+    }
+
+    /// The version of what says which clients are off; none yet is 0.
+    fn version_of_clients_off(&self) -> i64 {
+        let setting = self.registry.settings().get(&Control::ClientsOff.name());
+        setting.map_or(0, |setting| setting.version.unix_ms())
     }
 }
 
@@ -307,4 +339,70 @@ async fn query_clients_off(State(http): State<Http>) -> Response {
         "clientOffAddress": addresses,
         "reduces": off.reduces,
     }))
+}
+
+fn answer_with_version(http: &Http, result: Result<(), Unchanged>) -> Response {
+    match result {
+        Ok(()) => found(http.version_of_clients_off()),
+        Err(unchanged) => unchanged.answer(),
+    }
+}
+
+async fn persistent_clients_off(State(http): State<Http>, Ips(ips): Ips) -> Response {
+    answer_with_version(&http, http.turn_off(&ips).await)
+}
+
+async fn persistent_clients_open(State(http): State<Http>, Ips(ips): Ips) -> Response {
+    answer_with_version(&http, http.turn_on(&ips).await)
+}
+
+async fn persistent_reduce(State(http): State<Http>, Ips(ips): Ips) -> Response {
+    answer_with_version(&http, http.reduce(&ips).await)
+}
+
+#[derive(Deserialize)]
+struct CheckVersion {
+    version: i64,
+}
+
+/// Whether this node obeys the setting of a version, or of a later one.
+async fn check_version(State(http): State<Http>, Query(asked): Query<CheckVersion>) -> Response {
+    match http.version_of_clients_off() >= asked.version {
+        true => done(),
+        false => failed(StatusCode::OK, ""),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ServiceForm {
+    data_id: String,
+    group: Option<String>,
+    instance_id: Option<String>,
+}
+
+impl ServiceForm {
+    fn name(&self) -> String {
+        let (instance_id, group) = (self.instance_id.as_deref(), self.group.as_deref());
+        ServiceName::new(&self.data_id, instance_id, group).to_string()
+    }
+}
+
+type Names = BTreeSet<String>;
+
+/// What is published of a service is answered and not taken, and what was published is taken out.
+async fn silence(State(http): State<Http>, Form(service): Form<ServiceForm>) -> Response {
+    let add = |names: &mut Names| names.extend([service.name()]);
+    answer(http.change(Control::Services, add).await)
+}
+
+async fn unsilence(State(http): State<Http>, Form(service): Form<ServiceForm>) -> Response {
+    let remove = |names: &mut Names| names.retain(|name| *name != service.name());
+    answer(http.change(Control::Services, remove).await)
+}
+
+async fn silenced(State(http): State<Http>) -> Response {
+    let names = http.value(Control::Services);
+    let names = names.and_then(|names| serde_json::from_str::<Names>(&names).ok());
+    found(names)
 }

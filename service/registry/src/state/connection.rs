@@ -23,6 +23,8 @@ pub(super) struct Connection {
     pub(super) address: Option<SocketAddr>,
     pub(super) publishers: BTreeSet<(ServiceId, RegistId)>,
     pub(super) subscribers: BTreeSet<(ServiceId, RegistId)>,
+    /// What it published was taken out, or not taken: its client has to come back to publish it.
+    pub(super) silenced: bool,
     /// Services of which it does not have the newest, in the order in which they changed; each once. What it is sent is looked up
     /// when it leaves, so that a slow client costs no memory for what is outdated.
     pub(super) waiting: VecDeque<ServiceId>,

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::boundary::{Now, Setting};
 use super::connection::ConnectionId;
-use super::ids::ServiceName;
+use super::ids::{RegistId, ServiceName};
 use super::instance::Owner;
 use super::origin::OWN;
 use super::registry::Registry;
+use super::service::ServiceId;
 
 /// A setting that nodes obey.
 /// sofastack/sofa-registry:server/common/model/.../constants/ValueConstants.java
@@ -25,15 +26,18 @@ pub enum Control {
     BlackList,
     /// [`ClientsOff`].
     ClientsOff,
+    /// Names of services, as they are displayed, that nobody publishes.
+    Services,
 }
 
 impl Control {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::StopPush,
         Self::GrayOpen,
         Self::BlackList,
         Self::ClientsOff,
+        Self::Services,
     ];
 
     /// The setting's name.
@@ -43,6 +47,7 @@ impl Control {
             Self::GrayOpen => "session.push.switch.gray.open",
             Self::BlackList => "session.blacklist.data",
             Self::ClientsOff => "registry.client.off.list",
+            Self::Services => "session.dataid.blacklist",
         };
         ServiceName::new(data_id, Some("9600"), Some("CONFIG"))
     }
@@ -122,6 +127,7 @@ pub(super) struct Controls {
     open_to: BTreeSet<IpAddr>,
     forbidden: BlackList,
     off: ClientsOff,
+    services: BTreeSet<ServiceName>,
     /// Not obeyed yet.
     news: Vec<(Control, Setting)>,
     /// Connections that are to be closed.
@@ -216,6 +222,15 @@ impl Registry {
         ip.is_none_or(|ip| controls.takes_from(ip))
     }
 
+    /// Whether what is published of a service is answered and not taken.
+    pub(super) fn is_silenced(&mut self, service: &ServiceName, connection: ConnectionId) -> bool {
+        let silenced = self.controls.services.contains(service);
+        if silenced && let Some(connection) = self.connections.get_mut(&connection) {
+            connection.silenced = true;
+        }
+        silenced
+    }
+
     fn ip(&self, connection: ConnectionId) -> Option<IpAddr> {
         self.connections.get(&connection)?.ip()
     }
@@ -290,15 +305,46 @@ impl Registry {
                 }
                 self.controls.closing.extend(open);
             }
+            Control::Services => {
+                let names: Vec<String> = read(setting)?;
+                let new = names.iter().map(|name| ServiceName::parse(name)).collect();
+                let old = std::mem::replace(&mut self.controls.services, new);
+                let begin = self.controls.services.difference(&old);
+                let begin: Vec<ServiceName> = begin.cloned().collect();
+                let begin: BTreeSet<ServiceId> =
+                    begin.iter().map(|name| self.service(name)).collect();
+                for connection in self.connections.keys().copied().collect::<Vec<_>>() {
+                    self.end_publishers_of(connection, |service| begin.contains(&service), now);
+                }
+                if !old.is_subset(&self.controls.services) {
+                    let silenced = self.connections.iter().filter(|(_, own)| own.silenced);
+                    self.controls.closing.extend(silenced.map(|(id, _)| *id));
+                }
+            }
         }
         Ok(())
     }
 
     fn end_publishers(&mut self, connection: ConnectionId, now: Now) {
+        self.end_publishers_of(connection, |_| true, now);
+    }
+
+    fn end_publishers_of(
+        &mut self,
+        connection: ConnectionId,
+        is: impl Fn(ServiceId) -> bool,
+        now: Now,
+    ) {
         let Some(own) = self.connections.get_mut(&connection) else {
             return;
         };
-        for (service, id) in std::mem::take(&mut own.publishers) {
+        let ending = |one: &(ServiceId, RegistId)| is(one.0);
+        let (ended, left): (BTreeSet<_>, _) = std::mem::take(&mut own.publishers)
+            .into_iter()
+            .partition(ending);
+        own.publishers = left;
+        own.silenced |= !ended.is_empty();
+        for (service, id) in ended {
             let copy = self.services[service].copy(&id, OWN);
             // It may have moved to another connection.
             if copy.is_some_and(|copy| copy.owner == Owner::Connection(connection)) {

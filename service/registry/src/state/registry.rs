@@ -230,7 +230,7 @@ impl Registry {
         if bytes > limit {
             return Err(Refusal::TooLarge { bytes, limit });
         }
-        if !self.takes_from(connection) {
+        if !self.takes_from(connection) || self.is_silenced(&publication.service, connection) {
             return Ok(());
         }
         let service = self.service(&publication.service);
