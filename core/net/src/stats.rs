@@ -65,7 +65,8 @@ stats! {
 }
 
 impl Stats {
-    pub(crate) fn add(counter: &AtomicU64, count: u64) {
+    /// Counts: what a protocol adds to the counters of its connections.
+    pub fn add(counter: &AtomicU64, count: u64) {
         counter.fetch_add(count, Relaxed);
     }
 }

@@ -33,6 +33,9 @@ pub(crate) struct ServerArguments {
     /// Be no service registry
     #[arg(long)]
     no_registry: bool,
+    /// Coordinate no distributed transactions
+    #[arg(long)]
+    no_tx: bool,
     /// Administration over HTTP, on loopback only
     #[arg(long, value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
@@ -59,6 +62,7 @@ pub(crate) struct Settings {
     pub(crate) wal: Wal,
     pub(crate) limits: Limits,
     pub(crate) registry: Registry,
+    pub(crate) tx: Tx,
     pub(crate) access_keys: Option<AccessKeys>,
 }
 
@@ -107,6 +111,13 @@ section! { File {
     cluster: Cluster = Cluster::default(),
     tls: Tls = Tls::default(),
     registry: Registry = Registry::default(),
+    tx: Tx = Tx::default(),
+} }
+
+section! { Tx {
+    enabled: bool = true,
+    listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8091)),
+    advertise: Option<String> = None,
 } }
 
 section! { Registry {
@@ -158,7 +169,7 @@ section! { Tls {
 } }
 
 /// The tables of the file and their keys; the first one is the file itself.
-const TABLES: [(&str, &[&str]); 8] = [
+const TABLES: [(&str, &[&str]); 9] = [
     ("", File::KEYS),
     ("log", Log::KEYS),
     ("raft", Raft::KEYS),
@@ -167,6 +178,7 @@ const TABLES: [(&str, &[&str]); 8] = [
     ("cluster", Cluster::KEYS),
     ("tls", Tls::KEYS),
     ("registry", Registry::KEYS),
+    ("tx", Tx::KEYS),
 ];
 
 impl Settings {
@@ -188,6 +200,7 @@ impl Settings {
     fn from(arguments: &ServerArguments, text: &str) -> Result<Self, ConfigError> {
         let mut file = parse(text)?;
         file.registry.enabled &= !arguments.no_registry;
+        file.tx.enabled &= !arguments.no_tx;
         let wrong = |what: &dyn fmt::Display| ConfigError(what.to_string());
         let missing =
             |what: &str| ConfigError(format!("{what}, on the command line or in the file"));
@@ -291,6 +304,7 @@ impl Settings {
             wal: file.wal,
             limits: file.limits,
             registry: file.registry,
+            tx: file.tx,
         })
     }
 }

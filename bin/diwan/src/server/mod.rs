@@ -2,10 +2,12 @@
 
 mod admin;
 mod config;
+mod group;
 mod meta;
 mod metrics;
 mod registry;
 mod security;
+mod tx;
 
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -119,9 +121,11 @@ async fn serve(settings: Settings, lifeline: bool) -> Result<(), ServeError> {
         settings.access_keys.clone(),
         &settings.data,
     );
-    let node = start_node(settings, registers.clone(), role.as_ref())?;
+    let tx = tx::Role::new(&settings.tx);
+    let node = start_node(settings, registers.clone(), role.as_ref(), tx.as_ref())?;
     tracing::info!(node = %node_name, data = %data.display(), %admin_at, group, "started");
     let registry = Arc::new(OnceLock::new());
+    let coordinator = OnceLock::new();
     let stopping = Arc::new(AtomicBool::new(false));
     tokio::spawn(admin::serve(
         listener,
@@ -134,6 +138,9 @@ async fn serve(settings: Settings, lifeline: bool) -> Result<(), ServeError> {
         },
     ));
     let begin = async {
+        if let Some(role) = tx {
+            let _ = coordinator.set(role.start(&node_name, &node).await?);
+        }
         if let Some(role) = role {
             let _ = registry.set(role.start(&node_name, &node).await?);
         }
@@ -150,6 +157,9 @@ async fn serve(settings: Settings, lifeline: bool) -> Result<(), ServeError> {
     if let Some(http) = registry.get() {
         http.registry.stop().await;
     }
+    if let Some(coordinator) = coordinator.get() {
+        coordinator.stop().await;
+    }
     tokio::select! {
         result = tokio::time::timeout(stop_within, node.stop()) => if result.is_err() {
             tracing::warn!(?stop_within, "not everything that had begun was finished");
@@ -164,13 +174,15 @@ fn start_node(
     settings: Settings,
     registers: Registers,
     registry: Option<&registry::Role>,
+    tx: Option<&tx::Role>,
 ) -> Result<NodeHandle, StartError> {
     let raft = &settings.raft;
     let members = settings.initial;
     let mut groups = vec![GroupOptions::new(&raft.group, members.clone(), move || {
         Box::new(Meta(registers))
     })];
-    groups.extend(registry.map(|role| role.group(members)));
+    groups.extend(registry.map(|role| role.group(members.clone())));
+    groups.extend(tx.map(|role| role.group(members)));
     for group in &mut groups {
         group.election_timeout = raft.election_timeout();
         group.snapshot_log_bytes = raft.snapshot_log_bytes;

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::config::Registry;
+use super::group::{caller, members, watch_members};
 use super::{ServeError, io};
 
 /// The group whose log holds the settings. Its members are the registry's nodes.
@@ -59,15 +60,15 @@ impl Role {
     }
 
     pub(super) async fn start(self, name: &PeerId, node: &NodeHandle) -> Result<Http, ServeError> {
-        let (tell, all) = watch::channel(members(node).await);
+        let (tell, all) = watch::channel(members(node, GROUP).await);
         if all.borrow().is_empty() {
             tracing::info!("the registry waits until this node is a member of the group `{GROUP}`");
         }
         while all.borrow().is_empty() {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            tell.send_replace(members(node).await);
+            tell.send_replace(members(node, GROUP).await);
         }
-        tokio::spawn(watch_members(node.clone(), tell));
+        tokio::spawn(watch_members(node.clone(), GROUP, tell));
         until_settings_are_known(node).await;
         let registry = edge::start(edge::Options {
             listen: self.listen,
@@ -81,7 +82,7 @@ impl Role {
             nodes: Some(Nodes {
                 name: name.to_string(),
                 all: all.clone(),
-                call: caller(node.clone(), CLASS),
+                call: caller(node.clone(), CLASS, CALL_TIMEOUT),
             }),
             directory: Some(self.directory),
             access_keys: self.access_keys,
@@ -110,7 +111,7 @@ impl Role {
             nodes: Some(Nodes {
                 name: name.to_string(),
                 all,
-                call: caller(node.clone(), OPERATE_CLASS),
+                call: caller(node.clone(), OPERATE_CLASS, CALL_TIMEOUT),
             }),
         };
         let mut ports = vec![
@@ -130,15 +131,6 @@ impl Role {
         tracing::info!(listen = %self.listen, http = %self.session_http, "registry");
         Ok(http)
     }
-}
-
-/// The nodes of the registry; nobody while this node is no member of its group.
-async fn members(node: &NodeHandle) -> Vec<String> {
-    let status = node.ask(|node| node.status(GROUP)).await.flatten();
-    let configuration = status.map(|status| status.configuration);
-    let configuration = configuration.unwrap_or_default();
-    let all = configuration.peers.iter().chain(&configuration.learners);
-    all.map(PeerId::to_string).collect()
 }
 
 /// A registry that begins looks so long for its settings: a node without a majority has to serve, too.
@@ -169,29 +161,8 @@ async fn until_settings_are_known(node: &NodeHandle) {
     }
 }
 
-async fn watch_members(node: NodeHandle, tell: watch::Sender<Vec<String>>) {
-    while !tell.is_closed() {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let now = members(&node).await;
-        tell.send_if_modified(|known| {
-            !now.is_empty() && std::mem::replace(known, now.clone()) != now
-        });
-    }
-}
-
 /// A node that says nothing for so long is asked again.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
-
-fn caller(node: NodeHandle, class: &'static str) -> edge::Caller {
-    Arc::new(move |to, content| {
-        let (node, to) = (node.clone(), to.parse::<PeerId>());
-        Box::pin(async move {
-            let to = to.map_err(|error| error.to_string())?;
-            let answer = node.call(to, class, content, CALL_TIMEOUT).await;
-            answer.map_err(|error| error.to_string())
-        })
-    })
-}
 
 fn proposer(node: NodeHandle) -> Proposer {
     Arc::new(move |command| {

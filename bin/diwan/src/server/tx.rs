@@ -1,0 +1,106 @@
+//! The role of a coordinator of distributed transactions: its port, and the group whose log holds the transactions.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use diwan_log::ProposalError;
+use diwan_raft::{Configuration, PeerId};
+use diwan_runtime::{GroupOptions, NodeHandle};
+use diwan_tx::edge::{self, Barrier, Handle, Nodes, NotDone, Proposer, TX_CLASS};
+use diwan_tx::state::{self, Shared, Signal};
+use tokio::sync::{mpsc, watch};
+
+use super::config::Tx;
+use super::group::{caller, members, watch_members};
+use super::{ServeError, io};
+
+/// The group whose log holds the transactions. Its members are the coordinator's nodes.
+const GROUP: &str = "tx";
+/// Another node may wait for its branches' first answers before it answers: longer than those may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// A coordinator that is to run on this node.
+pub(super) struct Role {
+    listen: SocketAddr,
+    advertise: String,
+    shared: Shared,
+    signals: mpsc::UnboundedReceiver<Signal>,
+}
+
+impl Role {
+    pub(super) fn new(config: &Tx) -> Option<Self> {
+        config.enabled.then(|| {
+            let (shared, signals) = Shared::new(state::Config::default(), diwan_runtime::random());
+            let listen = config.listen.to_string();
+            Self {
+                listen: config.listen,
+                advertise: config.advertise.clone().unwrap_or(listen),
+                shared,
+                signals,
+            }
+        })
+    }
+
+    pub(super) fn group(&self, initial: Configuration) -> GroupOptions {
+        let shared = self.shared.clone();
+        GroupOptions::new(GROUP, initial, move || shared.machine())
+    }
+
+    pub(super) async fn start(
+        self,
+        name: &PeerId,
+        node: &NodeHandle,
+    ) -> Result<Handle, ServeError> {
+        let (tell, all) = watch::channel(members(node, GROUP).await);
+        tokio::spawn(watch_members(node.clone(), GROUP, tell));
+        let coordinator = edge::start(edge::Options {
+            listen: self.listen,
+            advertise: self.advertise,
+            server: Default::default(),
+            shared: self.shared,
+            signals: self.signals,
+            propose: proposer(node.clone()),
+            barrier: barrier(node.clone()),
+            nodes: Some(Nodes {
+                name: name.to_string(),
+                all,
+                call: caller(node.clone(), TX_CLASS, CALL_TIMEOUT),
+            }),
+        })
+        .map_err(io(format!(
+            "coordinator at {} (tx.listen; --no-tx if this node is not to be one)",
+            self.listen
+        )))?;
+        let received = coordinator.clone();
+        node.serve(
+            TX_CLASS,
+            Arc::new(move |content, reply| {
+                received.received(content, |answer| reply.send(answer));
+            }),
+        );
+        tracing::info!(listen = %self.listen, "coordinator of transactions");
+        Ok(coordinator)
+    }
+}
+
+/// Proposes here: the edge knows who leads.
+fn proposer(node: NodeHandle) -> Proposer {
+    Arc::new(move |command, done| {
+        node.run(move |node| {
+            node.propose(GROUP, command, move |result| {
+                done(match result {
+                    Ok(committed) => Ok(committed.answer),
+                    Err(error @ ProposalError::Unknown) => Err(NotDone::Unknown(error.to_string())),
+                    Err(error) => Err(NotDone::No(error.to_string())),
+                });
+            });
+        });
+    })
+}
+
+fn barrier(node: NodeHandle) -> Barrier {
+    Arc::new(move |done| {
+        node.run(move |node| node.read(GROUP, move |result| done(result.is_ok())));
+    })
+}

@@ -1,0 +1,174 @@
+//! The coordinator on its port: Seata's clients, and the other nodes of the cluster. All connections live on one thread, beside what
+//! is proposed to the log and what comes out of it.
+
+mod call;
+mod desk;
+mod peers;
+mod session;
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use diwan_net::{
+    Connection, Protocol, ProtocolWorker, Recognition, Server, ServerOptions, Session,
+};
+use diwan_seata::frame::MAGIC;
+use tokio::sync::mpsc;
+
+use crate::state::{Shared, Signal};
+use desk::Desk;
+
+/// Carries a batch to the log. It is told the answers, or why there are none, on any thread.
+pub type Proposer = Arc<dyn Fn(Bytes, Proposed) + Send + Sync>;
+/// What comes of a batch.
+pub type Proposed = Box<dyn FnOnce(Result<Bytes, NotDone>) + Send>;
+/// Waits until this node's state is as new as anybody's; is told on any thread, with false if that cannot be said.
+pub type Barrier = Arc<dyn Fn(Box<dyn FnOnce(bool) + Send>) + Send + Sync>;
+
+/// Why a batch has no answers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotDone {
+    /// It was not carried out: another node leads, or none, or the one that does has too much to do.
+    #[error("{0}")]
+    No(String),
+    /// It may have been carried out.
+    #[error("unknown whether it was carried out: {0}")]
+    Unknown(String),
+}
+
+/// What a coordinator needs to run.
+pub struct Options {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// The same as clients see it, which is what xids begin with.
+    pub advertise: String,
+    /// Limits of connections. It always runs on one thread.
+    pub server: ServerOptions,
+    /// The state.
+    pub shared: Shared,
+    /// What its log says.
+    pub signals: mpsc::UnboundedReceiver<Signal>,
+    /// The way into the log.
+    pub propose: Proposer,
+    /// Before the state is read.
+    pub barrier: Barrier,
+    /// The other nodes; None for one that is alone.
+    pub nodes: Option<peers::Nodes>,
+}
+
+pub use peers::{Caller, Nodes, TX_CLASS};
+
+type Task = Box<dyn FnOnce(&Rc<Desk>) + Send>;
+
+/// A coordinator that runs, as other threads see it.
+#[derive(Clone)]
+pub struct Handle {
+    addr: SocketAddr,
+    tasks: mpsc::UnboundedSender<Task>,
+    server: Arc<Mutex<Option<Server>>>,
+    shared: Shared,
+}
+
+impl Handle {
+    /// Where clients connect.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The state, as this node knows it.
+    pub fn state(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Connections of clients.
+    pub fn connections(&self) -> usize {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        server.as_ref().map_or(0, Server::connections)
+    }
+
+    /// Another node speaks: to be given the answer, unless what it says makes no sense.
+    pub fn received(&self, content: Bytes, answer: impl FnOnce(Bytes) + Send + 'static) {
+        let _ = self.tasks.send(Box::new(move |desk| {
+            peers::received(desk, &content, Box::new(answer));
+        }));
+    }
+
+    /// Ends all connections and stops.
+    pub async fn stop(&self) {
+        let server = self.server.lock();
+        let server = server.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(server) = server {
+            server.stop(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+/// Starts a coordinator.
+///
+/// # Errors
+/// Its address or its thread is not to be had.
+pub fn start(options: Options) -> io::Result<Handle> {
+    let (tasks, todo) = mpsc::unbounded_channel();
+    let mut server = options.server.clone();
+    server.workers = Some(1);
+    let (listen, shared) = (options.listen, options.shared.clone());
+    let protocol: Arc<dyn Protocol> = Arc::new(Seata {
+        once: Mutex::new(Some((options, todo))),
+        tasks: tasks.clone(),
+    });
+    let server = Server::start(listen, vec![protocol], server)?;
+    Ok(Handle {
+        addr: server.local_addr(),
+        tasks,
+        server: Arc::new(Mutex::new(Some(server))),
+        shared,
+    })
+}
+
+struct Seata {
+    once: Mutex<Option<(Options, mpsc::UnboundedReceiver<Task>)>>,
+    tasks: mpsc::UnboundedSender<Task>,
+}
+
+impl Protocol for Seata {
+    fn recognize(&self, first: &[u8]) -> Recognition {
+        let known = first.len().min(MAGIC.len());
+        match first[..known] == MAGIC[..known] {
+            false => Recognition::No,
+            true if known < MAGIC.len() => Recognition::More,
+            true => Recognition::Yes,
+        }
+    }
+
+    fn worker(&self) -> Box<dyn ProtocolWorker> {
+        let once = self
+            .once
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        // There is one worker, and it asks once.
+        let desk = once.map(|(options, todo)| {
+            let (desk, signals) = Desk::new(options, self.tasks.clone());
+            tokio::task::spawn_local(desk.clone().run(todo, signals));
+            desk
+        });
+        Box::new(Worker { desk })
+    }
+}
+
+struct Worker {
+    desk: Option<Rc<Desk>>,
+}
+
+impl ProtocolWorker for Worker {
+    fn open(&self, connection: Rc<Connection>) -> Box<dyn Session> {
+        match &self.desk {
+            Some(desk) => Box::new(session::SeataSession::new(desk.clone(), connection)),
+            None => unreachable!("there is one worker, and it has the desk"),
+        }
+    }
+}
