@@ -33,9 +33,11 @@ enum Feed {
     Hello,
     /// What clients and servers of a registry say.
     Registry,
+    /// What clients and servers of ZooKeeper say.
+    ZooKeeper,
 }
 
-const TARGETS: [Target; 10] = [
+const TARGETS: [Target; 11] = [
     Target {
         name: "frames",
         run: diwan_bolt::fuzz::fuzz_frames,
@@ -85,6 +87,11 @@ const TARGETS: [Target; 10] = [
         name: "registry",
         run: diwan_registry_wire::fuzz::fuzz_messages,
         feed: Feed::Registry,
+    },
+    Target {
+        name: "zookeeper",
+        run: diwan_zookeeper::fuzz::fuzz_packets,
+        feed: Feed::ZooKeeper,
     },
 ];
 
@@ -207,6 +214,7 @@ fn corpus(feed: Feed, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
         Feed::Member => return diwan_raft::fuzz::seeds(),
         Feed::Hello => return diwan_replica::fuzz::hello_seeds(),
         Feed::Registry => return diwan_registry_wire::fuzz::seeds(),
+        Feed::ZooKeeper => return diwan_zookeeper::fuzz::seeds(),
         Feed::Raft => return raft_messages(),
         Feed::Batch => return diwan_replica::fuzz::batch_seeds(&raft_messages()),
         Feed::Contents => {}
