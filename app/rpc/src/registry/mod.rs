@@ -7,6 +7,7 @@
 mod announcement;
 mod client;
 mod dial;
+mod display;
 mod driver;
 mod event;
 mod exchange;
