@@ -10,6 +10,7 @@ use diwan_net::Workers;
 use diwan_net::bolt::{Client, ClientEvent, ClientOptions, Handler, HandlerFactory};
 use diwan_registry_wire::{ReceivedData, RegisterResponse};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
@@ -20,6 +21,7 @@ use super::event::{RegistryEvent, RegistryStats};
 use super::exchange::{Pushes, register};
 use super::servers::{ask, resolve};
 use super::state::{Config, Now, RegistId, State, Ticket, Wanted};
+use super::zookeeper::ZooKeeper;
 use crate::client::Provider;
 
 /// How often a client without handles looks whether anybody still needs it.
@@ -37,6 +39,8 @@ pub(super) enum Input {
         tell: Option<oneshot::Sender<bool>>,
     },
     Servers(Result<Vec<SocketAddr>, String>),
+    /// A server of ZooKeeper was dialed.
+    Dialed(SocketAddr, Result<TcpStream, String>),
     /// Of the connection with this number.
     Connection(u64, ClientEvent),
     Pushed(u64, ReceivedData),
@@ -172,6 +176,8 @@ impl Driver {
             }
             // Of a connection that is over.
             Input::Connection(..) | Input::Pushed(..) => {}
+            // Of the other kind of registry.
+            Input::Dialed(..) => {}
             Input::PushRefused(reason) => self
                 .display
                 .happened(&RegistryEvent::PushRefused { reason }),
@@ -220,7 +226,8 @@ impl Driver {
                 tokio::task::spawn_local(async move {
                     let told = match &servers {
                         Servers::Ask(endpoints) => ask(endpoints, &query).await,
-                        Servers::Fixed(names) => {
+                        Servers::Fixed(names)
+                        | Servers::ZooKeeper(ZooKeeper { servers: names, .. }) => {
                             resolve(names.iter().map(String::as_str).collect()).await
                         }
                     };

@@ -10,5 +10,5 @@ mod tests;
 pub(super) use client::{Config, Now, State, Ticket};
 pub use list::GuardRule;
 pub(super) use list::Instances;
-pub(super) use lists::{ServiceLists, Shown};
+pub(super) use lists::{ServiceLists, Shown, Told};
 pub(super) use registration::{Identity, RegistId, Wanted};
