@@ -187,7 +187,7 @@ pub(super) fn instances(names: &[String], service: &str) -> Instances {
 }
 
 #[cfg(test)]
-mod unit {
+mod tests {
     use proptest::prelude::*;
 
     use super::super::super::announcement::provider;

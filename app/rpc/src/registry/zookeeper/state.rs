@@ -496,10 +496,7 @@ impl State {
     pub(super) fn next_deadline(&self) -> Option<Duration> {
         let due = self.due.first().filter(|_| self.may_send());
         let link = match self.link {
-            Link::Away => self
-                .session
-                .as_ref()
-                .map(|session| self.heard + life(session)),
+            Link::Away => self.life_ends(),
             Link::Greeting => Some(self.silence_ends()),
             Link::Open => Some(self.silence_ends().min(self.ping_at())),
         };
@@ -538,13 +535,19 @@ impl State {
     }
 
     /// A session that no server has heard of for its lifetime is over, though nobody says so: a server that has lost its data
-    /// refuses who has seen more than it has, and with a new session nothing was seen.
+    /// refuses who has seen more than it has. With a new session nothing was seen.
     fn heard_or_expired(&mut self, now: Duration) {
-        let over = |session: &Session| self.heard + life(session) <= now;
-        if self.session.as_ref().is_some_and(over) {
+        if self.life_ends().is_some_and(|end| end <= now) {
             self.expired();
             self.zxid = 0;
         }
+    }
+
+    /// When what is known from before the connection was lost is of no use any more. A third later than the server would say
+    /// it, as with the original.
+    fn life_ends(&self) -> Option<Duration> {
+        let any = self.session.is_some() || self.zxid != 0;
+        any.then(|| self.heard + self.timeout() * 4 / 3)
     }
 
     fn expired(&mut self) {
@@ -586,11 +589,6 @@ impl State {
         self.asked.push_back((self.xid, request.clone(), aim));
         self.packets.push(Packet::Request(self.xid, request));
     }
-}
-
-/// From the last word of a server to the end of the session; a third more than the server would wait, as the original does it.
-fn life(session: &Session) -> Duration {
-    session.timeout * 4 / 3
 }
 
 fn create(path: &str, provider: bool) -> Request {
