@@ -275,7 +275,7 @@ impl Driver {
         let (addr, was_open) = (connection.addr, self.state.is_open());
         self.state.closed();
         if !was_open {
-            return self.not_reached(addr, reason);
+            return self.not_reached(addr, format!("no session: {reason}"));
         }
         self.display.happened(&RegistryEvent::Lost { addr, reason });
         let wait = self.dial.lost(addr, random());

@@ -1,18 +1,27 @@
 //! A session in virtual time with a server that keeps what the real one keeps.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use diwan_zookeeper::{
     Buffer, ConnectRequest, ConnectResponse, CreateRequest, ErrorCode, Incoming, Record,
-    ReplyHeader, Request, Response, Stat, WatcherEvent,
+    ReplyHeader, Request, Response, Stat, WatcherEvent, write_packet,
 };
 use proptest::prelude::*;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
+use super::super::announcement::Announcement;
+use super::super::client::{RegistryClient, RegistryOptions, Servers};
 use super::super::event::RegistryEvent;
 use super::super::state::{GuardRule, RegistId, Wanted};
+use super::ZooKeeper;
+use super::connection::Connection;
 use super::layout::{node_name, providers};
 use super::state::{Broken, Config, Packet, State};
+use crate::client::{Discovery, Provider};
 
 const SERVICE: &str = "com.x.Shop:1.0";
 const PATH: &str = "/r/sofa-rpc/com.x.Shop/providers";
@@ -164,7 +173,9 @@ impl Server {
                 Err(ErrorCode::NO_NODE)
             }
             Request::Children(request) => {
-                self.watched_children.insert(request.path.clone());
+                if request.watch {
+                    self.watched_children.insert(request.path.clone());
+                }
                 let below = self
                     .nodes
                     .keys()
@@ -593,4 +604,74 @@ proptest! {
             let _ = world.state.advance(world.now);
         }
     }
+}
+
+/// Serves one connection; `cut` ends it.
+async fn serve(server: &mut Server, stream: TcpStream, mut cut: watch::Receiver<u32>) {
+    server.cut();
+    let mut connection = Connection::new(stream.peer_addr().unwrap(), stream);
+    cut.mark_unchanged();
+    let mut greeted = false;
+    loop {
+        let moved = tokio::select! {
+            moved = connection.moved() => moved,
+            _ = cut.changed() => return,
+        };
+        if moved.is_err() {
+            return;
+        }
+        let taken = connection.packets(|packet| {
+            if std::mem::replace(&mut greeted, true) {
+                let (xid, request) = Request::decode(packet).unwrap();
+                server.answer(xid, &request);
+            } else {
+                assert!(server.greet(&ConnectRequest::decode(packet).unwrap()));
+            }
+            Ok(())
+        });
+        taken.unwrap();
+        for packet in server.sent.drain(..) {
+            write_packet(connection.unsent(), |out| out.extend(&packet));
+        }
+    }
+}
+
+#[tokio::test]
+async fn over_sockets_a_list_is_told_and_outlives_connections() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place: ZooKeeper = format!("zookeeper://{}/r", listener.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    let (cut, cuts) = watch::channel(0);
+    tokio::spawn(async move {
+        let mut server = Server::default();
+        server.provider(2);
+        while let Ok((stream, _)) = listener.accept().await {
+            serve(&mut server, stream, cuts.clone()).await;
+            server.provider(3);
+        }
+    });
+    let client = RegistryClient::start(RegistryOptions::new(Servers::ZooKeeper(place))).unwrap();
+    let listed = async |wanted: &[u16]| {
+        let mut list = client.subscribe(SERVICE);
+        let has = |providers: &Arc<[Provider]>| {
+            let mut ports: Vec<u16> = providers.iter().map(|one| one.addr.port()).collect();
+            ports.sort_unstable();
+            ports == wanted
+        };
+        let wait = timeout(Duration::from_secs(20), list.wait_for(has)).await;
+        drop(wait.unwrap().unwrap());
+    };
+    let addr = "127.0.0.1:1".parse().unwrap();
+    let published = client
+        .publish(SERVICE, &Announcement::default(), addr)
+        .unwrap();
+    listed(&[1, 2]).await;
+    cut.send_replace(1);
+    listed(&[1, 2, 3]).await;
+    assert!(published.end().await);
+    listed(&[2, 3]).await;
+    let stats: BTreeMap<_, _> = client.stats().snapshot().into_iter().collect();
+    assert_eq!((stats["connected"], stats["lost"]), (2, 1));
+    assert_eq!(stats["sessions_expired"], 0);
 }
