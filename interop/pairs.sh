@@ -49,3 +49,23 @@ client() {
     echo "$(grep -ac '^ok [^ ]' "$out") ok, $(grep -ac '^WRONG' "$out") wrong"
     return "$status"
 }
+
+# said NAME TEXT: waits until it is in the output of a peer.
+said() {
+    for _ in $(seq 300); do
+        grep -q "$2" "$logs/$1" && return
+        sleep 0.1
+    done
+    echo "not $2 within 30 s" >>"$logs/$1"
+    return 1
+}
+
+# peers CONSUMER PROVIDER-PROCESS CONSUMER-PROCESS: stops the provider once the consumer is ready; the consumer's end is the outcome.
+peers() {
+    local status=0
+    said "$1" ready && kill "$2" || status=1
+    wait "$3" || status=1
+    cat "$logs/$1" "$logs/$1.err" | tail -n 20
+    grep -a '^ok' "$logs/$1" || status=1
+    return $status
+}

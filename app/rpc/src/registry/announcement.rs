@@ -12,7 +12,7 @@ use crate::client::Provider;
 /// The group that SOFARPC's lists of providers are in.
 pub(super) const GROUP: &str = "SOFA";
 /// The version of SOFARPC whose manners are ours; consumers look at it for what old providers could not do.
-const RPC_VERSION: u32 = 51_302;
+pub(super) const RPC_VERSION: u32 = 51_302;
 
 /// The dataId of a service's list: `interface:version[:uniqueId]@DEFAULT`, where DEFAULT stands for Bolt.
 pub(super) fn data_id(service: &str) -> String {

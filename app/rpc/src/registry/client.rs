@@ -14,6 +14,7 @@ use super::announcement::{Announcement, local_ip_towards};
 use super::driver::{Driver, Input};
 use super::event::{RegistryEvents, RegistryStats};
 use super::state::{GuardRule, Identity, RegistId, Wanted};
+use super::zookeeper::{self, ZooKeeper};
 use crate::SetupError;
 use crate::client::{Discovery, Provider};
 
@@ -24,6 +25,8 @@ pub enum Servers {
     Ask(Vec<String>),
     /// The servers themselves: `host:9600` each.
     Fixed(Vec<String>),
+    /// ZooKeeper, where SOFARPC has its services unless told otherwise.
+    ZooKeeper(ZooKeeper),
 }
 
 /// How a [`RegistryClient`] works.
@@ -33,9 +36,9 @@ pub struct RegistryOptions {
     pub servers: Servers,
     /// This application's name.
     pub app: Option<String>,
-    /// The cell that this process runs in. Consumers in a cell call providers of their own cell, if it has any.
+    /// The cell that this process runs in. Consumers in a cell call providers of their own cell, if it has any. Not in ZooKeeper.
     pub zone: String,
-    /// The tenant.
+    /// The tenant. Not in ZooKeeper.
     pub instance_id: Option<String>,
     /// File that keeps the last lists for a start without any registry. Each process needs its own.
     pub snapshot: Option<PathBuf>,
@@ -46,7 +49,8 @@ pub struct RegistryOptions {
     pub first_list_timeout: Duration,
     /// When a list that shrinks is believed.
     pub guard: GuardRule,
-    /// Connections to the registry: TLS, heartbeats, limits. Handler, events and number are the client's own matter.
+    /// Connections to the registry: TLS, heartbeats, limits. Handler, events and number are the client's own matter. ZooKeeper's
+    /// connections are plain TCP.
     pub connection: ClientOptions,
     /// Is told what happens.
     pub events: Option<RegistryEvents>,
@@ -122,6 +126,7 @@ struct Shared {
     app: Option<String>,
     /// Some address of the registry.
     registry: String,
+    is_zookeeper: bool,
 }
 
 impl Drop for Shared {
@@ -136,7 +141,10 @@ impl RegistryClient {
     /// # Errors
     /// When no server is given, or the threads that hold connections cannot be started.
     pub fn start(options: RegistryOptions) -> Result<Self, SetupError> {
-        let (Servers::Ask(addrs) | Servers::Fixed(addrs)) = &options.servers;
+        let addrs = match &options.servers {
+            Servers::Ask(addrs) | Servers::Fixed(addrs) => addrs,
+            Servers::ZooKeeper(zookeeper) => &zookeeper.servers,
+        };
         let Some(registry) = addrs.first().cloned() else {
             return Err(SetupError::Address {
                 url: String::new(),
@@ -153,13 +161,19 @@ impl RegistryClient {
             first_list_timeout: options.first_list_timeout,
             app: options.app.clone(),
             registry,
+            is_zookeeper: matches!(options.servers, Servers::ZooKeeper(_)),
         };
         let workers = Workers::shared().map_err(|error| SetupError::Io {
             addr: shared.registry.clone(),
             error,
         })?;
-        let driver = Driver::new(options, inputs, lists, stats);
-        workers.spawn(0, move || driver.run(todo));
+        if let Servers::ZooKeeper(place) = options.servers.clone() {
+            let driver = zookeeper::Driver::new(place, &options, inputs, lists, stats);
+            workers.spawn(0, move || driver.run(todo));
+        } else {
+            let driver = Driver::new(options, inputs, lists, stats);
+            workers.spawn(0, move || driver.run(todo));
+        }
         Ok(Self {
             shared: Arc::new(shared),
         })
@@ -191,7 +205,12 @@ impl RegistryClient {
         };
         let port = announcement.port.unwrap_or(addr.port());
         let app = self.shared.app.as_deref();
-        let data = announcement.data(&host, port, app, unix_ms());
+        let data = if self.shared.is_zookeeper {
+            let place = (host.as_str(), port);
+            zookeeper::instance(announcement, service, place, app, unix_ms())
+        } else {
+            announcement.data(&host, port, app, unix_ms())
+        };
         let id = new_id();
         let _ = self.shared.inputs.send(Input::Register {
             id: id.clone(),

@@ -1,8 +1,7 @@
-//! The state with its clock, its connection and its file: one task on one of the threads that hold connections.
+//! The state with its clock and its connection: one task on one of the threads that hold connections.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,23 +10,22 @@ use diwan_net::Workers;
 use diwan_net::bolt::{Client, ClientEvent, ClientOptions, Handler, HandlerFactory};
 use diwan_registry_wire::{ReceivedData, RegisterResponse};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-use super::announcement::{needs_lookup, provider};
 use super::client::{Lists, RegistryOptions, Servers, random, unix_ms};
 use super::dial::{Dial, Step};
+use super::display::Display;
 use super::event::{RegistryEvent, RegistryStats};
 use super::exchange::{Pushes, register};
 use super::servers::{ask, resolve};
-use super::snapshot;
-use super::state::{Config, Now, RegistId, Shown, State, Ticket, Wanted};
+use super::state::{Config, Now, RegistId, State, Ticket, Wanted};
+use super::zookeeper::ZooKeeper;
 use crate::client::Provider;
 
-/// What changes so soon after another change is written into the snapshot together with it.
-const SNAPSHOT_DELAY: Duration = Duration::from_millis(200);
 /// How often a client without handles looks whether anybody still needs it.
-const ABANDONED_CHECK: Duration = Duration::from_secs(1);
+pub(super) const ABANDONED_CHECK: Duration = Duration::from_secs(1);
 
 /// What reaches the task.
 pub(super) enum Input {
@@ -41,6 +39,8 @@ pub(super) enum Input {
         tell: Option<oneshot::Sender<bool>>,
     },
     Servers(Result<Vec<SocketAddr>, String>),
+    /// A server of ZooKeeper was dialed.
+    Dialed(SocketAddr, Result<TcpStream, String>),
     /// Of the connection with this number.
     Connection(u64, ClientEvent),
     Pushed(u64, ReceivedData),
@@ -64,8 +64,7 @@ enum Link {
 pub(super) struct Driver {
     options: RegistryOptions,
     inputs: mpsc::UnboundedSender<Input>,
-    lists: Lists,
-    stats: Arc<RegistryStats>,
+    display: Display,
     state: State,
     began: Instant,
     dial: Dial,
@@ -74,11 +73,6 @@ pub(super) struct Driver {
     connection: u64,
     /// Who waits for the end of a registration.
     ends: BTreeMap<RegistId, oneshot::Sender<bool>>,
-    /// The number of the newest list of each service that has to be looked up.
-    reading: HashMap<String, u64>,
-    /// When the snapshot is to be written.
-    snapshot_at: Option<Duration>,
-    writing: bool,
     abandoned: bool,
 }
 
@@ -95,33 +89,19 @@ impl Driver {
             snapshot_after: options.snapshot_after,
             ..Config::default()
         };
-        let mut problem = None;
-        let saved = options.snapshot.as_ref().map(|path| {
-            snapshot::read(path).unwrap_or_else(|error| {
-                problem = Some(snapshot_failed(path, error.to_string()));
-                BTreeMap::new()
-            })
-        });
-        let driver = Self {
-            state: State::new(config, saved.unwrap_or_default()),
+        let (display, saved) = Display::new(&options, inputs.clone(), lists, stats);
+        Self {
+            state: State::new(config, saved),
             options,
             inputs,
-            lists,
-            stats,
+            display,
             began: Instant::now(),
             dial: Dial::default(),
             link: Link::Waiting(Duration::ZERO),
             connection: 0,
             ends: BTreeMap::new(),
-            reading: HashMap::new(),
-            snapshot_at: None,
-            writing: false,
             abandoned: false,
-        };
-        if let Some(problem) = problem {
-            driver.happened(&problem);
         }
-        driver
     }
 
     pub(super) async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>) {
@@ -147,19 +127,9 @@ impl Driver {
         }
     }
 
-    fn happened(&self, event: &RegistryEvent) {
-        event.log();
-        self.stats.count(event);
-        if let Some(events) = &self.options.events {
-            events(event);
-        }
-    }
-
     /// Nobody follows a list and nothing is published.
     fn is_unused(&self) -> bool {
-        let lists = self.lists.lock();
-        let followed = lists.values().any(|list| list.sender.receiver_count() > 0);
-        !followed && self.state.publishers() == 0
+        !self.display.is_followed() && self.state.publishers() == 0
     }
 
     fn wait(&self) -> Duration {
@@ -167,10 +137,14 @@ impl Driver {
             Link::Waiting(until) => Some(until),
             _ => None,
         };
-        let snapshot = self.snapshot_at.filter(|_| !self.writing);
         let now = self.began.elapsed();
         let check = self.abandoned.then_some(now + ABANDONED_CHECK);
-        let deadlines = [link, snapshot, check, self.state.next_deadline()];
+        let deadlines = [
+            link,
+            self.display.deadline(),
+            check,
+            self.state.next_deadline(),
+        ];
         let next = deadlines.into_iter().flatten().min();
         next.map_or(Duration::from_secs(3600), |at| at.saturating_sub(now))
     }
@@ -195,26 +169,23 @@ impl Driver {
             }
             Input::Pushed(number, push) if number == self.connection => {
                 if let Err(error) = self.state.pushed(push, now) {
-                    self.happened(&RegistryEvent::PushRefused {
+                    self.display.happened(&RegistryEvent::PushRefused {
                         reason: error.to_string(),
                     });
                 }
             }
             // Of a connection that is over.
             Input::Connection(..) | Input::Pushed(..) => {}
-            Input::PushRefused(reason) => self.happened(&RegistryEvent::PushRefused { reason }),
+            // Of the other kind of registry.
+            Input::Dialed(..) => {}
+            Input::PushRefused(reason) => self
+                .display
+                .happened(&RegistryEvent::PushRefused { reason }),
             Input::Answered(ticket, answer) => self.state.answered(&ticket, answer, now),
             Input::Read(service, number, providers, unreadable) => {
-                if self.reading.get(&service) == Some(&number) {
-                    self.show(&service, providers, unreadable);
-                }
+                self.display.read(&service, number, providers, unreadable);
             }
-            Input::SnapshotWritten(result) => {
-                self.writing = false;
-                if let (Err(reason), Some(path)) = (result, &self.options.snapshot) {
-                    self.happened(&snapshot_failed(path, reason));
-                }
-            }
+            Input::SnapshotWritten(result) => self.display.saved(result),
             Input::Abandoned => self.abandoned = true,
         }
     }
@@ -234,17 +205,17 @@ impl Driver {
             }
         }
         for shown in self.state.shown() {
-            self.read(shown);
+            self.display.show(shown);
         }
         for event in self.state.events() {
-            self.happened(&event);
+            self.display.happened(&event);
         }
         for (id, told) in self.state.ended() {
             if let Some(tell) = self.ends.remove(&id) {
                 let _ = tell.send(told);
             }
         }
-        self.save(now);
+        self.display.save(self.state.lists(), now.monotonic);
     }
 
     fn step(&mut self) {
@@ -255,7 +226,8 @@ impl Driver {
                 tokio::task::spawn_local(async move {
                     let told = match &servers {
                         Servers::Ask(endpoints) => ask(endpoints, &query).await,
-                        Servers::Fixed(names) => {
+                        Servers::Fixed(names)
+                        | Servers::ZooKeeper(ZooKeeper { servers: names, .. }) => {
                             resolve(names.iter().map(String::as_str).collect()).await
                         }
                     };
@@ -283,7 +255,7 @@ impl Driver {
 
     fn told_servers(&mut self, servers: Result<Vec<SocketAddr>, String>, now: Now) {
         let servers = servers.unwrap_or_else(|reason| {
-            self.happened(&RegistryEvent::NoServers { reason });
+            self.display.happened(&RegistryEvent::NoServers { reason });
             Vec::new()
         });
         let wait = if servers.is_empty() {
@@ -338,16 +310,17 @@ impl Driver {
                     }
                 }
                 self.dial.connected();
-                self.happened(&RegistryEvent::Connected { addr });
+                self.display.happened(&RegistryEvent::Connected { addr });
                 self.state.connected(now);
             }
             ClientEvent::ConnectFailed(addr, reason) => {
-                self.happened(&RegistryEvent::ConnectFailed { addr, reason });
+                self.display
+                    .happened(&RegistryEvent::ConnectFailed { addr, reason });
                 let wait = self.dial.failed(random());
                 self.link = Link::Waiting(now.monotonic + wait);
             }
             ClientEvent::Closed(addr, reason) => {
-                self.happened(&RegistryEvent::Lost { addr, reason });
+                self.display.happened(&RegistryEvent::Lost { addr, reason });
                 self.state.disconnected();
                 let wait = self.dial.lost(addr, random());
                 // The client is dropped: it would go back to the same server by itself.
@@ -355,79 +328,6 @@ impl Driver {
             }
         }
     }
-
-    /// Makes providers of a list.
-    fn read(&mut self, shown: Shown) {
-        let Shown { service, instances } = shown;
-        let number = self.reading.entry(service.clone()).or_default();
-        *number += 1;
-        let number = *number;
-        if !instances.iter().any(|data| needs_lookup(data)) {
-            let (providers, unreadable) = read_all(&instances);
-            return self.show(&service, providers, unreadable);
-        }
-        let inputs = self.inputs.clone();
-        tokio::task::spawn_blocking(move || {
-            let (providers, unreadable) = read_all(&instances);
-            let _ = inputs.send(Input::Read(service, number, providers, unreadable));
-        });
-    }
-
-    fn show(&self, service: &str, providers: Vec<Provider>, unreadable: Vec<String>) {
-        for reason in unreadable {
-            let service = service.to_owned();
-            self.happened(&RegistryEvent::InstanceUnreadable { service, reason });
-        }
-        if let Some(listed) = self.lists.lock().get_mut(service) {
-            listed.known = true;
-            listed.sender.send_replace(providers.into());
-        }
-    }
-
-    /// Writes the snapshot when it is time.
-    fn save(&mut self, now: Now) {
-        let Some(path) = self.options.snapshot.clone() else {
-            return;
-        };
-        if self.state.has_changed_snapshot() {
-            let soon = now.monotonic + SNAPSHOT_DELAY;
-            self.snapshot_at.get_or_insert(soon);
-        }
-        if self.writing
-            || self
-                .snapshot_at
-                .take_if(|at| *at <= now.monotonic)
-                .is_none()
-        {
-            return;
-        }
-        if let Some(lists) = self.state.changed_snapshot().cloned() {
-            self.writing = true;
-            let inputs = self.inputs.clone();
-            tokio::task::spawn_blocking(move || {
-                let written = snapshot::write(&path, lists).map_err(|error| error.to_string());
-                let _ = inputs.send(Input::SnapshotWritten(written));
-            });
-        }
-    }
-}
-
-fn snapshot_failed(path: &std::path::Path, reason: String) -> RegistryEvent {
-    let path: PathBuf = path.to_owned();
-    RegistryEvent::SnapshotFailed { path, reason }
-}
-
-fn read_all(instances: &[String]) -> (Vec<Provider>, Vec<String>) {
-    let mut unreadable = Vec::new();
-    let providers = instances
-        .iter()
-        .filter_map(|data| {
-            provider(data)
-                .map_err(|error| unreadable.push(error.to_string()))
-                .ok()
-        })
-        .collect();
-    (providers, unreadable)
 }
 
 /// What may have a meaning in a query is written as its number: all but these.

@@ -19,6 +19,8 @@ pub enum RegistryEvent {
         /// Why.
         reason: String,
     },
+    /// ZooKeeper has forgotten this client; what it published is not listed until it is connected again.
+    SessionExpired,
     /// A server could not be connected to.
     ConnectFailed {
         /// The server.
@@ -146,6 +148,8 @@ stats! {
     connected = Connected,
     /// Connections ended.
     lost = Lost,
+    /// Sessions that ZooKeeper has forgotten.
+    sessions_expired = SessionExpired,
     /// Attempts to connect that failed.
     connect_failed = ConnectFailed,
     /// Times that no endpoint told servers.
@@ -179,6 +183,9 @@ impl RegistryEvent {
         match self {
             Self::Connected { addr } => tracing::info!(%addr, "registry connected"),
             Self::Lost { addr, reason } => tracing::warn!(%addr, reason, "registry lost"),
+            Self::SessionExpired => {
+                tracing::warn!("session expired, everything is registered anew")
+            }
             Self::ConnectFailed { addr, reason } => {
                 tracing::warn!(%addr, reason, "registry not reached");
             }

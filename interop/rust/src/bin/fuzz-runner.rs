@@ -37,9 +37,13 @@ enum Feed {
     Nodes,
     /// A registry's journal on disk.
     Journal,
+    /// What clients and servers of ZooKeeper say.
+    ZooKeeper,
+    /// What Seata's clients and coordinators say.
+    Seata,
 }
 
-const TARGETS: [Target; 12] = [
+const TARGETS: [Target; 14] = [
     Target {
         name: "frames",
         run: diwan_bolt::fuzz::fuzz_frames,
@@ -100,10 +104,22 @@ const TARGETS: [Target; 12] = [
         run: diwan_registry::fuzz::fuzz_journal,
         feed: Feed::Journal,
     },
+    Target {
+        name: "zookeeper",
+        run: diwan_zookeeper::fuzz::fuzz_packets,
+        feed: Feed::ZooKeeper,
+    },
+    Target {
+        name: "seata",
+        run: diwan_seata::fuzz::fuzz_frames,
+        feed: Feed::Seata,
+    },
 ];
 
 /// One frame a line.
 const RAFT_FRAMES: &str = include_str!("../../../../wire/jraft/tests/frames.txt");
+/// The same, behind three words.
+const SEATA_FRAMES: &str = include_str!("../../../../wire/seata/tests/frames/conversation.hex");
 
 /// The seed of the first half of each target's time; the other half has a fresh one.
 const FIXED_SEED: u64 = 7;
@@ -223,6 +239,8 @@ fn corpus(feed: Feed, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
         Feed::Registry => return diwan_registry_wire::fuzz::seeds(),
         Feed::Nodes => return diwan_registry::fuzz::nodes_seeds(),
         Feed::Journal => return diwan_registry::fuzz::journal_seeds(),
+        Feed::ZooKeeper => return diwan_zookeeper::fuzz::seeds(),
+        Feed::Seata => return seata_frames(),
         Feed::Raft => return raft_messages(),
         Feed::Batch => return diwan_replica::fuzz::batch_seeds(&raft_messages()),
         Feed::Contents => {}
@@ -237,6 +255,14 @@ fn corpus(feed: Feed, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
 fn raft_messages() -> Vec<Vec<u8>> {
     let lines = RAFT_FRAMES.lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(raft_message).collect()
+}
+
+/// Every frame of a conversation: the last word of each line.
+fn seata_frames() -> Vec<Vec<u8>> {
+    let lines = SEATA_FRAMES.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| from_hex(line.split(' ').nth(3)?))
+        .collect()
 }
 
 /// Class and content of a frame, with a zero between them.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use diwan_registry_wire::{ReceivedData, RegisterResponse, Request};
 
 use super::super::event::RegistryEvent;
-use super::list::{Fate, GuardRule, Instances, Passed, ServiceList};
+use super::list::{GuardRule, Instances};
+use super::lists::{ServiceLists, Shown, Told};
 use super::registration::{Identity, Progress, RegistId, Registration, Wanted};
 
 /// Bounds and times of a client.
@@ -54,13 +55,6 @@ pub(in super::super) struct Ticket {
     version: i64,
 }
 
-/// A list as consumers are to see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct Shown {
-    pub(in super::super) service: String,
-    pub(in super::super) instances: Instances,
-}
-
 /// Why a push is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in super::super) enum PushError {
@@ -81,15 +75,7 @@ pub(in super::super) struct State {
     registrations: BTreeMap<RegistId, Registration>,
     /// Registrations to be sent.
     due: BTreeSet<(Duration, RegistId)>,
-    /// By subscriber.
-    lists: BTreeMap<RegistId, ServiceList>,
-    /// When lists are to be looked at again. It may have become pointless.
-    timers: BTreeSet<(Duration, RegistId)>,
-    /// Lists that may have to be shown anew.
-    touched: BTreeSet<RegistId>,
-    /// By service: the last lists that a registry stood behind.
-    snapshot: BTreeMap<String, Instances>,
-    snapshot_changed: bool,
+    lists: ServiceLists,
     /// Counts connections; there is one while `connected`.
     connection: u64,
     connected: bool,
@@ -100,15 +86,12 @@ pub(in super::super) struct State {
 
 impl State {
     pub(in super::super) fn new(config: Config, snapshot: BTreeMap<String, Instances>) -> Self {
+        let lists = ServiceLists::new(config.guard, config.snapshot_after, snapshot);
         Self {
             config,
             registrations: BTreeMap::new(),
             due: BTreeSet::new(),
-            lists: BTreeMap::new(),
-            timers: BTreeSet::new(),
-            touched: BTreeSet::new(),
-            snapshot,
-            snapshot_changed: false,
+            lists,
             connection: 0,
             connected: false,
             in_flight: 0,
@@ -126,13 +109,7 @@ impl State {
         now: Now,
     ) {
         if wanted == Wanted::Subscribe {
-            // That there was no instance is of no use.
-            let snapshot = self.snapshot.get(service);
-            let snapshot = snapshot.filter(|list| !list.is_empty()).cloned();
-            let show_at = now.monotonic + self.config.snapshot_after;
-            self.lists
-                .insert(id.clone(), ServiceList::new(snapshot, show_at));
-            self.touch(&id);
+            self.lists.add(&id, service, now.monotonic);
         }
         let registration = Registration {
             service: service.to_owned(),
@@ -168,9 +145,7 @@ impl State {
         self.connection += 1;
         self.connected = true;
         self.in_flight = 0;
-        for list in self.lists.values_mut() {
-            list.connected();
-        }
+        self.lists.connected();
         let ids: Vec<RegistId> = self.registrations.keys().cloned().collect();
         for id in ids {
             if let Some(registration) = self.registrations.get_mut(&id) {
@@ -184,9 +159,7 @@ impl State {
     pub(in super::super) fn disconnected(&mut self) {
         self.connected = false;
         self.in_flight = 0;
-        for list in self.lists.values_mut() {
-            list.disconnected();
-        }
+        self.lists.disconnected();
         let ends = |(id, one): (&RegistId, &Registration)| one.ends.then(|| id.clone());
         let ended: Vec<RegistId> = self.registrations.iter().filter_map(ends).collect();
         for id in ended {
@@ -299,32 +272,12 @@ impl State {
         let mut any = false;
         for id in subscribers {
             let id = RegistId(id);
-            let (Some(list), Some(registration)) =
-                (self.lists.get_mut(&id), self.registrations.get(&id))
-            else {
-                continue;
-            };
-            any = true;
-            let service = registration.service.clone();
-            match list.push(
-                &segment,
+            let told = Told {
+                segment: segment.clone(),
                 version,
-                instances.clone(),
-                &self.config.guard,
-                now.monotonic,
-            ) {
-                Fate::Outdated => self
-                    .events
-                    .push(RegistryEvent::PushOutdated { service, version }),
-                Fate::HeldBack { kept, came } => self.events.push(RegistryEvent::ListHeldBack {
-                    service,
-                    kept,
-                    came,
-                }),
-                Fate::Waits => {}
-                Fate::Taken => self.keep(&id),
-            }
-            self.touch(&id);
+                instances: instances.clone(),
+            };
+            any |= self.lists.told(&id, told, now.monotonic, &mut self.events);
         }
         if any {
             Ok(())
@@ -335,33 +288,7 @@ impl State {
 
     /// Carries out what time has brought.
     pub(in super::super) fn advance(&mut self, now: Now) {
-        while let Some((at, _)) = self.timers.first() {
-            if *at > now.monotonic {
-                break;
-            }
-            let Some((_, id)) = self.timers.pop_first() else {
-                break;
-            };
-            let (Some(list), Some(registration)) =
-                (self.lists.get_mut(&id), self.registrations.get(&id))
-            else {
-                continue;
-            };
-            let service = registration.service.clone();
-            match list.advance(now.monotonic) {
-                None => {}
-                Some(Passed::Empty) => self.keep(&id),
-                Some(Passed::Released(instances)) => {
-                    self.events
-                        .push(RegistryEvent::ListReleased { service, instances });
-                    self.keep(&id);
-                }
-                Some(Passed::Snapshot(instances)) => self
-                    .events
-                    .push(RegistryEvent::SnapshotUsed { service, instances }),
-            }
-            self.touch(&id);
-        }
+        self.lists.advance(now.monotonic, &mut self.events);
     }
 
     /// What is to be sent now.
@@ -393,22 +320,7 @@ impl State {
 
     /// Lists that consumers are to see from now on.
     pub(in super::super) fn shown(&mut self) -> Vec<Shown> {
-        let mut all = Vec::new();
-        for id in std::mem::take(&mut self.touched) {
-            let list = self.lists.get_mut(&id);
-            if let (Some(instances), Some(registration)) = (
-                list.and_then(ServiceList::changed),
-                self.registrations.get(&id),
-            ) {
-                let service = registration.service.clone();
-                self.events.push(RegistryEvent::ListChanged {
-                    service: service.clone(),
-                    instances: instances.len(),
-                });
-                all.push(Shown { service, instances });
-            }
-        }
-        all
+        self.lists.shown(&mut self.events)
     }
 
     /// What happened since it was asked last.
@@ -421,14 +333,9 @@ impl State {
         std::mem::take(&mut self.ended)
     }
 
-    /// Whether [`changed_snapshot`](Self::changed_snapshot) has something.
-    pub(in super::super) fn has_changed_snapshot(&self) -> bool {
-        self.snapshot_changed
-    }
-
-    /// The lists to be kept on disk, if they changed since this was asked last.
-    pub(in super::super) fn changed_snapshot(&mut self) -> Option<&BTreeMap<String, Instances>> {
-        std::mem::take(&mut self.snapshot_changed).then_some(&self.snapshot)
+    /// The lists that were asked for.
+    pub(in super::super) fn lists(&mut self) -> &mut ServiceLists {
+        &mut self.lists
     }
 
     /// Publishers that have not ended.
@@ -446,7 +353,7 @@ impl State {
             .filter(|_| may_send)
             .map(|(at, _)| *at)
             .into_iter();
-        due.chain(self.timers.first().map(|(at, _)| *at)).min()
+        due.chain(self.lists.next_deadline()).min()
     }
 
     fn schedule(&mut self, id: &RegistId, at: Duration) {
@@ -460,14 +367,6 @@ impl State {
         self.due.insert((at, id.clone()));
     }
 
-    /// A list may have changed what it shows, or when it wants to be looked at again.
-    fn touch(&mut self, id: &RegistId) {
-        self.touched.insert(id.clone());
-        if let Some(at) = self.lists.get(id).and_then(ServiceList::deadline) {
-            self.timers.insert((at, id.clone()));
-        }
-    }
-
     fn remove(&mut self, id: &RegistId, told: bool) {
         if let Some(registration) = self.registrations.remove(id)
             && let Progress::Due(at) = registration.progress
@@ -476,22 +375,6 @@ impl State {
         }
         self.lists.remove(id);
         self.ended.push((id.clone(), told));
-    }
-
-    /// Notes a believed list for the snapshot.
-    fn keep(&mut self, id: &RegistId) {
-        let (Some(list), Some(registration)) = (self.lists.get(id), self.registrations.get(id))
-        else {
-            return;
-        };
-        let Some(believed) = list.believed() else {
-            return;
-        };
-        if self.snapshot.get(&registration.service) != Some(believed) {
-            self.snapshot
-                .insert(registration.service.clone(), believed.clone());
-            self.snapshot_changed = true;
-        }
     }
 }
 

@@ -49,7 +49,7 @@ impl GuardRule {
 }
 
 /// Instances as their providers wrote them, sorted, each once.
-pub(super) type Instances = Vec<String>;
+pub(in super::super) type Instances = Vec<String>;
 
 /// What becomes of a push.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,10 +2,13 @@
 
 mod client;
 mod list;
+mod lists;
 mod registration;
 #[cfg(test)]
 mod tests;
 
-pub(super) use client::{Config, Now, Shown, State, Ticket};
+pub(super) use client::{Config, Now, State, Ticket};
 pub use list::GuardRule;
+pub(super) use list::Instances;
+pub(super) use lists::{ServiceLists, Shown, Told};
 pub(super) use registration::{Identity, RegistId, Wanted};

@@ -519,9 +519,9 @@ fn the_snapshot_is_shown_if_nobody_tells_a_list_in_time() {
     world.connect();
     world.push(1, instances(3..7));
     assert_eq!(world.shown(), Some(instances(3..7)));
-    let kept = world.state.changed_snapshot().cloned();
+    let kept = world.state.lists().changed_snapshot().cloned();
     assert_eq!(kept.unwrap()[SERVICE], instances(3..7));
-    assert_eq!(world.state.changed_snapshot(), None);
+    assert_eq!(world.state.lists().changed_snapshot(), None);
 
     // In time, but of a registry that has just started and knows nobody.
     let mut world = World::with(Config::default(), snapshot);
@@ -529,10 +529,10 @@ fn the_snapshot_is_shown_if_nobody_tells_a_list_in_time() {
     world.connect();
     world.push(1, Vec::new());
     assert_eq!(world.shown(), Some(instances(1..5)));
-    assert_eq!(world.state.changed_snapshot(), None);
+    assert_eq!(world.state.lists().changed_snapshot(), None);
     world.pass(30_000);
     assert_eq!(world.shown(), Some(Vec::new()));
-    let kept = world.state.changed_snapshot().cloned();
+    let kept = world.state.lists().changed_snapshot().cloned();
     assert_eq!(kept.unwrap()[SERVICE], [""; 0]);
 }
 

@@ -7,25 +7,28 @@ import com.alipay.sofa.rpc.config.RegistryConfig;
 import com.alipay.sofa.rpc.config.ServerConfig;
 import com.alipay.sofa.rpc.core.exception.SofaRpcException;
 import java.util.List;
+import java.util.Map;
 
 /**
- * One side of SOFARPC over a SOFARegistry, for a peer of another kind.
+ * One side of SOFARPC over a SOFARegistry or ZooKeeper, for a peer of another kind.
  * usage: provide --endpoint HOST:9603 --unique-id ID --port PORT      until it is killed
  *        consume --endpoint HOST:9603 --unique-id ID --providers N    calls until one of N providers has gone
+ * with --zookeeper HOST:2181/root in place of --endpoint
  */
 public final class SofaRpcPeer {
     private static final long TIMEOUT_MS = 30_000;
+    private static final Map<String, String> PROTOCOLS = Map.of("--endpoint", "sofa", "--zookeeper", "zookeeper");
 
     public interface Echo {
         String echo(String text);
     }
 
     public static void main(String[] args) throws Exception {
-        if (args.length != 7 || !args[1].equals("--endpoint") || !args[3].equals("--unique-id")) {
-            System.err.println("usage: provide|consume --endpoint HOST:9603 --unique-id ID --port PORT|--providers N");
+        if (args.length != 7 || !PROTOCOLS.containsKey(args[1]) || !args[3].equals("--unique-id")) {
+            System.err.println("usage: provide|consume --endpoint HOST:9603|--zookeeper HOST:2181/root --unique-id ID --port PORT|--providers N");
             System.exit(2);
         }
-        RegistryConfig registry = new RegistryConfig().setProtocol("sofa").setAddress(args[2]);
+        RegistryConfig registry = new RegistryConfig().setProtocol(PROTOCOLS.get(args[1])).setAddress(args[2]);
         int number = Integer.parseInt(args[6]);
         if (args[0].equals("provide")) {
             provide(registry, args[4], number);
