@@ -1,16 +1,15 @@
 //! The state machine as the log drives it, and as the edge looks at it.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use diwan_log::{Command, Event, SnapshotWriter, StateMachine};
-use prost::Message;
+use prost::Message as _;
 use tokio::sync::mpsc;
 
 use super::command::{Answers, Batch};
 use super::coordinator::{Config, Coordinator, Effect};
-use super::global::Global;
 
 /// What the edge is told, on the log's thread.
 #[derive(Debug)]
@@ -64,23 +63,6 @@ struct Machine {
     leads: bool,
 }
 
-const SNAPSHOT_VERSION: u32 = 1;
-/// A transaction with all its branches takes no more.
-const GLOBAL_BYTES_MAX: usize = 1 << 30;
-
-/// What stands at the beginning of a snapshot.
-#[derive(Clone, PartialEq, Message)]
-struct Head {
-    #[prost(uint32, tag = "1")]
-    version: u32,
-    #[prost(sint64, tag = "2")]
-    last_id: i64,
-    #[prost(uint64, tag = "3")]
-    now_us: u64,
-    #[prost(uint64, tag = "4")]
-    globals: u64,
-}
-
 impl StateMachine for Machine {
     fn apply(&mut self, command: Command<'_>) -> Bytes {
         let mut state = self.shared.lock();
@@ -101,36 +83,13 @@ impl StateMachine for Machine {
     }
 
     fn snapshot(&mut self) -> SnapshotWriter {
-        let state = self.shared.lock();
-        let head = Head {
-            version: SNAPSHOT_VERSION,
-            last_id: state.last_id,
-            now_us: state.now_us,
-            globals: state.globals.len() as u64,
-        };
-        let globals = state.globals.clone();
-        Box::new(move |out: &mut dyn Write| {
-            write_framed(out, &head)?;
-            for (_, global) in globals.iter() {
-                write_framed(out, global)?;
-            }
-            Ok(())
-        })
+        self.shared.lock().snapshot()
     }
 
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
-        let head: Head = read_framed(snapshot)?;
-        if head.version != SNAPSHOT_VERSION {
-            let why = format!("a snapshot of version {} of the coordinator", head.version);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-        }
-        let mut state = Coordinator::new(self.shared.config, self.shared.seed);
-        state.last_id = head.last_id;
-        state.now_us = head.now_us;
-        for _ in 0..head.globals {
-            state.put_back(read_framed::<Global>(snapshot)?);
-        }
-        *self.shared.lock() = state;
+        let Shared { config, seed, .. } = self.shared;
+        let restored = Coordinator::restored(config, seed, snapshot)?;
+        *self.shared.lock() = restored;
         Ok(())
     }
 
@@ -146,36 +105,4 @@ impl StateMachine for Machine {
         self.leads = matches!(signal, Signal::Leads);
         let _ = self.shared.signals.send(signal);
     }
-}
-
-fn write_framed(out: &mut dyn Write, message: &impl Message) -> io::Result<()> {
-    let bytes = message.encode_length_delimited_to_vec();
-    out.write_all(&bytes)
-}
-
-fn read_framed<M: Message + Default>(input: &mut dyn Read) -> io::Result<M> {
-    let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
-    let mut prefix = Vec::new();
-    loop {
-        let mut byte = [0];
-        input.read_exact(&mut byte)?;
-        prefix.push(byte[0]);
-        if byte[0] < 0x80 {
-            break;
-        }
-        if prefix.len() == 10 {
-            return Err(invalid("a length of more than ten bytes"));
-        }
-    }
-    let length = prost::decode_length_delimiter(&prefix[..]);
-    let length = length.map_err(|error| invalid(&error.to_string()))?;
-    if length > GLOBAL_BYTES_MAX {
-        return Err(invalid("a transaction of more than a gibibyte"));
-    }
-    let mut bytes = Vec::new();
-    input.take(length as u64).read_to_end(&mut bytes)?;
-    if bytes.len() != length {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    M::decode(&bytes[..]).map_err(|error| invalid(&error.to_string()))
 }

@@ -7,6 +7,7 @@ mod global;
 mod locks;
 mod machine;
 mod phase_two;
+mod snapshot;
 
 pub use command::*;
 pub use coordinator::{Config, Coordinator, Effect, LockView};
