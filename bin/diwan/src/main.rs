@@ -8,6 +8,7 @@ mod registry;
 mod server;
 mod sim;
 mod table;
+mod tx;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,7 @@ Start here:
                                    a node, here a cluster of one
   diwan raft status                what its Raft group does; add and remove members
   diwan registry services          what is published in the service registry, by whom and to whom
+  diwan tx list --stuck            distributed transactions that wait for somebody
   diwan call bolt://127.0.0.1:12200 com.x.Hello:1.0 say '[\"Ann\"]'
                                    call any SOFARPC service, Java or Rust, with JSON
   diwan help call                  what each command does, with examples
@@ -53,6 +55,9 @@ enum Command {
     /// Look into the service registry: services, instances, pushes, nodes; stop pushes, take clients out
     #[command(after_help = registry::HELP)]
     Registry(registry::RegistryArguments),
+    /// Look into distributed transactions, and decide what nobody finishes
+    #[command(after_help = tx::HELP)]
+    Tx(tx::TxArguments),
     /// Put the production code to the test in simulated worlds
     #[command(subcommand)]
     Sim(sim::Sim),
@@ -122,6 +127,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Sim(command) => return Ok(sim::sim(&command)),
         Command::Raft(arguments) => return raft::run(arguments),
         Command::Registry(arguments) => return registry::run(&arguments),
+        Command::Tx(arguments) => return tx::run(&arguments),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

@@ -160,7 +160,7 @@ const MEANING: AsciiSet = NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-fn encoded(text: &str) -> PercentEncode<'_> {
+pub(crate) fn encoded(text: &str) -> PercentEncode<'_> {
     utf8_percent_encode(text, &MEANING)
 }
 
@@ -179,11 +179,11 @@ fn text(command: &RegistryCommand, answer: &Value) -> String {
     }
 }
 
-fn list(value: &Value) -> &[Value] {
+pub(crate) fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn cell(value: &Value) -> String {
+pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "-".to_owned(),
@@ -192,7 +192,7 @@ fn cell(value: &Value) -> String {
     }
 }
 
-fn cells(value: &Value, columns: &[&str]) -> Vec<String> {
+pub(crate) fn cells(value: &Value, columns: &[&str]) -> Vec<String> {
     columns.iter().map(|column| cell(&value[*column])).collect()
 }
 

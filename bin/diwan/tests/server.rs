@@ -1,6 +1,7 @@
 //! `diwan server` and `diwan raft` as an operator uses them: real processes, sockets and signals.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+#[allow(dead_code, reason = "other tests use more of it")]
 mod support;
 
 use std::fs;
@@ -36,7 +37,11 @@ fn put(node: &Node, key: &str, value: &str) {
 
 /// A node that is no registry: those have ports that all nodes share.
 fn start(root: &Path, id: &str, more: &[&str]) -> Node {
-    let more: Vec<&str> = more.iter().copied().chain(["--no-registry"]).collect();
+    let more: Vec<&str> = more
+        .iter()
+        .copied()
+        .chain(["--no-registry", "--no-tx"])
+        .collect();
     Node::start(root, id, &more)
 }
 
@@ -378,6 +383,7 @@ fn a_directory_that_is_not_this_nodes_is_refused() {
             .args([
                 "server",
                 "--no-registry",
+                "--no-tx",
                 "--node",
                 id,
                 "--admin",
@@ -454,7 +460,13 @@ fn a_wrong_configuration_is_refused() {
         fs::write(&config, text).unwrap();
         let output = diwan()
             .current_dir(root.path())
-            .args(["server", "--no-registry", "--config", "diwan.toml"])
+            .args([
+                "server",
+                "--no-registry",
+                "--no-tx",
+                "--config",
+                "diwan.toml",
+            ])
             .output();
         let (code, _, why) = said(output.unwrap());
         assert!(code == 2 && why.contains(says), "{text}: {code} {why}");
@@ -488,6 +500,7 @@ fn damaged_data_are_refused_and_the_place_is_named() {
             .args([
                 "server",
                 "--no-registry",
+                "--no-tx",
                 "--node",
                 &id,
                 "--admin",

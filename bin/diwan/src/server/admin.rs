@@ -17,6 +17,7 @@ use diwan_log::{ProposalError, ReadError};
 use diwan_raft::{ErrorCode, PeerId};
 use diwan_registry::edge::Http;
 use diwan_runtime::{GroupMetrics, NodeHandle, NodeMetrics};
+use diwan_tx::edge::Handle;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -36,6 +37,7 @@ pub(crate) struct Admin {
     pub(crate) stopping: Arc<AtomicBool>,
     /// Once it has begun.
     pub(crate) registry: Arc<OnceLock<Http>>,
+    pub(crate) coordinator: Arc<OnceLock<Handle>>,
 }
 
 const ROUTES: &str = "\
@@ -57,6 +59,8 @@ GET  /meta/KEY, PUT /meta/KEY     the cluster's own small store
 GET  /registry/v1/nodes           the service registry, if this node is one; also services, instances, subscribers,
                                   push-history ?service=, diff ?one=NODE&other=NODE, switch, offline, guard
 POST /registry/v1/switch          ?push=open or close; offline, online ?ip=; guard/release ?service=
+GET  /tx/v1/transactions          distributed transactions, if this node coordinates them; ?stuck=true, status=, contains=; /{xid}; locks
+POST /tx/v1/transactions/{xid}/{what}  retry, commit, rollback, forget
 ";
 
 /// Serves until the process ends.
@@ -72,6 +76,7 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin) {
         .route("/raft/{group}/{operation}", post(operate))
         .route("/meta/{key}", get(read).put(write))
         .route("/registry/v1/{*what}", any(registry))
+        .route("/tx/v1/{*what}", any(transactions))
         .with_state(admin)
         .layer(DefaultBodyLimit::max(meta::VALUE_BYTES_MAX))
         .layer(middleware::from_fn(refuse_browsers));
@@ -182,14 +187,25 @@ async fn metrics_of(admin: &Admin) -> Option<NodeMetrics> {
 }
 
 async fn registry(State(admin): State<Admin>, request: Request) -> Response {
-    match admin.registry.get() {
-        Some(http) => match http.clone().operator().oneshot(request).await {
+    let router = admin.registry.get().map(|http| http.clone().operator());
+    role(router, "a registry", request).await
+}
+
+async fn transactions(State(admin): State<Admin>, request: Request) -> Response {
+    let coordinator = admin.coordinator.get();
+    let router = coordinator.map(|coordinator| coordinator.clone().operator());
+    role(router, "a coordinator of transactions", request).await
+}
+
+async fn role(router: Option<Router>, what: &str, request: Request) -> Response {
+    match router {
+        Some(router) => match router.oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         },
         None => error(
             StatusCode::SERVICE_UNAVAILABLE,
-            "this node is no registry, or not yet",
+            format!("this node is not {what}, or not yet"),
             json!({}),
         ),
     }
@@ -207,6 +223,9 @@ async fn prometheus(State(admin): State<Admin>) -> Response {
     let mut text = metrics::text(&metrics, connections);
     if let Some(http) = admin.registry.get() {
         text += &metrics::registry::text(&http.registry.status().await);
+    }
+    if let Some(coordinator) = admin.coordinator.get() {
+        text += &metrics::tx::text(&coordinator.status());
     }
     (kind, text).into_response()
 }

@@ -36,7 +36,8 @@ Examples:
   diwan server --config /etc/diwan.toml
 
 It is a service registry, too, for clients of SOFARegistry on this machine: 127.0.0.1:9600, :9603 and :9615; --no-registry
-if it is not to be one (see docs/registry.md).
+if it is not to be one (see docs/registry.md); and a coordinator of distributed transactions for Seata's clients at
+127.0.0.1:8091, unless --no-tx (see docs/tx.md).
 
 SIGTERM or ctrl-c stops it: it hands leadership on, finishes what has begun, and ends. Health, metrics and administration
 are at http://127.0.0.1:8790/ (--admin).
@@ -125,7 +126,7 @@ async fn serve(settings: Settings, lifeline: bool) -> Result<(), ServeError> {
     let node = start_node(settings, registers.clone(), role.as_ref(), tx.as_ref())?;
     tracing::info!(node = %node_name, data = %data.display(), %admin_at, group, "started");
     let registry = Arc::new(OnceLock::new());
-    let coordinator = OnceLock::new();
+    let coordinator = Arc::new(OnceLock::new());
     let stopping = Arc::new(AtomicBool::new(false));
     tokio::spawn(admin::serve(
         listener,
@@ -135,6 +136,7 @@ async fn serve(settings: Settings, lifeline: bool) -> Result<(), ServeError> {
             registers,
             stopping: stopping.clone(),
             registry: registry.clone(),
+            coordinator: coordinator.clone(),
         },
     ));
     let begin = async {

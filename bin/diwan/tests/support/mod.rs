@@ -39,6 +39,16 @@ pub struct Node {
     pub admin: String,
     child: Child,
     log: PathBuf,
+    arguments: Vec<String>,
+}
+
+fn spawn(arguments: &[String], log: &Path) -> Child {
+    diwan()
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(File::create(log).unwrap())
+        .spawn()
+        .unwrap()
 }
 
 impl Node {
@@ -46,23 +56,30 @@ impl Node {
     pub fn start(root: &Path, id: &str, more: &[&str]) -> Self {
         let admin = free_address();
         let log = root.join(format!("{id}.log"));
-        let child = diwan()
-            .args(["server", "--node", id, "--admin", &admin])
-            .arg("--data")
-            .arg(root.join(id))
-            .args(more)
-            .stdout(Stdio::null())
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
+        let data = root.join(id).to_string_lossy().into_owned();
+        let own = ["server", "--node", id, "--admin", &admin, "--data", &data];
+        let arguments: Vec<String> = own.iter().chain(more).map(ToString::to_string).collect();
         let node = Self {
             id: id.to_owned(),
+            child: spawn(&arguments, &log),
             admin,
-            child,
             log,
+            arguments,
         };
         node.until("GET /livez", |(code, _)| *code == 200);
         node
+    }
+
+    /// As a crash would end it.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// On the same data.
+    pub fn start_again(&mut self) {
+        self.child = spawn(&self.arguments, &self.log);
+        self.until("GET /livez", |(code, _)| *code == 200);
     }
 
     pub fn until_ready(&self) {

@@ -182,7 +182,7 @@ async fn start_node(program: &[String], data: &Path) -> io::Result<Node> {
     std::fs::create_dir_all(data)?;
     let file = data.with_extension("toml");
     let text = format!(
-        "node = \"{node}\"\nadmin = \"{admin}\"\n[log]\nlevel = \"warn\"\n[registry]\nlisten = \"{listen}\"\n\
+        "node = \"{node}\"\nadmin = \"{admin}\"\n[log]\nlevel = \"warn\"\n[tx]\nenabled = false\n[registry]\nlisten = \"{listen}\"\n\
          session_http = \"{registry}\"\nmeta_http = \"{meta}\"\n"
     );
     std::fs::write(&file, text)?;

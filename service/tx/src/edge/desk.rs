@@ -85,7 +85,10 @@ pub(super) enum Shape {
 /// What is done with an answer.
 pub(super) enum Then {
     Client(Responder, Shape),
+    /// Another node, which thinks that this one leads.
     Peer(Reply),
+    /// Somebody on this node.
+    Here(Reply),
     /// Nobody asked.
     Own,
 }
@@ -311,7 +314,7 @@ impl Desk {
                     },
                 );
             }
-            Then::Client(..) => {}
+            Then::Client(..) | Then::Here(_) => {}
         }
         let leader = self.leader.borrow().clone();
         let (Some(nodes), Some(leader)) = (&self.nodes, leader) else {
@@ -374,7 +377,7 @@ impl Desk {
     fn refuse(&self, then: Then, why: &str, unknown: bool) {
         match then {
             Then::Own => {}
-            Then::Peer(to) => peers::reply(
+            Then::Peer(to) | Then::Here(to) => peers::reply(
                 to,
                 &Answered {
                     why: Some(why.to_owned()),
@@ -397,7 +400,7 @@ impl Desk {
     fn finish(&self, then: Then, answer: Answer) {
         match then {
             Then::Own => {}
-            Then::Peer(to) => peers::reply(
+            Then::Peer(to) | Then::Here(to) => peers::reply(
                 to,
                 &Answered {
                     answer: Some(answer),

@@ -1,11 +1,13 @@
 //! The coordinator on its port: Seata's clients, and the other nodes of the cluster. All connections live on one thread, beside what
 //! is proposed to the log and what comes out of it.
 
+mod api;
 mod call;
 mod desk;
 mod peers;
 mod session;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -16,6 +18,7 @@ use bytes::Bytes;
 use diwan_net::{
     Connection, Protocol, ProtocolWorker, Recognition, Server, ServerOptions, Session,
 };
+use diwan_seata::GlobalStatus;
 use diwan_seata::frame::MAGIC;
 use tokio::sync::mpsc;
 
@@ -62,6 +65,23 @@ pub struct Options {
 
 pub use peers::{Caller, Nodes, TX_CLASS};
 
+/// How a coordinator does.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// Connections of clients.
+    pub connections: u64,
+    /// Transactions that have begun since this process knows of them.
+    pub begun: u64,
+    /// And ended, by how.
+    pub ended: BTreeMap<GlobalStatus, u64>,
+    /// Open ones, by where they are.
+    pub open: BTreeMap<GlobalStatus, u64>,
+    /// Open ones that wait for somebody.
+    pub stuck: u64,
+    /// Rows that are locked.
+    pub locked_rows: u64,
+}
+
 type Task = Box<dyn FnOnce(&Rc<Desk>) + Send>;
 
 /// A coordinator that runs, as other threads see it.
@@ -88,6 +108,23 @@ impl Handle {
     pub fn connections(&self) -> usize {
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
         server.as_ref().map_or(0, Server::connections)
+    }
+
+    /// What its metrics say.
+    pub fn status(&self) -> Status {
+        let state = self.shared.lock();
+        let mut status = Status {
+            connections: self.connections() as u64,
+            begun: state.begun(),
+            ended: state.ended().filter(|(_, count)| *count > 0).collect(),
+            locked_rows: state.locked_rows() as u64,
+            ..Status::default()
+        };
+        for global in state.globals() {
+            *status.open.entry(global.status()).or_default() += 1;
+            status.stuck += u64::from(api::is_stuck(global));
+        }
+        status
     }
 
     /// Another node speaks: to be given the answer, unless what it says makes no sense.

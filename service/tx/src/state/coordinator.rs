@@ -98,6 +98,9 @@ pub struct Coordinator {
     pub(super) last_id: i64,
     /// The log's time, in microseconds.
     pub(super) now_us: u64,
+    /// How many have begun and ended since this process knows, by how they ended.
+    pub(super) begun: u64,
+    pub(super) ended: [u64; GlobalStatus::ALL.len()],
     pub(super) effects: Vec<Effect>,
 }
 
@@ -119,6 +122,8 @@ impl Coordinator {
             due: BTreeSet::new(),
             last_id: 0,
             now_us: 0,
+            begun: 0,
+            ended: [0; GlobalStatus::ALL.len()],
             effects: Vec::new(),
         }
     }
@@ -197,6 +202,16 @@ impl Coordinator {
         self.globals.is_empty()
     }
 
+    /// How many have begun since this process knows of them.
+    pub fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    /// How many have ended since this process knows of them, by how.
+    pub fn ended(&self) -> impl Iterator<Item = (GlobalStatus, u64)> {
+        GlobalStatus::ALL.iter().copied().zip(self.ended)
+    }
+
     /// How many rows are locked.
     pub fn locked_rows(&self) -> usize {
         self.locks.count()
@@ -266,6 +281,7 @@ impl Coordinator {
             let why = format!("{limit} transactions are open");
             return Answer::refusal(ExceptionCode::BeginFailed, why);
         }
+        self.begun += 1;
         let id = self.next_id();
         let global = Global::begin(id, begin, self.now_us);
         self.due.insert((global.due_us, id));

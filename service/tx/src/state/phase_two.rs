@@ -169,6 +169,7 @@ impl Coordinator {
             self.locks.free(&branch.resource, &branch.lock_key, owner);
         }
         self.due.remove(&(global.due_us, id));
+        self.ended[usize::from(status.byte())] += 1;
         global.set_status(status);
         if !global.settled {
             self.effects.push(Effect::Settled {

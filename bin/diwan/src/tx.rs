@@ -1,0 +1,224 @@
+//! `diwan tx`: what an operator sees of distributed transactions and decides about them, through a node's administration.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use hyper::Method;
+use serde_json::Value;
+
+use crate::raft::http;
+use crate::registry::{cell, cells, encoded, list};
+use crate::table::table;
+
+pub(crate) const HELP: &str = "\
+Examples:
+  diwan tx list                                  transactions that are open, the oldest first
+  diwan tx list --stuck                          those that nobody finishes: a resource manager is missing, or says that it cannot
+  diwan tx show 127.0.0.1:8091:914866632705179   its branches, whose they are, what was last said of them
+  diwan tx retry XID                             tell its branches now, not when it is their time
+  diwan tx commit XID                            decide; also a transaction that a branch says it cannot finish
+  diwan tx rollback XID
+  diwan tx forget XID                            you have looked after its branches: its locks are free, nobody is told
+  diwan tx locks --contains account              which rows are locked by whom
+
+XID may be its number alone.
+
+Exit codes: 0 done, 1 refused or not answered, 2 command line.";
+
+#[derive(Args)]
+pub(crate) struct TxArguments {
+    /// Administration of a node on this machine
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        default_value = "127.0.0.1:8790",
+        global = true
+    )]
+    admin: SocketAddr,
+    /// Print the node's answer as it is, in JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// Wait for the answer for so long
+    #[arg(long, default_value_t = 30_000, global = true)]
+    timeout_ms: u64,
+    #[command(subcommand)]
+    command: TxCommand,
+}
+
+#[derive(Subcommand)]
+enum TxCommand {
+    /// List open transactions
+    List {
+        /// Only those that wait for somebody: a decision, or a resource manager
+        #[arg(long)]
+        stuck: bool,
+        /// Only those in this status, such as Begin or RollbackRetrying
+        #[arg(long, default_value = "")]
+        status: String,
+        /// Only those whose name or xid contains this
+        #[arg(long, default_value = "")]
+        contains: String,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// A transaction and its branches
+    Show { xid: String },
+    /// Tell its branches again now
+    Retry { xid: String },
+    /// Commit it
+    Commit { xid: String },
+    /// Roll it back
+    Rollback { xid: String },
+    /// End it without telling anybody; its locks are free
+    Forget { xid: String },
+    /// Rows that are locked
+    Locks {
+        /// Only where database or row contain this
+        #[arg(long, default_value = "")]
+        contains: String,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+}
+
+pub(crate) fn run(arguments: &TxArguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let (method, path) = request(&arguments.command);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let timeout = Duration::from_millis(arguments.timeout_ms);
+    let path = format!("/tx/v1/{path}");
+    let answer = runtime.block_on(http::ask(method, arguments.admin, &path, timeout))?;
+    match arguments.json {
+        true => println!("{}", serde_json::to_string_pretty(&answer)?),
+        false => print!("{}", text(&arguments.command, &answer)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn request(command: &TxCommand) -> (Method, String) {
+    let one = |xid: &str| format!("transactions/{}", encoded(xid));
+    let decide = |xid: &str, decision: &str| (Method::POST, format!("{}/{decision}", one(xid)));
+    match command {
+        TxCommand::List {
+            stuck,
+            status,
+            contains,
+            limit,
+        } => (
+            Method::GET,
+            format!(
+                "transactions?stuck={stuck}&limit={limit}&status={}&contains={}",
+                encoded(status),
+                encoded(contains)
+            ),
+        ),
+        TxCommand::Show { xid } => (Method::GET, one(xid)),
+        TxCommand::Retry { xid } => decide(xid, "retry"),
+        TxCommand::Commit { xid } => decide(xid, "commit"),
+        TxCommand::Rollback { xid } => decide(xid, "rollback"),
+        TxCommand::Forget { xid } => decide(xid, "forget"),
+        TxCommand::Locks { contains, limit } => (
+            Method::GET,
+            format!("locks?limit={limit}&contains={}", encoded(contains)),
+        ),
+    }
+}
+
+fn text(command: &TxCommand, answer: &Value) -> String {
+    match command {
+        TxCommand::List { .. } => transactions(answer),
+        TxCommand::Show { .. } => show(answer),
+        TxCommand::Locks { .. } => locks(answer),
+        TxCommand::Retry { .. }
+        | TxCommand::Commit { .. }
+        | TxCommand::Rollback { .. }
+        | TxCommand::Forget { .. } => format!("{}\n", cell(&answer["status"])),
+    }
+}
+
+/// `12.3 s` or `4 min`.
+fn span(ms: &Value) -> String {
+    match ms.as_f64() {
+        Some(ms) if ms < 120_000.0 => format!("{:.1} s", ms / 1e3),
+        Some(ms) => format!("{:.0} min", ms / 60e3),
+        None => "-".to_owned(),
+    }
+}
+
+fn transactions(answer: &Value) -> String {
+    let columns = ["xid", "name", "application", "status"];
+    let rows: Vec<Vec<String>> = list(&answer["transactions"])
+        .iter()
+        .map(|one| {
+            let mut row = cells(one, &columns);
+            row.push(span(&one["age_ms"]));
+            row.extend(cells(one, &["branches", "tries", "trouble"]));
+            row
+        })
+        .collect();
+    if rows.is_empty() {
+        return "no transactions\n".into();
+    }
+    let heading = [
+        "XID",
+        "NAME",
+        "APPLICATION",
+        "STATUS",
+        "AGE",
+        "BRANCHES",
+        "TRIES",
+        "TROUBLE",
+    ];
+    let mut out = table(&heading, &rows);
+    if answer["more"] == true {
+        out += "there are more: --limit, --status or --contains\n";
+    }
+    out
+}
+
+fn show(answer: &Value) -> String {
+    let mut out = String::new();
+    for (what, key) in [
+        ("xid", "xid"),
+        ("name", "name"),
+        ("application", "application"),
+        ("group", "group"),
+        ("status", "status"),
+        ("tries", "tries"),
+        ("trouble", "trouble"),
+    ] {
+        out += &format!("{what:12} {}\n", cell(&answer[key]));
+    }
+    out += &format!("{:12} {}\n", "age", span(&answer["age_ms"]));
+    let columns = [
+        "id", "type", "status", "resource", "client", "lock_key", "data",
+    ];
+    let branches = list(&answer["branches"]);
+    let rows: Vec<Vec<String>> = branches.iter().map(|one| cells(one, &columns)).collect();
+    if !rows.is_empty() {
+        let heading = [
+            "BRANCH", "TYPE", "STATUS", "RESOURCE", "CLIENT", "ROWS", "DATA",
+        ];
+        out += &table(&heading, &rows);
+    }
+    out
+}
+
+fn locks(answer: &Value) -> String {
+    let columns = ["resource", "row", "xid", "branch"];
+    let locks = list(&answer["locks"]);
+    let rows: Vec<Vec<String>> = locks.iter().map(|one| cells(one, &columns)).collect();
+    if rows.is_empty() {
+        return "no locks\n".into();
+    }
+    let mut out = table(&["RESOURCE", "ROW", "XID", "BRANCH"], &rows);
+    if answer["more"] == true {
+        out += "there are more: --limit or --contains\n";
+    }
+    out
+}

@@ -1,0 +1,255 @@
+//! What an operator sees of transactions, and decides: JSON over HTTP, below `/tx/v1`.
+
+use std::cmp::Reverse;
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use diwan_seata::GlobalStatus;
+use prost::Message as _;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Handle;
+use super::desk::Then;
+use super::peers::Answered;
+use crate::state::{Answer, Branch, Decision, Global, Kind, Operate};
+
+/// A transaction that was told in vain so often is listed as stuck.
+const STUCK_TRIES: u32 = 3;
+
+pub(super) fn routes() -> Router<Handle> {
+    Router::new()
+        .route("/tx/v1/transactions", get(transactions))
+        .route("/tx/v1/transactions/{id}", get(transaction))
+        .route("/tx/v1/transactions/{id}/{decision}", post(decide))
+        .route("/tx/v1/locks", get(locks))
+}
+
+fn failed(code: StatusCode, why: impl ToString) -> Response {
+    (code, Json(json!({ "error": why.to_string() }))).into_response()
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct Filter {
+    /// Only those that wait for somebody: a decision, or a resource manager.
+    stuck: bool,
+    /// Only those in this status.
+    status: String,
+    /// Only those whose names contain this.
+    contains: String,
+    limit: usize,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self {
+            stuck: false,
+            status: String::new(),
+            contains: String::new(),
+            limit: 100,
+        }
+    }
+}
+
+pub(super) fn is_stuck(global: &Global) -> bool {
+    global.is_stuck() || global.tries >= STUCK_TRIES
+}
+
+/// The oldest first.
+async fn transactions(State(handle): State<Handle>, Query(filter): Query<Filter>) -> Response {
+    let wanted = match filter.status.is_empty() {
+        true => None,
+        false => match filter.status.parse::<GlobalStatus>() {
+            Ok(status) => Some(status),
+            Err(()) => return failed(StatusCode::BAD_REQUEST, "there is no such status"),
+        },
+    };
+    let state = handle.state().lock();
+    let matches = state.globals().filter(|global| {
+        (!filter.stuck || is_stuck(global))
+            && wanted.is_none_or(|status| global.status() == status)
+            && (global.name.contains(&filter.contains) || global.xid.contains(&filter.contains))
+    });
+    // Only so many are held at a time, however many there are.
+    let mut oldest = std::collections::BinaryHeap::new();
+    let mut more = false;
+    for global in matches {
+        oldest.push(global.id);
+        if oldest.len() > filter.limit {
+            more = true;
+            oldest.pop();
+        }
+    }
+    let now_us = state.now_us();
+    let all = oldest.into_sorted_vec().into_iter();
+    let all: Vec<Value> = all
+        .filter_map(|id| state.global(id))
+        .map(|global| summary(global, now_us))
+        .collect();
+    let open = state.len();
+    drop(state);
+    Json(json!({ "transactions": all, "more": more, "open": open })).into_response()
+}
+
+fn summary(global: &Global, now_us: u64) -> Value {
+    json!({
+        "xid": global.xid,
+        "id": global.id,
+        "name": global.name,
+        "application": global.application,
+        "group": global.group,
+        "status": global.status().name(),
+        "begun_ms": global.begun_us / 1_000,
+        "age_ms": now_us.saturating_sub(global.begun_us) / 1_000,
+        "timeout_ms": global.timeout_ms,
+        "branches": global.branches.len(),
+        "tries": global.tries,
+        "next_try_ms": (global.due_us > 0).then_some(global.due_us / 1_000),
+        "stuck": is_stuck(global),
+        "trouble": global.trouble,
+    })
+}
+
+fn branch(one: &Branch) -> Value {
+    json!({
+        "id": one.id,
+        "type": one.branch_type().name(),
+        "status": one.status().name(),
+        "resource": one.resource,
+        "client": one.client,
+        "lock_key": one.lock_key,
+        "data": one.application_data,
+    })
+}
+
+/// A transaction by its number, or by its xid.
+fn number(text: &str) -> Option<i64> {
+    text.rsplit(':').next()?.parse().ok()
+}
+
+/// By name: the server around may have path parameters of its own.
+#[derive(Deserialize)]
+struct One {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Decided {
+    id: String,
+    decision: String,
+}
+
+async fn transaction(State(handle): State<Handle>, Path(One { id }): Path<One>) -> Response {
+    let Some(id) = number(&id) else {
+        return failed(StatusCode::BAD_REQUEST, "that is no xid");
+    };
+    let state = handle.state().lock();
+    let Some(global) = state.global(id) else {
+        return failed(
+            StatusCode::NOT_FOUND,
+            format!("there is no transaction {id}, or it has finished"),
+        );
+    };
+    let mut said = summary(global, state.now_us());
+    let branches: Vec<Value> = global.branches.iter().map(branch).collect();
+    said["branches"] = branches.into();
+    Json(said).into_response()
+}
+
+async fn decide(
+    State(handle): State<Handle>,
+    Path(Decided { id, decision }): Path<Decided>,
+) -> Response {
+    let decision = match decision.as_str() {
+        "retry" => Decision::Retry,
+        "commit" => Decision::Commit,
+        "rollback" => Decision::Rollback,
+        "forget" => Decision::Forget,
+        _ => return failed(StatusCode::NOT_FOUND, "retry, commit, rollback or forget"),
+    };
+    let Some(id) = number(&id) else {
+        return failed(StatusCode::BAD_REQUEST, "that is no xid");
+    };
+    let operate = Kind::Operate(Operate {
+        transaction: id,
+        decision: decision as u32,
+    });
+    match handle.carry_out(operate).await {
+        Ok(Answer {
+            refused: Some(why), ..
+        }) => failed(StatusCode::CONFLICT, why),
+        Ok(answer) => {
+            let status = u8::try_from(answer.status).ok();
+            let status = status.and_then(GlobalStatus::from_byte);
+            tracing::info!(transaction = id, ?decision, "an operator has decided");
+            Json(json!({ "status": status.map(GlobalStatus::name) })).into_response()
+        }
+        Err(why) => failed(StatusCode::SERVICE_UNAVAILABLE, why),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct LockFilter {
+    contains: String,
+    limit: usize,
+}
+
+impl Default for LockFilter {
+    fn default() -> Self {
+        Self {
+            contains: String::new(),
+            limit: 100,
+        }
+    }
+}
+
+async fn locks(State(handle): State<Handle>, Query(filter): Query<LockFilter>) -> Response {
+    let state = handle.state().lock();
+    let mut all: Vec<_> = state
+        .locks()
+        .filter(|lock| {
+            lock.row.contains(&filter.contains) || lock.resource.contains(&filter.contains)
+        })
+        .take(filter.limit.saturating_add(1))
+        .collect();
+    let more = all.len() > filter.limit;
+    all.truncate(filter.limit);
+    all.sort_by_key(|lock| Reverse((lock.transaction, lock.branch)));
+    let said: Vec<Value> = all
+        .iter()
+        .map(|lock| {
+            json!({
+                "resource": lock.resource,
+                "row": lock.row,
+                "xid": state.global(lock.transaction).map(|global| global.xid.clone()),
+                "branch": lock.branch,
+            })
+        })
+        .collect();
+    Json(json!({ "locks": said, "more": more, "locked": state.locked_rows() })).into_response()
+}
+
+impl Handle {
+    /// What an operator is offered, for a server to put at its address.
+    pub fn operator(self) -> Router {
+        routes().with_state(self)
+    }
+
+    /// Carries an operation out, wherever the node is that leads.
+    async fn carry_out(&self, kind: Kind) -> Result<Answer, String> {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let _ = self.tasks.send(Box::new(move |desk| {
+            let reply = Box::new(move |content| drop(tell.send(content)));
+            desk.submit(kind.into(), Then::Here(reply));
+        }));
+        let content = told.await.map_err(|_| "the coordinator has stopped")?;
+        let answered = Answered::decode(&content[..]).map_err(|error| error.to_string())?;
+        let why = || answered.why.unwrap_or_default();
+        answered.answer.ok_or_else(why)
+    }
+}
