@@ -1,0 +1,3 @@
+//! The engine.
+mod status;
+pub use status::Status;
