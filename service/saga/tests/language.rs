@@ -20,13 +20,17 @@ fn a_name_that_leads_nowhere_is_refused_with_its_place() {
         error.to_string(),
         "m.json:4:12: /States/A/Next: state `B` does not exist"
     );
-    assert_eq!(
-        fault(r#""A": {"Type": "ServiceTask", "CompensateState": "C"}"#),
-        (
-            "/States/A/CompensateState".into(),
-            Fault::NoSuchState("C".into())
-        )
-    );
+    // Seata does not look at compensations, and one of its own machines has none.
+    let machine = load(&machine(
+        r#""A": {"Type": "ServiceTask", "CompensateState": "C"}"#,
+    ))
+    .unwrap();
+    let said: Vec<&Doubt> = machine
+        .warnings
+        .iter()
+        .map(|warning| &warning.what)
+        .collect();
+    assert!(said.contains(&&Doubt::NoSuchState("C".into())), "{said:?}");
 }
 
 #[test]

@@ -30,6 +30,13 @@ impl Vars {
         }
     }
 
+    /// Makes a variable known that has no value.
+    pub(crate) fn bind(&mut self, name: &str) {
+        if self.get(name).is_none() {
+            self.0.push((name.into(), Value::Null));
+        }
+    }
+
     /// Gives variables the values of an object's entries.
     pub fn extend(&mut self, values: Map<String, Value>) {
         self.0.reserve(values.len());

@@ -253,7 +253,7 @@ pub struct Retry {
 pub struct Catch {
     /// Class names.
     pub exceptions: Vec<Arc<str>>,
-    /// Where to; nowhere ends the machine.
+    /// Where to; nowhere goes on as if nothing had happened.
     pub next: Option<StateId>,
 }
 

@@ -118,6 +118,9 @@ pub enum Doubt {
     /// A key stands twice; the last one counts.
     #[error("key `{0}` stands twice; the last one counts")]
     DuplicateKey(String),
+    /// A compensation that there is not; whatever needs it cannot be compensated.
+    #[error("state `{0}` does not exist: what it should compensate cannot be compensated")]
+    NoSuchState(String),
     /// Seata's engine refuses this.
     #[error("Seata does not accept this: {0}")]
     NotSeata(&'static str),

@@ -42,7 +42,14 @@ pub(super) fn read(
     doubts: &mut Doubts,
 ) -> Result<Box<Task>, Refusal> {
     let mut task = Task::new(work);
-    task.compensate = names.of(object, "CompensateState")?;
+    let compensation = object.name("CompensateState")?;
+    task.compensate = compensation.and_then(|name| names.0.get(name).copied());
+    let is_missing = compensation.is_some() && task.compensate.is_none();
+    if let (Some(name), true) = (compensation, is_missing) {
+        // Seata loads it, and takes the state for compensated. Here compensation stops at it.
+        let path = object.path.key("CompensateState");
+        doubts.push((path, Doubt::NoSuchState(name.into())));
+    }
     if !matches!(task.work, Work::Script(_)) {
         // A script changes nothing (`ScriptTaskStateParser.java`); and what the flags say of a CompensateSubMachine, too.
         task.is_for_compensation = object.flag("IsForCompensation", doubts) == Some(true)
@@ -50,6 +57,7 @@ pub(super) fn read(
         task.is_for_update = object.flag("IsForUpdate", doubts) == Some(true);
         task.is_persist = object.flag("IsPersist", doubts) != Some(false);
     }
+    task.is_for_update |= is_missing;
     task.retry_updates = object.flag("IsRetryPersistModeUpdate", doubts);
     task.compensation_updates = object.flag("IsCompensatePersistModeUpdate", doubts);
     task.retry = each(object, "Retry", |one| retry(one, doubts))?;
