@@ -97,7 +97,7 @@ fn histories_agree_with_seatas() {
             Ok(_) => world.define(text),
             Err(error) => {
                 let theirs = expected.remove(file).unwrap();
-                let rule = match error.what {
+                let rule = match *error.what {
                     Fault::NoSuchState(_) => "StateNameExistsRule",
                     Fault::Endless(_) => "FiniteTerminationRule",
                     Fault::Recursive => "NoRecursiveSubStateMachineRule",

@@ -9,7 +9,7 @@ fn machine(states: &str) -> String {
 
 fn fault(states: &str) -> (String, Fault) {
     let error = load(&machine(states)).unwrap_err();
-    (error.place.path.to_string(), error.what)
+    (error.place.path.to_string(), *error.what)
 }
 
 #[test]
@@ -146,11 +146,11 @@ fn what_has_no_meaning_is_refused_with_the_reason() {
     let error = load("{\n \"Name\": }").unwrap_err();
     assert_eq!(error.place.line, Some((2, 10)));
     assert!(matches!(
-        load(&" ".repeat((1 << 20) + 1)).unwrap_err().what,
+        *load(&" ".repeat((1 << 20) + 1)).unwrap_err().what,
         Fault::TooLarge(_)
     ));
     let deep = "[".repeat(100_000);
-    assert!(matches!(load(&deep).unwrap_err().what, Fault::Json(_)));
+    assert!(matches!(*load(&deep).unwrap_err().what, Fault::Json(_)));
 }
 
 #[test]

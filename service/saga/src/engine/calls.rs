@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::command::{Call, CallId, Effect, Outcome};
 use super::decide;
 use super::exception::{Code, Exception};
-use super::saga::{Pending, Saga, Waits};
+use super::saga::{Pending, Saga, Waits, bytes};
+use super::settle::Result;
 use super::status::Status;
 use super::step::{Due, Step, Timer, Work as Errand, World};
-use super::task::Result;
 use crate::lang::{Machine, Retry, Task, Work};
 
 /// The call that a pending one stands for; `None` if it waits for a saga.
@@ -84,7 +84,7 @@ impl Step<'_> {
         let pending = self.saga.pending.swap_remove(found);
         forget(self.world, self.saga, &pending);
         let exception = match outcome {
-            Outcome::Value(value) if self.is_too_large(&value) => {
+            Outcome::Value(value) if bytes(&value) > self.world.config.value_bytes_max => {
                 // It was carried out, whatever else is true.
                 let message = "the result is larger than allowed";
                 Exception {

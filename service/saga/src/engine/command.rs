@@ -171,8 +171,8 @@ pub struct Call {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The machine does not load.
-    #[error(transparent)]
-    Machine(#[from] LoadError),
+    #[error("{0}")]
+    Machine(Box<LoadError>),
     /// No machine has this name.
     #[error("machine `{0}` does not exist")]
     NoSuchMachine(String),

@@ -62,8 +62,6 @@ impl Step<'_> {
             // What failed for certain needs no compensation; of anything else nobody knows.
             record.is_ignored = was == Status::Failed;
             record.status = Status::Skipped;
-        } else if !goes_after {
-            record.is_ignored = true;
         }
         self.restart(params, Operation::Forward);
         self.saga.run.retried = (!goes_after).then_some(last);
@@ -110,7 +108,8 @@ impl Step<'_> {
     /// The last state that was neither compensated nor a compensation.
     fn last_forward(&self, child: ChildCompensation<'_>) -> Result<u32, Refused> {
         for (number, record) in self.saga.records.iter().enumerate().rev() {
-            if record.compensates.is_some() {
+            // Seata also takes a state that was tried again, if the later try is undone.
+            if record.compensates.is_some() || record.is_ignored {
                 continue;
             }
             let compensation = self.saga.compensation_of(record);

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::exception::{Code, Exception};
-use super::saga::{Operation, Repeat};
+use super::saga::{Member, Operation, Repeat};
 use super::status::Status;
 use super::step::{Flow, Step};
 use super::task::outputs;
@@ -36,7 +36,7 @@ impl Step<'_> {
         let mut completed = 0;
         if self.saga.run.operation == Operation::Forward {
             // What is done stays done; what failed is done again first.
-            for record in &mut self.saga.records {
+            for record in &self.saga.records {
                 let Some(index) = record.index() else {
                     continue;
                 };
@@ -46,7 +46,6 @@ impl Step<'_> {
                 if record.status == Status::Succeeded {
                     completed += 1;
                 } else {
-                    record.is_ignored = true;
                     again.insert(0, index);
                 }
                 waiting.retain(|other| *other != index);
@@ -208,5 +207,42 @@ impl Step<'_> {
             Some(next) => Flow::Next(next),
             None => self.end(),
         }
+    }
+
+    pub fn join_loop(&mut self, record: u32) {
+        if let Some(repeat) = &mut self.saga.run.repeat {
+            repeat.members.push(Member {
+                record,
+                exception: None,
+                route: None,
+            });
+        }
+    }
+
+    pub fn loop_member(&self, record: u32) -> Option<usize> {
+        let repeat = self.saga.run.repeat.as_ref()?;
+        repeat
+            .members
+            .iter()
+            .position(|member| member.record == record)
+    }
+
+    /// `LoopTaskHandlerInterceptor.postProcess`.
+    pub fn leave_loop(
+        &mut self,
+        record: u32,
+        exception: Option<Exception>,
+        route: Option<StateId>,
+    ) -> Flow {
+        let failed = self.saga.records[record as usize].status != Status::Succeeded;
+        let member = self.loop_member(record);
+        if let (Some(repeat), Some(member)) = (&mut self.saga.run.repeat, member) {
+            repeat.active -= 1;
+            repeat.has_failed |= failed || exception.is_some();
+            repeat.completed += u32::from(exception.is_none());
+            repeat.members[member].exception = exception;
+            repeat.members[member].route = route;
+        }
+        Flow::Repeat
     }
 }

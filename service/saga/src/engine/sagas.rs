@@ -3,22 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
-
 use super::calls::call_of;
-use super::command::{
-    Call, CallId, Command, Effect, Ended, MachineId, Outcome, Refused, Reply, SagaKey,
-};
+use super::command::{Call, CallId, Command, Effect, MachineId, Outcome, Refused, Reply, SagaKey};
 use super::config::Config;
-use super::exception::{Code, Exception};
+use super::family::children_past_pivot;
 use super::operate;
-use super::recover::is_past_pivot;
-use super::saga::{Operation, Record, Run, Saga, Waits, bytes};
-use super::status::Status;
-use super::step::{Due, Flow, Step, Timer, Work, World};
-use super::task::Result as Came;
-use crate::expr::Vars;
-use crate::lang::{self, Machine, Recover};
+use super::saga::{Record, Saga, Waits};
+use super::step::{Due, Flow, Step, Timer, World};
+use crate::lang::{Machine, Recover};
 
 /// Timers that one [`Command::Tick`] serves; [`Sagas::due_ms`] tells whether there are more.
 const TIMERS_AT_ONCE: usize = 10_000;
@@ -125,153 +117,6 @@ impl Sagas {
         }
     }
 
-    fn define(&mut self, tenant: &str, text: &str) -> Result<MachineId, Refused> {
-        let most = self.world.config.machines_max;
-        let machine = lang::load(text)?;
-        let known = self
-            .latest
-            .get(tenant)
-            .and_then(|names| names.get(&machine.name));
-        if let Some(known) = known
-            && self.machines[known.0 as usize].machine.digest == machine.digest
-        {
-            return Ok(*known);
-        }
-        let id = match u32::try_from(self.machines.len()) {
-            Ok(id) if self.machines.len() < most => MachineId(id),
-            _ => return Err(Refused::TooMuch("machines", most)),
-        };
-        self.add_machine(tenant.into(), machine, id);
-        Ok(id)
-    }
-
-    pub(super) fn add_machine(&mut self, tenant: Arc<str>, machine: Machine, id: MachineId) {
-        let names = self.latest.entry(Arc::clone(&tenant)).or_default();
-        names.insert(Arc::clone(&machine.name), id);
-        let machine = Arc::new(machine);
-        self.machines.push(Defined { tenant, machine });
-    }
-
-    fn find_machine(&self, tenant: &str, name: &str) -> Option<MachineId> {
-        self.latest.get(tenant)?.get(name).copied()
-    }
-
-    fn start(
-        &mut self,
-        id: &str,
-        machine: &str,
-        tenant: &str,
-        business_key: Option<String>,
-        params: Map<String, Value>,
-    ) -> Result<Reply, Refused> {
-        if self.by_id.contains_key(id) {
-            return Err(Refused::SagaExists(id.into()));
-        }
-        let Some(machine) = self.find_machine(tenant, machine) else {
-            return Err(Refused::NoSuchMachine(machine.into()));
-        };
-        let tenant = Arc::clone(&self.machines[machine.0 as usize].tenant);
-        let business_key: Option<Arc<str>> = business_key
-            .filter(|key| !key.trim().is_empty())
-            .map(Into::into);
-        if let Some(key) = &business_key
-            && self
-                .by_business_key
-                .contains_key(&(Arc::clone(&tenant), Arc::clone(key)))
-        {
-            return Err(Refused::BusinessKeyInUse(key.to_string()));
-        }
-        self.check_size(&params)?;
-        let key = self.create(id.into(), machine, tenant, business_key, None, 0, params)?;
-        Ok(Reply::Started(key))
-    }
-
-    fn check_size(&self, params: &Map<String, Value>) -> Result<(), Refused> {
-        let most = self.world.config.value_bytes_max;
-        let size: usize = params
-            .iter()
-            .map(|(key, value)| key.len() + 4 + bytes(value))
-            .sum();
-        if size > most {
-            return Err(Refused::TooMuch("bytes of parameters", most));
-        }
-        Ok(())
-    }
-
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "they are what a saga starts with"
-    )]
-    fn create(
-        &mut self,
-        id: Arc<str>,
-        machine: MachineId,
-        tenant: Arc<str>,
-        business_key: Option<Arc<str>>,
-        parent: Option<(SagaKey, u32)>,
-        depth: u32,
-        params: Map<String, Value>,
-    ) -> Result<SagaKey, Refused> {
-        let most = self.world.config.sagas_max;
-        if self.len() >= most {
-            return Err(Refused::TooMuch("living sagas", most));
-        }
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None => {
-                let slot = u32::try_from(self.slots.len())
-                    .map_err(|_| Refused::TooMuch("living sagas", most))?;
-                self.slots.push(Slot::default());
-                slot
-            }
-        };
-        let generation = self.slots[slot as usize].generation;
-        let key = SagaKey { slot, generation };
-        let mut vars = Vars::default();
-        vars.extend(params);
-        if let Some(key) = &business_key {
-            vars.set(&"_business_key_".into(), (&**key).into());
-        }
-        let now_ms = self.world.now_ms;
-        let deadline_ms = now_ms.saturating_add(self.world.config.transaction_timeout_ms);
-        let saga = Saga {
-            id: Arc::clone(&id),
-            key,
-            machine,
-            tenant: Arc::clone(&tenant),
-            business_key: business_key.clone(),
-            parent,
-            depth,
-            started_ms: now_ms,
-            ended_ms: None,
-            status: Status::Running,
-            compensation: None,
-            is_running: true,
-            vars,
-            exception: None,
-            records: Vec::new(),
-            recovery: None,
-            deadline_ms,
-            is_timed_out: false,
-            thrown: false,
-            sequence: 0,
-            calls: 0,
-            run: Run::default(),
-            pending: Vec::new(),
-        };
-        self.slots[slot as usize].saga = Some(Box::new(saga));
-        self.by_id.insert(id, key);
-        if let (Some(business_key), None) = (business_key, parent) {
-            self.by_business_key.insert((tenant, business_key), key);
-        }
-        if parent.is_none() {
-            self.world.timers.insert(deadline_timer(key, deadline_ms));
-        }
-        let start = self.machines[machine.0 as usize].machine.start;
-        self.with(key, |step| step.proceed(Flow::Next(start)));
-        Ok(key)
-    }
-
     fn returned(&mut self, call: CallId, outcome: Outcome) -> Reply {
         match self.with(call.saga, |step| step.returned(call.number, outcome)) {
             Some(true) => Reply::Done,
@@ -324,299 +169,6 @@ impl Sagas {
         done.unwrap_or(Ok(())).map(|()| Reply::Done)
     }
 
-    /// Does what sagas want of each other, until they want nothing more.
-    fn work(&mut self) {
-        while let Some(work) = self.world.work.pop_front() {
-            match work {
-                Work::Start {
-                    parent,
-                    record,
-                    machine,
-                    params,
-                } => self.start_child(parent, record, &machine, params),
-                Work::Forward {
-                    parent,
-                    record,
-                    child,
-                    params,
-                } => self.forward_child(parent, record, child, params),
-                Work::Compensate {
-                    parent,
-                    record,
-                    child,
-                    params,
-                } => self.compensate_child(parent, record, child, params),
-                Work::Abandon(key) => {
-                    self.with(key, |step| {
-                        if step.saga.is_running {
-                            step.abandon();
-                            if step.saga.status == Status::Running {
-                                step.saga.status = Status::Unknown;
-                            }
-                            if step.saga.compensation == Some(Status::Running) {
-                                step.saga.compensation = Some(Status::Unknown);
-                            }
-                            step.saga.is_running = false;
-                            step.saga.ended_ms = Some(step.world.now_ms);
-                        }
-                    });
-                }
-                Work::Stopped(key) => self.stopped(key),
-            }
-        }
-    }
-
-    fn start_child(
-        &mut self,
-        parent: SagaKey,
-        record: u32,
-        machine: &str,
-        params: Map<String, Value>,
-    ) {
-        let Some(above) = self.saga_mut(parent) else {
-            return;
-        };
-        let tenant = Arc::clone(&above.tenant);
-        let depth = above.depth + 1;
-        let id: Arc<str> = format!("{}:{}", above.id, above.sequence).into();
-        above.sequence = above.sequence.wrapping_add(1);
-        let business_key = above.records[record as usize]
-            .business_key
-            .clone()
-            .map(Into::into);
-        let created = match self.find_machine(&tenant, machine) {
-            None => Err(Refused::NoSuchMachine(machine.into())),
-            Some(_) if depth > self.world.config.depth_max => {
-                let most = self.world.config.depth_max as usize;
-                Err(Refused::TooMuch("sagas within sagas", most))
-            }
-            Some(machine) => self.check_size(&params).and_then(|()| {
-                self.create(
-                    id,
-                    machine,
-                    tenant,
-                    business_key,
-                    Some((parent, record)),
-                    depth,
-                    params,
-                )
-            }),
-        };
-        match created {
-            Ok(child) => {
-                if let Some(above) = self.saga_mut(parent) {
-                    above.records[record as usize].child = Some(child);
-                }
-            }
-            Err(refused) => {
-                let exception = Exception::engine(Code::SubMachine, refused.to_string());
-                self.with(parent, |step| {
-                    step.child_came_to(record, Came::threw(exception))
-                });
-            }
-        }
-    }
-
-    fn forward_child(
-        &mut self,
-        parent: SagaKey,
-        record: u32,
-        child: SagaKey,
-        params: Map<String, Value>,
-    ) {
-        let compensation = self.saga(child).map(|child| child.compensation);
-        let Some(compensation) = compensation else {
-            return;
-        };
-        if compensation == Some(Status::Succeeded) {
-            // It is undone: a new one starts.
-            let machine = self.saga(child).map(|child| child.machine);
-            if let Some(machine) = machine {
-                let name = Arc::clone(&self.machines[machine.0 as usize].machine.name);
-                self.start_child(parent, record, &name, params);
-            }
-            return;
-        }
-        if let Some(child) = self.saga_mut(child) {
-            child.parent = Some((parent, record));
-        }
-        let done = self.with_children(child, false, |step, child| {
-            let flow = step.forward(params, false, child)?;
-            let stays = flow == Flow::Wait;
-            step.proceed(flow);
-            Ok(stays)
-        });
-        self.child_done(parent, record, child, done);
-    }
-
-    fn compensate_child(
-        &mut self,
-        parent: SagaKey,
-        record: u32,
-        child: SagaKey,
-        params: Map<String, Value>,
-    ) {
-        if let Some(child) = self.saga_mut(child) {
-            child.parent = Some((parent, record));
-        }
-        let done = self.with_children(child, false, |step, _| {
-            let flow = step.compensate(params)?;
-            let stays = flow == Flow::Wait && !step.saga.is_running;
-            step.proceed(flow);
-            Ok(stays)
-        });
-        self.child_done(parent, record, child, done);
-    }
-
-    /// A child that has nothing to do, or refuses, has come to something at once.
-    fn child_done(
-        &mut self,
-        parent: SagaKey,
-        record: u32,
-        child: SagaKey,
-        done: Option<Result<bool, Refused>>,
-    ) {
-        match done {
-            Some(Ok(true)) => self.tell_parent(child),
-            Some(Ok(false)) | None => {}
-            Some(Err(refused)) => {
-                let exception = operate::refused(&refused);
-                self.with(parent, |step| {
-                    step.child_came_to(record, Came::threw(exception))
-                });
-            }
-        }
-    }
-
-    /// A saga has stopped: the one above goes on; or it is recovered, or leaves.
-    fn stopped(&mut self, key: SagaKey) {
-        let Some(saga) = self.saga(key) else {
-            return;
-        };
-        if saga.is_running {
-            return;
-        }
-        if saga.parent.is_some() {
-            self.tell_parent(key);
-            return;
-        }
-        let (status, compensation) = (saga.status, saga.compensation);
-        let recovers_ms = self.with(key, |step| step.plan()).flatten();
-        self.world.effects.push(Effect::Stopped {
-            saga: key,
-            status,
-            compensation,
-            recovers_ms,
-        });
-        let Some(saga) = self.saga(key) else {
-            return;
-        };
-        if recovers_ms.is_some() || !saga.pending.is_empty() {
-            return;
-        }
-        let retention_ms = self.world.config.retention_ms;
-        if retention_ms == 0 {
-            self.leave(key);
-        } else {
-            self.world.timers.insert(Timer {
-                at_ms: self.world.now_ms.saturating_add(retention_ms),
-                saga: key,
-                what: Due::Leaving,
-            });
-        }
-    }
-
-    /// `SubStateMachineHandler.decideStatus` and `ServiceTaskStateHandler.compensateSubStateMachine`.
-    fn tell_parent(&mut self, key: SagaKey) {
-        let Some(child) = self.saga(key) else {
-            return;
-        };
-        let Some((parent, record)) = child.parent else {
-            return;
-        };
-        let Some(above) = self.saga(parent) else {
-            return;
-        };
-        let compensates = above.records[record as usize].compensates.is_some();
-        let is_forward = above.run.operation == Operation::Forward;
-        let came = if child.thrown {
-            let unknown = || Exception::engine(Code::SubMachine, "the saga failed");
-            Came::threw(child.exception.clone().unwrap_or_else(unknown))
-        } else {
-            let status = if compensates {
-                child.compensation
-            } else {
-                Some(match (child.status, child.compensation) {
-                    (Status::Succeeded, _) if is_forward => Status::Succeeded,
-                    (status, None | Some(Status::Failed)) => status,
-                    (_, Some(Status::Succeeded)) => Status::Failed,
-                    _ => Status::Unknown,
-                })
-            };
-            let mut output = child.vars.to_map();
-            if let (Some(status), false) = (status, compensates) {
-                output.insert(
-                    "_sub_statemachine_execution_status_".into(),
-                    status.name().into(),
-                );
-            }
-            Came {
-                output: Some(Value::Object(output)),
-                status,
-                ..Came::default()
-            }
-        };
-        self.with(parent, |step| step.child_came_to(record, came));
-    }
-
-    /// A saga leaves with all that it started, unless it runs.
-    fn leave(&mut self, key: SagaKey) {
-        let stays = self.saga(key).is_none_or(|saga| {
-            saga.is_running || saga.recovery.is_some() || !saga.pending.is_empty()
-        });
-        if stays {
-            return;
-        }
-        let mut left = Vec::new();
-        let mut open = vec![key];
-        while let Some(key) = open.pop() {
-            let Some(saga) = self.remove(key) else {
-                continue;
-            };
-            let mut children: Vec<SagaKey> =
-                saga.records.iter().filter_map(|one| one.child).collect();
-            children.dedup();
-            open.extend(children.into_iter().rev());
-            left.push(*saga);
-        }
-        let children = left.split_off(1.min(left.len()));
-        if let Some(saga) = left.pop() {
-            self.world
-                .effects
-                .push(Effect::Ended(Box::new(Ended { saga, children })));
-        }
-    }
-
-    fn remove(&mut self, key: SagaKey) -> Option<Box<Saga>> {
-        let slot = self.slots.get_mut(key.slot as usize)?;
-        if slot.generation != key.generation {
-            return None;
-        }
-        let saga = slot.saga.take()?;
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(key.slot);
-        self.by_id.remove(&saga.id);
-        if let (Some(business_key), None) = (&saga.business_key, saga.parent) {
-            let tenant = Arc::clone(&saga.tenant);
-            self.by_business_key
-                .remove(&(tenant, Arc::clone(business_key)));
-        }
-        self.world
-            .timers
-            .remove(&deadline_timer(key, saga.deadline_ms));
-        Some(saga)
-    }
-
     fn root(&self, id: &str) -> Result<SagaKey, Refused> {
         let key = self.by_id.get(id).copied();
         let key = key.ok_or_else(|| Refused::NoSuchSaga(id.into()))?;
@@ -629,7 +181,7 @@ impl Sagas {
         }
     }
 
-    fn saga(&self, key: SagaKey) -> Option<&Saga> {
+    pub(super) fn saga(&self, key: SagaKey) -> Option<&Saga> {
         let slot = self.slots.get(key.slot as usize)?;
         if slot.generation != key.generation {
             return None;
@@ -637,7 +189,7 @@ impl Sagas {
         slot.saga.as_deref()
     }
 
-    fn saga_mut(&mut self, key: SagaKey) -> Option<&mut Saga> {
+    pub(super) fn saga_mut(&mut self, key: SagaKey) -> Option<&mut Saga> {
         let slot = self.slots.get_mut(key.slot as usize)?;
         if slot.generation != key.generation {
             return None;
@@ -645,11 +197,15 @@ impl Sagas {
         slot.saga.as_deref_mut()
     }
 
-    fn with<T>(&mut self, key: SagaKey, run: impl FnOnce(&mut Step<'_>) -> T) -> Option<T> {
+    pub(super) fn with<T>(
+        &mut self,
+        key: SagaKey,
+        run: impl FnOnce(&mut Step<'_>) -> T,
+    ) -> Option<T> {
         self.with_children(key, false, |step, _| run(step))
     }
 
-    fn with_children<T>(
+    pub(super) fn with_children<T>(
         &mut self,
         key: SagaKey,
         is_automatic: bool,
@@ -744,22 +300,7 @@ impl Sagas {
     }
 }
 
-fn deadline_timer(saga: SagaKey, at_ms: u64) -> Timer {
+pub(super) fn deadline_timer(saga: SagaKey, at_ms: u64) -> Timer {
     let what = Due::Deadline;
     Timer { at_ms, saga, what }
-}
-
-/// Whether a saga that another one started has called a credit that may have been carried out.
-fn children_past_pivot(slots: &[Slot], machines: &[Defined], saga: &Saga) -> bool {
-    saga.records
-        .iter()
-        .filter(|record| record.compensates.is_none())
-        .filter_map(|record| record.child)
-        .filter_map(|key| slots.get(key.slot as usize)?.saga.as_deref())
-        .any(|child| {
-            // A credit that the child has undone moves nothing any more.
-            child.compensation != Some(Status::Succeeded)
-                && (is_past_pivot(child, &machines[child.machine.0 as usize].machine)
-                    || children_past_pivot(slots, machines, child))
-        })
 }

@@ -28,8 +28,8 @@ pub const STATES_MAX: usize = 4_096;
 pub struct LoadError {
     /// Where: file, line, column and path, as far as they are known.
     pub place: Place,
-    /// What is wrong, and what to do.
-    pub what: Fault,
+    /// What is wrong.
+    pub what: Box<Fault>,
 }
 
 /// What is wrong with a machine.

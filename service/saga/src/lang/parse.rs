@@ -31,13 +31,13 @@ pub fn load_named(file: Option<&str>, text: &str) -> Result<Machine, LoadError> 
         path,
     };
     if text.len() > MACHINE_BYTES_MAX {
-        let what = Fault::TooLarge(text.len());
+        let what = Box::new(Fault::TooLarge(text.len()));
         let place = place(None, Path::root());
         return Err(LoadError { place, what });
     }
     let root: Value = serde_json::from_str(text).map_err(|error| LoadError {
         place: place(Some((error.line(), error.column())), Path::root()),
-        what: Fault::Json(error.to_string()),
+        what: Box::new(Fault::Json(error.to_string())),
     })?;
     // Lines of a designer's file are those of nodes and edges; paths are those of the machine that they mean.
     let drawn = designer::is_drawn(&root);
@@ -48,7 +48,7 @@ pub fn load_named(file: Option<&str>, text: &str) -> Result<Machine, LoadError> 
     let mut doubts = Doubts::new();
     let machine = read(&root, text, &mut doubts).map_err(|(path, what)| LoadError {
         place: locate(path),
-        what,
+        what: Box::new(what),
     })?;
     let mut warnings: Vec<Warning> = doubts
         .into_iter()
