@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use world::*;
 
 fn echo(call: &diwan_saga::engine::Call) -> Option<Outcome> {
-    done(json!(&*call.method))
+    done(json!(&*call.service.method))
 }
 
 /// States that run once; the first is `A`.
@@ -32,7 +32,7 @@ fn input_and_output_are_evaluated_and_null_is_left_out() {
         "B": task("b", json!({"Input": ["$.[r]", "$.[code] + 1", "$.[y]"]})),
     });
     let world = run(states, json!({"x": 1, "none": null}), |call| {
-        match &*call.method {
+        match &*call.service.method {
             "a" => done(json!({"code": 7})),
             _ => done(Value::Null),
         }
@@ -66,7 +66,7 @@ fn a_state_that_ran_before_an_input_error_stays_to_be_compensated() {
         "A": task("a", json!({"CompensateState": "Undo", "Input": ["$.[x].y"]})), "Undo": task("undo", json!(null)),
     });
     let mut world = run(states, json!({"x": {"y": 1}}), move |call| {
-        match &*call.method {
+        match &*call.service.method {
             "a" if bad.replace(false) => network(Kind::ReadTimeout),
             method => done(json!(method)),
         }
@@ -161,7 +161,7 @@ fn a_caught_exception_leads_on_and_the_next_state_stands_for_itself() {
         "A": task("a", json!({"Catch": [{"Exceptions": ["Other"], "Next": "C"}, {"Exceptions": ["Base"], "Next": "B"}], "Next": "C"})),
         "B": task("b", json!({"CompensateState": "Undo", "Next": "C"})), "C": task("c", json!(null)), "Undo": task("undo", json!(null)),
     });
-    let world = run(states, json!({}), |call| match &*call.method {
+    let world = run(states, json!({}), |call| match &*call.service.method {
         "a" => Some(Outcome::Exception(Exception {
             ancestors: vec!["Base".into()],
             ..Exception::business("Derived", "m")
@@ -247,7 +247,7 @@ fn answers_that_come_twice_or_for_nobody_change_nothing() {
 fn an_asynchronous_state_does_not_hold_the_machine_up() {
     let states = json!({"A": task("a", json!({"IsAsync": true, "Output": {"r": "$.#root"}, "Next": "B"})), "B": task("b", json!(null))});
     let mut world = World::new(Config::default(), |call| {
-        if &*call.method == "a" {
+        if &*call.service.method == "a" {
             None
         } else {
             done(json!(1))
@@ -271,7 +271,7 @@ fn what_changed_something_and_cannot_be_undone_stops_compensation() {
         "C": {"Type": "CompensationTrigger"},
     });
     let world = run(states, json!({}), |call| {
-        if &*call.method == "b" {
+        if &*call.service.method == "b" {
             fails("E")
         } else {
             done(json!(1))
@@ -331,7 +331,7 @@ fn a_loop_that_fails_is_compensated_with_the_elements_that_it_had() {
     let world = run(
         looping(3, json!({})),
         json!({"list": ["x", "y", "z"]}),
-        |call| match (&*call.method, call.element) {
+        |call| match (&*call.service.method, call.element) {
             ("a", Some(1)) => fails("E"),
             ("a", index) => done(json!({"id": index})),
             (method, _) => done(json!(method)),
@@ -392,7 +392,7 @@ fn going_forward_does_what_failed_in_a_loop_and_no_more() {
     let mut world = run(
         states,
         json!({"list": ["x", "y", "z", "w"]}),
-        move |call| match (&*call.method, call.element) {
+        move |call| match (&*call.service.method, call.element) {
             ("a", Some(1)) if seen.get() => fails("E"),
             (method, _) => done(json!(method)),
         },
@@ -476,7 +476,7 @@ fn a_sub_machine_is_a_saga_of_its_own() {
 fn going_forward_goes_into_the_sub_machine() {
     let broken = Rc::new(Cell::new(true));
     let seen = Rc::clone(&broken);
-    let mut world = with_child(move |call| match &*call.method {
+    let mut world = with_child(move |call| match &*call.service.method {
         "y" if seen.get() => fails("E"),
         method => done(json!(method)),
     });
@@ -491,7 +491,7 @@ fn going_forward_goes_into_the_sub_machine() {
 
     let broken = Rc::new(Cell::new(true));
     let seen = Rc::clone(&broken);
-    let mut world = with_child(move |call| match &*call.method {
+    let mut world = with_child(move |call| match &*call.service.method {
         "y" if seen.get() => None,
         method => done(json!(method)),
     });
@@ -522,7 +522,7 @@ fn a_sub_machine_that_is_retried_goes_on_where_it_was() {
         json!(null),
         json!({"A": {"Type": "SubStateMachine", "StateMachineName": "child"}}),
     );
-    let mut world = World::with(&child, move |call| match &*call.method {
+    let mut world = World::with(&child, move |call| match &*call.service.method {
         "y" if seen.get() => fails("E"),
         method => done(json!(method)),
     });
@@ -585,7 +585,7 @@ fn histories_that_are_overwritten() {
     let seen = Rc::clone(&count);
     let mut world = World::with(&two_steps(both), move |call| {
         seen.set(seen.get() + 1);
-        match &*call.method {
+        match &*call.service.method {
             "b" if seen.get() < 5 => fails("E"),
             "undoA" if seen.get() < 9 => fails("E"),
             method => done(json!(method)),

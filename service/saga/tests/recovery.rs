@@ -22,9 +22,11 @@ fn switch(on: bool) -> (Rc<Cell<bool>>, Rc<Cell<bool>>) {
 #[test]
 fn commit_failure_retries_commit() {
     let (broken, seen) = switch(true);
-    let mut world = World::with(&two_steps(json!(null)), move |call| match &*call.method {
-        "b" if seen.get() => fails("Broken"),
-        method => done(json!(method)),
+    let mut world = World::with(&two_steps(json!(null)), move |call| {
+        match &*call.service.method {
+            "b" if seen.get() => fails("Broken"),
+            method => done(json!(method)),
+        }
     });
     world.start("two", json!({})).unwrap();
     world.tells("UN", &["A SU", "B UN"]);
@@ -59,7 +61,7 @@ fn compensation_failure_retries_compensation() {
             "Undo": {"Type": "CompensationTrigger", "Next": "Failed"}, "Failed": {"Type": "Fail"},
         }),
     );
-    let mut world = World::with(&machine, move |call| match &*call.method {
+    let mut world = World::with(&machine, move |call| match &*call.service.method {
         "b" => fails("Broken"),
         "undoA" if seen.get() => fails("Broken"),
         _ => done(json!(1)),
@@ -94,7 +96,7 @@ fn compensation_failure_retries_compensation() {
 #[test]
 fn timeout_compensates_by_default() {
     for attributes in [json!(null), json!({"RecoverStrategy": "Compensate"})] {
-        let mut world = World::with(&two_steps(attributes), |call| match &*call.method {
+        let mut world = World::with(&two_steps(attributes), |call| match &*call.service.method {
             "b" if call.attempt == 1 => fails("Broken"),
             method => done(json!(method)),
         });
@@ -117,7 +119,7 @@ fn timeout_of_a_call_without_answer_compensates_what_may_have_been_done() {
         call_timeout_ms: 60 * MINUTE,
         ..lasting()
     };
-    let mut world = World::new(config, |call| match &*call.method {
+    let mut world = World::new(config, |call| match &*call.service.method {
         "b" => None,
         method => done(json!(method)),
     });
@@ -136,7 +138,7 @@ fn timeout_goes_forward_with_recover_strategy_forward() {
     let (broken, seen) = switch(true);
     let mut world = World::with(
         &two_steps(json!({"RecoverStrategy": "Forward"})),
-        move |call| match &*call.method {
+        move |call| match &*call.service.method {
             "b" if seen.get() => fails("Broken"),
             method => done(json!(method)),
         },
@@ -161,7 +163,7 @@ fn operator_can_compensate_a_saga_that_cannot_go_forward() {
     let mut world =
         World::with(
             &two_steps(json!({"RecoverStrategy": "Forward"})),
-            |call| match &*call.method {
+            |call| match &*call.service.method {
                 "b" => fails("Broken"),
                 method => done(json!(method)),
             },
@@ -187,9 +189,11 @@ fn operator_can_compensate_a_saga_that_cannot_go_forward() {
 
 #[test]
 fn operator_can_compensate_a_saga_that_runs_but_not_twice() {
-    let mut world = World::with(&two_steps(json!(null)), |call| match &*call.method {
-        "b" | "undoB" => None,
-        method => done(json!(method)),
+    let mut world = World::with(&two_steps(json!(null)), |call| {
+        match &*call.service.method {
+            "b" | "undoB" => None,
+            method => done(json!(method)),
+        }
     });
     world.start("two", json!({})).unwrap();
     world.compensate(json!({})).unwrap();
@@ -215,7 +219,7 @@ fn skipping_really_skips() {
             "C": task("c", json!(null)), "Undo": task("undo", json!(null)),
         }),
     );
-    let mut world = World::with(&machine, |call| match &*call.method {
+    let mut world = World::with(&machine, |call| match &*call.service.method {
         "b" => fails("Broken"),
         method => done(json!(method)),
     });
@@ -234,9 +238,11 @@ fn skipping_really_skips() {
 
 #[test]
 fn skipping_the_last_state_ends_the_saga() {
-    let mut world = World::with(&two_steps(json!(null)), |call| match &*call.method {
-        "b" => fails("Broken"),
-        method => done(json!(method)),
+    let mut world = World::with(&two_steps(json!(null)), |call| {
+        match &*call.service.method {
+            "b" => fails("Broken"),
+            method => done(json!(method)),
+        }
     });
     world.start("two", json!({})).unwrap();
     world.skip().unwrap();
@@ -249,7 +255,7 @@ fn recovery_is_never_given_up_and_its_history_stays_short() {
     let mut world =
         World::with(
             &two_steps(json!({"RecoverStrategy": "Forward"})),
-            |call| match &*call.method {
+            |call| match &*call.service.method {
                 "b" => fails("Broken"),
                 method => done(json!(method)),
             },
@@ -264,10 +270,7 @@ fn recovery_is_never_given_up_and_its_history_stays_short() {
     );
     assert_eq!(world.saga().records.len(), 256);
     let recovery = world.saga().recovery.clone().unwrap();
-    assert_eq!(
-        recovery.due_ms - world.now_ms.min(recovery.due_ms) <= 5 * MINUTE,
-        true
-    );
+    assert!(recovery.due_ms - world.now_ms <= 5 * MINUTE);
     assert!(recovery.tries > 28_000);
     world.apply(Command::Forget { saga: "s".into() }).unwrap();
     assert_eq!(world.ended.len(), 1);
@@ -280,7 +283,7 @@ fn without_recovery_a_saga_ends_before_its_next_call_when_its_time_is_over() {
         recovers: false,
         ..lasting()
     };
-    let mut world = World::new(config, |call| match &*call.method {
+    let mut world = World::new(config, |call| match &*call.service.method {
         "a" => None,
         method => done(json!(method)),
     });
@@ -330,7 +333,7 @@ fn transfer(states: Value) -> Value {
 
 #[test]
 fn pivot_before_the_credit_is_called_recovery_compensates() {
-    let mut world = World::with(&transfer(json!(null)), |call| match &*call.method {
+    let mut world = World::with(&transfer(json!(null)), |call| match &*call.service.method {
         "debit" => fails("Broken"),
         method => done(json!(method)),
     });
@@ -343,9 +346,11 @@ fn pivot_before_the_credit_is_called_recovery_compensates() {
 #[test]
 fn pivot_once_the_credit_is_called_recovery_goes_forward() {
     let (broken, seen) = switch(true);
-    let mut world = World::with(&transfer(json!(null)), move |call| match &*call.method {
-        "credit" | "tell" if seen.get() => network(Kind::ReadTimeout),
-        method => done(json!(method)),
+    let mut world = World::with(&transfer(json!(null)), move |call| {
+        match &*call.service.method {
+            "credit" | "tell" if seen.get() => network(Kind::ReadTimeout),
+            method => done(json!(method)),
+        }
     });
     world.start("transfer", json!({})).unwrap();
     world.until(40 * MINUTE);
@@ -366,9 +371,11 @@ fn pivot_once_the_credit_is_called_recovery_goes_forward() {
 
 #[test]
 fn pivot_a_credit_that_certainly_failed_is_none() {
-    let mut world = World::with(&transfer(json!(null)), move |call| match &*call.method {
-        "credit" => network(Kind::Connect),
-        method => done(json!(method)),
+    let mut world = World::with(&transfer(json!(null)), move |call| {
+        match &*call.service.method {
+            "credit" => network(Kind::Connect),
+            method => done(json!(method)),
+        }
     });
     world.start("transfer", json!({})).unwrap();
     world.until(MINUTE);
@@ -378,16 +385,18 @@ fn pivot_a_credit_that_certainly_failed_is_none() {
 #[test]
 fn pivot_a_credit_that_failed_for_certain_after_it_failed_in_doubt_stays_one() {
     let calls = Cell::new(0);
-    let mut world = World::with(&transfer(json!(null)), move |call| match &*call.method {
-        "credit" => {
-            calls.set(calls.get() + 1);
-            network(if calls.get() == 1 {
-                Kind::ReadTimeout
-            } else {
-                Kind::Connect
-            })
+    let mut world = World::with(&transfer(json!(null)), move |call| {
+        match &*call.service.method {
+            "credit" => {
+                calls.set(calls.get() + 1);
+                network(if calls.get() == 1 {
+                    Kind::ReadTimeout
+                } else {
+                    Kind::Connect
+                })
+            }
+            method => done(json!(method)),
         }
-        method => done(json!(method)),
     });
     world.start("transfer", json!({})).unwrap();
     world.until(60 * MINUTE);
@@ -405,7 +414,7 @@ fn pivot_a_compensation_trigger_past_it_does_not_compensate() {
         "Tell": task("tell", json!({"IsForUpdate": true, "Catch": [{"Exceptions": ["java.lang.Throwable"], "Next": "Undo"}]})),
         "Undo": {"Type": "CompensationTrigger"},
     });
-    let mut world = World::with(&transfer(states), move |call| match &*call.method {
+    let mut world = World::with(&transfer(states), move |call| match &*call.service.method {
         "tell" if seen.get() => fails("Broken"),
         method => done(json!(method)),
     });
@@ -425,7 +434,7 @@ fn pivot_a_credit_of_a_sub_machine_counts() {
     );
     let states =
         json!({"Credit": {"Type": "SubStateMachine", "StateMachineName": "pay", "Next": "Tell"}});
-    let mut world = World::with(&child, move |call| match &*call.method {
+    let mut world = World::with(&child, move |call| match &*call.service.method {
         "credit" => network(Kind::ReadTimeout),
         method => done(json!(method)),
     });
@@ -444,15 +453,20 @@ fn pivot_a_credit_of_a_sub_machine_counts() {
 
 #[test]
 fn a_new_leader_finds_the_calls_that_have_no_answer() {
-    let mut world = World::with(&two_steps(json!(null)), |call| match &*call.method {
-        "b" => None,
-        method => done(json!(method)),
+    let mut world = World::with(&two_steps(json!(null)), |call| {
+        match &*call.service.method {
+            "b" => None,
+            method => done(json!(method)),
+        }
     });
     world.start("two", json!({})).unwrap();
     let taken_up = Sagas::restore(world.sagas.snapshot()).unwrap();
     let calls: Vec<_> = taken_up.outstanding().collect();
     assert_eq!(calls.len(), 1);
-    assert_eq!((&*calls[0].method, calls[0].id), ("b", world.open[0]));
+    assert_eq!(
+        (&*calls[0].service.method, calls[0].id),
+        ("b", world.open[0])
+    );
     let mut effects = Vec::new();
     let mut taken_up = taken_up;
     let returned = Command::Returned {

@@ -268,7 +268,7 @@ struct Bank(BTreeMap<(String, String), bool>);
 impl Bank {
     fn carry_out(&mut self, call: &Call) -> bool {
         let key = |method: &str| (call.saga.to_string(), method.to_owned());
-        match &*call.method {
+        match &*call.service.method {
             "refund" => self.0.insert(key("debit"), false),
             "takeBack" => self.0.insert(key("credit"), false),
             method => match self.0.get(&key(method)) {
@@ -334,7 +334,7 @@ fn no_money_is_lost_whatever_happens_to_calls() {
             let mut calls: Vec<Call> = effects
                 .drain(..)
                 .filter_map(|effect| match effect {
-                    Effect::Call(call) => Some(*call),
+                    Effect::Call(call) => Some(call),
                     _ => None,
                 })
                 .collect();

@@ -9,7 +9,7 @@ use super::exception::{Code, Exception};
 use super::saga::{Pending, Saga, Waits, bytes};
 use super::settle::Result;
 use super::status::Status;
-use super::step::{Due, Step, Timer, Work as Errand, World};
+use super::step::{Step, Work as Errand};
 use crate::lang::{Machine, Retry, Task, Work};
 
 /// The call that a pending one stands for; `None` if it waits for a saga.
@@ -28,12 +28,8 @@ pub(super) fn call_of(saga: &Saga, machine: &Machine, pending: &Pending) -> Opti
             number: pending.number,
         },
         saga: Arc::clone(&saga.id),
-        state: Arc::clone(&state.name),
+        service: Arc::clone(service),
         element: record.index(),
-        service: Arc::clone(&service.name),
-        method: Arc::clone(&service.method),
-        kind: Arc::clone(&service.kind),
-        parameter_types: service.parameter_types.clone(),
         args: Arc::clone(&record.input),
         attempt: pending.attempt,
         is_compensation: record.compensates.is_some(),
@@ -63,11 +59,9 @@ impl Step<'_> {
         let deadline_ms = self.world.now_ms + self.world.config.call_timeout_ms;
         pending.waits = Waits::Answer(deadline_ms);
         if let Some(call) = call_of(self.saga, self.machine, &pending) {
-            self.world.effects.push(Effect::Call(Box::new(call)));
+            self.world.effects.push(Effect::Call(call));
         }
-        self.world
-            .timers
-            .insert(timer(self.saga, &pending, deadline_ms));
+        self.world.arm(self.saga, deadline_ms);
         self.saga.pending.push(pending);
     }
 
@@ -82,7 +76,6 @@ impl Step<'_> {
             return false;
         };
         let pending = self.saga.pending.swap_remove(found);
-        forget(self.world, self.saga, &pending);
         let exception = match outcome {
             Outcome::Value(value) if bytes(&value) > self.world.config.value_bytes_max => {
                 // It was carried out, whatever else is true.
@@ -154,9 +147,7 @@ impl Step<'_> {
                 .saturating_add(pause_ms(retry, pending.retries[index]));
             pending.retries[index] += 1;
             pending.waits = Waits::Pause(until_ms);
-            self.world
-                .timers
-                .insert(timer(self.saga, &pending, until_ms));
+            self.world.arm(self.saga, until_ms);
             self.saga.pending.push(pending);
             return;
         }
@@ -206,7 +197,6 @@ impl Step<'_> {
                 kept.push(pending);
                 continue;
             }
-            forget(self.world, self.saga, &pending);
             let record = &mut self.saga.records[pending.record as usize];
             if pending.waits == Waits::Child
                 && record.compensates.is_none()
@@ -229,20 +219,6 @@ impl Step<'_> {
                 .iter()
                 .all(|record| record.status != Status::Running || record.is_ignored)
         );
-    }
-}
-
-fn timer(saga: &Saga, pending: &Pending, at_ms: u64) -> Timer {
-    Timer {
-        at_ms,
-        saga: saga.key,
-        what: Due::Call(pending.number),
-    }
-}
-
-fn forget(world: &mut World, saga: &Saga, pending: &Pending) {
-    if let Waits::Answer(at_ms) | Waits::Pause(at_ms) = pending.waits {
-        world.timers.remove(&timer(saga, pending, at_ms));
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::exception::Exception;
 use super::saga::Saga;
 use super::status::Status;
-use crate::lang::LoadError;
+use crate::lang::{LoadError, Service};
 
 /// A saga that lives; no two ever have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -113,7 +113,7 @@ pub enum Reply {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// A participant is to be called. It stays in [`super::Sagas::outstanding`] until it has an outcome.
-    Call(Box<Call>),
+    Call(Call),
     /// A saga runs no more, for now or for ever.
     Stopped {
         /// Which.
@@ -133,7 +133,7 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ended {
     /// Itself, with its history.
-    pub saga: Saga,
+    pub saga: Box<Saga>,
     /// Those that it started, and that they started.
     pub children: Vec<Saga>,
 }
@@ -145,18 +145,10 @@ pub struct Call {
     pub id: CallId,
     /// The saga's id.
     pub saga: Arc<str>,
-    /// The state's name.
-    pub state: Arc<str>,
+    /// What is called, and by which state.
+    pub service: Arc<Service>,
     /// Of a loop, which element.
     pub element: Option<u32>,
-    /// The service's name.
-    pub service: Arc<str>,
-    /// The method's name.
-    pub method: Arc<str>,
-    /// How it is called.
-    pub kind: Arc<str>,
-    /// Java's names of the parameters' types.
-    pub parameter_types: Option<Arc<[String]>>,
     /// What it is called with.
     pub args: Arc<Vec<Value>>,
     /// From 1; repetitions count on.

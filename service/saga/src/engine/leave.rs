@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::command::{Effect, Ended, SagaKey};
 use super::saga::Saga;
-use super::sagas::{Sagas, deadline_timer};
-use super::step::{Due, Timer};
+use super::sagas::Sagas;
 
 impl Sagas {
     /// A saga has stopped: the one above goes on; or it is recovered, or leaves.
@@ -38,10 +37,10 @@ impl Sagas {
         if retention_ms == 0 {
             self.leave(key);
         } else {
-            self.world.timers.insert(Timer {
-                at_ms: self.world.now_ms.saturating_add(retention_ms),
-                saga: key,
-                what: Due::Leaving,
+            let leaves_ms = self.world.now_ms.saturating_add(retention_ms);
+            self.with(key, |step| {
+                step.saga.leaves_ms = Some(leaves_ms);
+                step.world.arm(step.saga, leaves_ms);
             });
         }
     }
@@ -54,24 +53,19 @@ impl Sagas {
         if stays {
             return;
         }
-        let mut left = Vec::new();
-        let mut open = vec![key];
+        let Some(saga) = self.remove(key) else {
+            return;
+        };
+        let mut children = Vec::new();
+        let mut open = children_of(&saga);
         while let Some(key) = open.pop() {
-            let Some(saga) = self.remove(key) else {
-                continue;
-            };
-            let mut children: Vec<SagaKey> =
-                saga.records.iter().filter_map(|one| one.child).collect();
-            children.dedup();
-            open.extend(children.into_iter().rev());
-            left.push(*saga);
+            if let Some(child) = self.remove(key) {
+                open.extend(children_of(&child));
+                children.push(*child);
+            }
         }
-        let children = left.split_off(1.min(left.len()));
-        if let Some(saga) = left.pop() {
-            self.world
-                .effects
-                .push(Effect::Ended(Box::new(Ended { saga, children })));
-        }
+        let ended = Box::new(Ended { saga, children });
+        self.world.effects.push(Effect::Ended(ended));
     }
 
     fn remove(&mut self, key: SagaKey) -> Option<Box<Saga>> {
@@ -79,7 +73,7 @@ impl Sagas {
         if slot.generation != key.generation {
             return None;
         }
-        let saga = slot.saga.take()?;
+        let mut saga = slot.saga.take()?;
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(key.slot);
         self.by_id.remove(&saga.id);
@@ -88,9 +82,16 @@ impl Sagas {
             self.by_business_key
                 .remove(&(tenant, Arc::clone(business_key)));
         }
-        self.world
-            .timers
-            .remove(&deadline_timer(key, saga.deadline_ms));
+        self.world.disarm(&mut saga);
         Some(saga)
     }
+}
+
+/// Those that a saga started, the first one last. Several states may have tried one.
+fn children_of(saga: &Saga) -> Vec<SagaKey> {
+    saga.records
+        .iter()
+        .rev()
+        .filter_map(|one| one.child)
+        .collect()
 }

@@ -23,6 +23,7 @@ mod start;
 mod status;
 mod step;
 mod task;
+mod timers;
 
 pub use command::{
     Call, CallId, Command, Effect, Ended, MachineId, Outcome, Refused, Reply, SagaKey,

@@ -99,6 +99,7 @@ impl Step<'_> {
         saga.is_running = true;
         saga.thrown = false;
         saga.ended_ms = None;
+        saga.leaves_ms = None;
     }
 
     fn cannot(&self, why: &'static str) -> Refused {

@@ -10,7 +10,7 @@ use super::exception::{Code, Exception};
 use super::operate::ChildCompensation;
 use super::saga::{Operation, Recovery, Saga};
 use super::status::Status;
-use super::step::{Due, Flow, Step, Timer};
+use super::step::{Flow, Step};
 use crate::lang::{Machine, Money, Recover};
 
 /// Whether a saga has called a credit that may have been carried out. Its record stands before the call is made.
@@ -66,24 +66,13 @@ impl Step<'_> {
             is_forward,
             refused,
         });
-        self.world.timers.insert(self.recovery_timer(due_ms));
+        self.world.arm(self.saga, due_ms);
         Some(due_ms)
-    }
-
-    fn recovery_timer(&self, at_ms: u64) -> Timer {
-        Timer {
-            at_ms,
-            saga: self.saga.key,
-            what: Due::Recovery,
-        }
     }
 
     /// Somebody decides instead.
     pub fn drop_plan(&mut self) -> Option<Recovery> {
-        let recovery = self.saga.recovery.take()?;
-        let timer = self.recovery_timer(recovery.due_ms);
-        self.world.timers.remove(&timer);
-        Some(recovery)
+        self.saga.recovery.take()
     }
 
     /// The time of a recovery has come.

@@ -50,6 +50,9 @@ pub struct Saga {
     pub deadline_ms: u64,
     /// Whether it was not.
     pub is_timed_out: bool,
+    /// When it leaves.
+    pub leaves_ms: Option<u64>,
+    pub(super) armed_ms: Option<u64>,
     pub(super) thrown: bool,
     pub(super) sequence: u32,
     pub(super) calls: u32,

@@ -9,11 +9,8 @@ use super::config::Config;
 use super::family::children_past_pivot;
 use super::operate;
 use super::saga::{Record, Saga, Waits};
-use super::step::{Due, Flow, Step, Timer, World};
+use super::step::{Flow, Step, World};
 use crate::lang::{Machine, Recover};
-
-/// Timers that one [`Command::Tick`] serves; [`Sagas::due_ms`] tells whether there are more.
-const TIMERS_AT_ONCE: usize = 10_000;
 
 /// All sagas that live, and the machines that they run.
 #[derive(Debug)]
@@ -121,34 +118,6 @@ impl Sagas {
         match self.with(call.saga, |step| step.returned(call.number, outcome)) {
             Some(true) => Reply::Done,
             _ => Reply::Late,
-        }
-    }
-
-    fn tick(&mut self) {
-        for _ in 0..TIMERS_AT_ONCE {
-            match self.world.timers.first() {
-                Some(timer) if timer.at_ms <= self.world.now_ms => {}
-                _ => return,
-            }
-            let Some(timer) = self.world.timers.pop_first() else {
-                return;
-            };
-            match timer.what {
-                Due::Call(number) => {
-                    self.with(timer.saga, |step| step.call_due(number));
-                }
-                Due::Deadline => {
-                    self.with(timer.saga, |step| {
-                        let flow = step.deadline();
-                        step.proceed(flow);
-                    });
-                }
-                Due::Recovery => {
-                    self.with_children(timer.saga, true, |step, child| step.recover(child));
-                }
-                Due::Leaving => self.leave(timer.saga),
-            }
-            self.work();
         }
     }
 
@@ -293,14 +262,9 @@ impl Sagas {
         })
     }
 
-    /// When a [`Command::Tick`] is due next.
+    /// When a [`Command::Tick`] is due next, or somewhat earlier: what was due then may be done meanwhile.
     #[must_use]
     pub fn due_ms(&self) -> Option<u64> {
         self.world.timers.first().map(|timer| timer.at_ms)
     }
-}
-
-pub(super) fn deadline_timer(saga: SagaKey, at_ms: u64) -> Timer {
-    let what = Due::Deadline;
-    Timer { at_ms, saga, what }
 }

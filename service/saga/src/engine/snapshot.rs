@@ -9,7 +9,7 @@ use super::command::MachineId;
 use super::config::Config;
 use super::saga::Saga;
 use super::sagas::{Sagas, Slot};
-use super::step::Timer;
+use super::timers::Timer;
 use crate::lang::{self, Digest, LoadError};
 
 /// The whole state.

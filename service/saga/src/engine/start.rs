@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::command::{MachineId, Refused, Reply, SagaKey};
 use super::saga::{Run, Saga, bytes};
-use super::sagas::{Defined, Sagas, Slot, deadline_timer};
+use super::sagas::{Defined, Sagas, Slot};
 use super::status::Status;
 use super::step::Flow;
 use crate::expr::Vars;
@@ -141,6 +141,8 @@ impl Sagas {
             recovery: None,
             deadline_ms,
             is_timed_out: false,
+            leaves_ms: None,
+            armed_ms: None,
             thrown: false,
             sequence: 0,
             calls: 0,
@@ -153,7 +155,7 @@ impl Sagas {
             self.by_business_key.insert((tenant, business_key), key);
         }
         if parent.is_none() {
-            self.world.timers.insert(deadline_timer(key, deadline_ms));
+            self.with(key, |step| step.world.arm(step.saga, deadline_ms));
         }
         let start = self.machines[machine.0 as usize].machine.start;
         self.with(key, |step| step.proceed(Flow::Next(start)));

@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::command::{Effect, SagaKey};
@@ -12,6 +11,7 @@ use super::decide;
 use super::exception::{Code, Exception};
 use super::saga::Saga;
 use super::status::Status;
+use super::timers::Timer;
 use crate::expr::Root;
 use crate::lang::{Choice, Machine, StateId, StateKind};
 
@@ -23,26 +23,6 @@ pub(super) struct World {
     pub effects: Vec<Effect>,
     pub timers: BTreeSet<Timer>,
     pub work: VecDeque<Work>,
-}
-
-/// Something that is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Timer {
-    pub at_ms: u64,
-    pub saga: SagaKey,
-    pub what: Due,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) enum Due {
-    /// A call has no answer, or is made again.
-    Call(u32),
-    /// The saga should be done.
-    Deadline,
-    /// The saga is recovered.
-    Recovery,
-    /// The saga leaves.
-    Leaving,
 }
 
 /// What one saga wants of another one.

@@ -202,7 +202,7 @@ pub struct Task {
 #[derive(Debug)]
 pub enum Work {
     /// Calls a participant.
-    Service(Service),
+    Service(Arc<Service>),
     /// Computes something.
     Script(Script),
     /// Runs another machine.
@@ -212,8 +212,10 @@ pub enum Work {
 }
 
 /// A call of a participant.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
+    /// The state that calls it.
+    pub state: Arc<str>,
     /// Of the service.
     pub name: Arc<str>,
     /// Of the method.
@@ -221,7 +223,7 @@ pub struct Service {
     /// How it is called; `SpringBean` if nothing is said.
     pub kind: Arc<str>,
     /// Java's names of the parameters' types.
-    pub parameter_types: Option<Arc<[String]>>,
+    pub parameter_types: Option<Vec<String>>,
     /// The machine goes on before it has answered.
     pub is_async: bool,
 }

@@ -42,9 +42,12 @@ pub(super) fn read(
     let unknown = keys::unknown(object.map, &keys::of_state(kind), &object.path);
     let next = names.of(object, "Next")?;
     let state_kind = match kind {
-        "ServiceTask" => {
-            StateKind::Task(task::read(service(object, doubts)?, object, names, doubts)?)
-        }
+        "ServiceTask" => StateKind::Task(task::read(
+            service(name, object, doubts)?,
+            object,
+            names,
+            doubts,
+        )?),
         "ScriptTask" => {
             let work = Work::Script(script(object)?);
             StateKind::Task(task::read(work, object, names, doubts)?)
@@ -105,7 +108,7 @@ fn money(extensions: &Object<'_>) -> Result<Option<Money>, Refusal> {
     Ok(Some(effect))
 }
 
-fn service(object: &Object<'_>, doubts: &mut Doubts) -> Result<Work, Refusal> {
+fn service(state: &str, object: &Object<'_>, doubts: &mut Doubts) -> Result<Work, Refusal> {
     // Seata asks for these only when it calls (its own fixtures leave them out).
     for key in ["ServiceName", "ServiceMethod"] {
         if object.name(key)?.is_none() {
@@ -114,7 +117,8 @@ fn service(object: &Object<'_>, doubts: &mut Doubts) -> Result<Work, Refusal> {
             break;
         }
     }
-    Ok(Work::Service(Service {
+    Ok(Work::Service(Arc::new(Service {
+        state: state.into(),
         name: object.text("ServiceName")?.unwrap_or_default().into(),
         method: object.text("ServiceMethod")?.unwrap_or_default().into(),
         kind: object.name("ServiceType")?.unwrap_or("SpringBean").into(),
@@ -122,7 +126,7 @@ fn service(object: &Object<'_>, doubts: &mut Doubts) -> Result<Work, Refusal> {
             .texts("ParameterTypes")?
             .map(|types| types.iter().map(ToString::to_string).collect()),
         is_async: object.flag("IsAsync", doubts) == Some(true),
-    }))
+    })))
 }
 
 fn script(object: &Object<'_>) -> Result<super::Script, Refusal> {

@@ -25,7 +25,7 @@ impl Twin {
     }
 
     fn carry_out(&mut self, call: &Call) -> Outcome {
-        let method = &*call.method;
+        let method = &*call.service.method;
         let arity = if method == "complexParameterMethod" {
             6
         } else {

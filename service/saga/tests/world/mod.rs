@@ -85,7 +85,7 @@ impl World {
                 Effect::Call(call) => {
                     let args = Value::Array(Vec::clone(&call.args));
                     self.calls
-                        .push(format!("{} {} {args}", self.now_ms, call.method));
+                        .push(format!("{} {} {args}", self.now_ms, call.service.method));
                     let Some(outcome) = (self.answer)(&call) else {
                         self.open.push(call.id);
                         continue;
