@@ -473,6 +473,38 @@ fn a_sub_machine_is_a_saga_of_its_own() {
 }
 
 #[test]
+fn a_saga_comes_back_from_the_archive_to_be_undone() {
+    let mut world = with_child(echo);
+    world.apply(Command::Forget { saga: "s".into() }).unwrap();
+    let ended = Box::new(world.ended.pop().unwrap());
+    let mut changed = ended.clone();
+    changed.saga.records.clear();
+    changed.saga.machine.0 = 7;
+    assert_eq!(
+        world.apply(Command::Reload(changed)),
+        Err(Refused::NotAnEnd("s".into()))
+    );
+    world.start_as("other", "child", json!({})).unwrap();
+    world.apply(Command::Reload(ended.clone())).unwrap();
+    assert_eq!(
+        world.apply(Command::Reload(ended)),
+        Err(Refused::SagaExists("s".into()))
+    );
+    world.tells("SU", &["A SU", "B SU", "C SU"]);
+    let before = world.calls.len();
+    world.compensate(json!({})).unwrap();
+    assert_eq!(
+        world.calls[before..],
+        ["0 undoY []", "0 undoX [5]", "0 undoA []"]
+    );
+    world.tells(
+        "SU/SU",
+        &["A SU/SU", "B SU/SU", "C SU", "UndoB SU", "UndoA SU"],
+    );
+    assert_eq!(world.sagas.len(), 3);
+}
+
+#[test]
 fn going_forward_goes_into_the_sub_machine() {
     let broken = Rc::new(Cell::new(true));
     let seen = Rc::clone(&broken);

@@ -80,6 +80,8 @@ pub enum Command {
         /// Variables that change.
         params: Map<String, Value>,
     },
+    /// A saga that has left comes back from the archive, to be operated on.
+    Reload(Box<Ended>),
     /// A saga that stopped is settled by other means: it is recovered no more, and leaves.
     Forget {
         /// Its id.
@@ -180,6 +182,9 @@ pub enum Refused {
     /// It belongs to another one, which is to be operated on.
     #[error("saga `{0}` belongs to `{1}`")]
     NotARoot(String, String),
+    /// What should come from the archive is no saga that has ended, or not of these machines.
+    #[error("saga `{0}` is not from this archive")]
+    NotAnEnd(String),
     /// It runs.
     #[error("saga `{0}` is running")]
     Running(String),

@@ -1,10 +1,14 @@
 //! Sagas stop, and leave.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::command::{Effect, Ended, SagaKey};
+use super::command::{Effect, Ended, Refused, Reply, SagaKey};
 use super::saga::Saga;
 use super::sagas::Sagas;
+
+/// How long a saga from the archive stays if nobody does anything with it.
+const RELOADED_MS: u64 = 60 * 60_000;
 
 impl Sagas {
     /// A saga has stopped: the one above goes on; or it is recovered, or leaves.
@@ -66,6 +70,65 @@ impl Sagas {
         }
         let ended = Box::new(Ended { saga, children });
         self.world.effects.push(Effect::Ended(ended));
+    }
+
+    /// Puts a saga that has left, and all that it started, back.
+    pub(super) fn reload(&mut self, ended: Ended) -> Result<Reply, Refused> {
+        let Ended { saga, children } = ended;
+        let id = saga.id.to_string();
+        let count = 1 + children.len();
+        let most = self.world.config.sagas_max;
+        if self.len() + count > most {
+            return Err(Refused::TooMuch("living sagas", most));
+        }
+        let mut all: Vec<Saga> = std::iter::once(*saga).chain(children).collect();
+        for saga in &all {
+            if self.by_id.contains_key(&saga.id) {
+                return Err(Refused::SagaExists(saga.id.to_string()));
+            }
+            if saga.is_running || !saga.pending.is_empty() || self.check(saga).is_err() {
+                return Err(Refused::NotAnEnd(id));
+            }
+        }
+        let business_key = all[0].business_key.clone();
+        let business_key = business_key.map(|key| (Arc::clone(&all[0].tenant), key));
+        if let Some(key) = business_key
+            .as_ref()
+            .filter(|key| self.by_business_key.contains_key(key))
+        {
+            return Err(Refused::BusinessKeyInUse(key.1.to_string()));
+        }
+        let mut keys = BTreeMap::new();
+        for saga in &mut all {
+            let key = self.place()?;
+            keys.insert(saga.key, key);
+            saga.key = key;
+        }
+        let root = all[0].key;
+        let renamed = |key: SagaKey| keys.get(&key).copied();
+        for mut saga in all {
+            saga.parent = saga
+                .parent
+                .and_then(|(key, record)| Some((renamed(key)?, record)));
+            for record in &mut saga.records {
+                record.child = record.child.and_then(renamed);
+            }
+            saga.recovery = None;
+            saga.armed_ms = None;
+            saga.leaves_ms = None;
+            self.by_id.insert(Arc::clone(&saga.id), saga.key);
+            let slot = saga.key.slot as usize;
+            self.slots[slot].saga = Some(Box::new(saga));
+        }
+        if let Some(key) = business_key {
+            self.by_business_key.insert(key, root);
+        }
+        let leaves_ms = self.world.now_ms + self.world.config.retention_ms.max(RELOADED_MS);
+        self.with(root, |step| {
+            step.saga.leaves_ms = Some(leaves_ms);
+            step.world.arm(step.saga, leaves_ms);
+        });
+        Ok(Reply::Started(root))
     }
 
     fn remove(&mut self, key: SagaKey) -> Option<Box<Saga>> {

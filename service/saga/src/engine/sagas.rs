@@ -102,6 +102,7 @@ impl Sagas {
                 self.check_size(&params)?;
                 self.operate(key, |step, _| step.compensate(params))
             }
+            Command::Reload(ended) => self.reload(*ended),
             Command::Forget { saga } => {
                 let key = self.root(&saga)?;
                 if self.saga(key).is_some_and(|saga| saga.is_running) {

@@ -110,7 +110,7 @@ impl Sagas {
     }
 
     /// A saga only refers to what its machine and its history have.
-    fn check(&self, saga: &Saga) -> Result<(), RestoreError> {
+    pub(super) fn check(&self, saga: &Saga) -> Result<(), RestoreError> {
         let machine = self
             .machine(saga.machine)
             .ok_or(RestoreError::Broken("a saga without its machine"))?;

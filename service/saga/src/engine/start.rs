@@ -100,21 +100,7 @@ impl Sagas {
         depth: u32,
         params: Map<String, Value>,
     ) -> Result<SagaKey, Refused> {
-        let most = self.world.config.sagas_max;
-        if self.len() >= most {
-            return Err(Refused::TooMuch("living sagas", most));
-        }
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None => {
-                let slot = u32::try_from(self.slots.len())
-                    .map_err(|_| Refused::TooMuch("living sagas", most))?;
-                self.slots.push(Slot::default());
-                slot
-            }
-        };
-        let generation = self.slots[slot as usize].generation;
-        let key = SagaKey { slot, generation };
+        let key = self.place()?;
         let mut vars = Vars::default();
         vars.extend(params);
         if let Some(key) = &business_key {
@@ -149,7 +135,7 @@ impl Sagas {
             run: Run::default(),
             pending: Vec::new(),
         };
-        self.slots[slot as usize].saga = Some(Box::new(saga));
+        self.slots[key.slot as usize].saga = Some(Box::new(saga));
         self.by_id.insert(id, key);
         if let (Some(business_key), None) = (business_key, parent) {
             self.by_business_key.insert((tenant, business_key), key);
@@ -160,5 +146,24 @@ impl Sagas {
         let start = self.machines[machine.0 as usize].machine.start;
         self.with(key, |step| step.proceed(Flow::Next(start)));
         Ok(key)
+    }
+
+    /// A place for another saga.
+    pub(super) fn place(&mut self) -> Result<SagaKey, Refused> {
+        let most = self.world.config.sagas_max;
+        if self.len() >= most {
+            return Err(Refused::TooMuch("living sagas", most));
+        }
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                let slot = u32::try_from(self.slots.len())
+                    .map_err(|_| Refused::TooMuch("living sagas", most))?;
+                self.slots.push(Slot::default());
+                slot
+            }
+        };
+        let generation = self.slots[slot as usize].generation;
+        Ok(SagaKey { slot, generation })
     }
 }
