@@ -1,7 +1,9 @@
 //! The machines that Seata's own engine was run on give the histories here that they gave there: states, statuses, order, and
 //! calls with their input. The machines are not part of this repository: they are read from
 //! `../shared/conformance/seata-saga` beside it, or from where `SEATA_SAGA_CONFORMANCE` says. `data/saga-histories.jsonl` is
-//! what Seata 2.6.0 did.
+//! what Seata 2.6.0 did. Our own machines are in `data/machines`; what Seata did with them (`data/own-histories.jsonl`) was
+//! recorded with a service that takes 3 ms a call: Seata sorts states by the millisecond in which they started, so quicker
+//! ones are compensated in any order.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod twin;
@@ -10,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use diwan_saga::engine::{Code, Command, Config, Effect, Refused, Saga, Sagas};
+use diwan_saga::engine::{Command, Config, Effect, Refused, Saga, Sagas};
 use diwan_saga::lang::{Fault, Machine, Work, load};
 use serde_json::{Map, Value, json};
 use twin::Twin;
@@ -68,9 +70,80 @@ impl World {
 
 #[test]
 fn histories_agree_with_seatas() {
-    let Some(files) = files() else {
+    let Some(files) = conformance() else {
         return;
     };
+    let (agreed, differing) = compare(
+        &files,
+        include_str!("data/saga-scenarios.json"),
+        include_str!("data/saga-histories.jsonl"),
+    );
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+    assert_eq!(agreed, 38);
+}
+
+/// What differs from Seata, and why: machine, parameters, and the operation that followed.
+const DIFFERENT: &[(&str, &str, &str, &str)] = &[
+    (
+        "caughtThenDone",
+        r#"{"a":1}"#,
+        "",
+        "Seata takes a success after a caught exception for a failure: it would not be compensated",
+    ),
+    (
+        "loopCaught",
+        r#"{"list":[{"n":1,"bad":"f"},{"n":2,"bad":"true"},{"n":3,"bad":"f"}]}"#,
+        "",
+        "Seata forgets which exception ended a loop",
+    ),
+    (
+        "nullOutput",
+        r#"{"a":1}"#,
+        "",
+        "Seata fails with a NullPointerException on an output that is null",
+    ),
+    (
+        "overwritten",
+        r#"{"a":1,"lastFails":"true"}"#,
+        "forward",
+        "the harness prints Seata's list in memory; its store overwrites, as ours does",
+    ),
+    (
+        "overwritten",
+        r#"{"a":1,"lastFails":"true"}"#,
+        "forward",
+        "the same",
+    ),
+];
+
+/// Our own machines, for what Seata's leave out.
+#[test]
+fn histories_of_our_machines_agree_with_seatas() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/machines");
+    let files = files(&folder).unwrap();
+    let (agreed, differing) = compare(
+        &files,
+        include_str!("data/own-scenarios.json"),
+        include_str!("data/own-histories.jsonl"),
+    );
+    let unknown: Vec<&String> = differing
+        .iter()
+        .filter(|line| {
+            !DIFFERENT.iter().any(|(machine, params, then, _)| {
+                line.starts_with(&format!("{machine} {params} {then}\n"))
+            })
+        })
+        .collect();
+    println!("{agreed} agree, {} differ", differing.len());
+    for line in &unknown {
+        println!("{line}");
+    }
+    assert!(unknown.is_empty());
+    assert_eq!(differing.len(), DIFFERENT.len());
+}
+
+/// How many agree, and those that do not.
+fn compare(files: &[(String, String)], scenarios: &str, histories: &str) -> (usize, Vec<String>) {
     let config = Config {
         recovers: false,
         retention_ms: u64::MAX / 2,
@@ -82,17 +155,16 @@ fn histories_agree_with_seatas() {
         now_ms: 1,
         started: 0,
     };
-    let scenarios: Vec<Value> =
-        serde_json::from_str(include_str!("data/saga-scenarios.json")).unwrap();
+    let scenarios: Vec<Value> = serde_json::from_str(scenarios).unwrap();
     let mut expected: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for line in include_str!("data/saga-histories.jsonl").lines() {
+    for line in histories.lines() {
         let line: Value = serde_json::from_str(line).unwrap();
         let file = line["file"].as_str().unwrap().to_owned();
         expected.entry(file).or_default().push(line);
     }
     let mut agreed = 0;
-    let mut disagreed = Vec::new();
-    for (file, text) in &files {
+    let mut differing = Vec::new();
+    for (file, text) in files {
         match load(text) {
             Ok(_) => world.define(text),
             Err(error) => {
@@ -114,7 +186,7 @@ fn histories_agree_with_seatas() {
             }
         }
     }
-    for (file, text) in &files {
+    for (file, text) in files {
         let Some(theirs) = expected.get(file) else {
             continue;
         };
@@ -130,21 +202,34 @@ fn histories_agree_with_seatas() {
         }
         assert_eq!(mine.len(), theirs.len(), "{file}");
         for (scenario, theirs) in mine.iter().zip(theirs) {
-            let ours = run(&mut world, file, scenario);
-            let (ours, theirs) = (comparable(ours), comparable(theirs.clone()));
+            let ours = comparable(run(&mut world, file, scenario));
+            let theirs = comparable(theirs.clone());
             if ours == theirs {
                 agreed += 1;
-            } else {
-                disagreed.push(format!(
-                    "{file} {}\n  ours   {ours}\n  Seata's {theirs}",
-                    scenario["params"]
-                ));
+                continue;
             }
+            let mut line = format!(
+                "{machine} {} {}\n",
+                scenario["params"],
+                scenario["then"].as_str().unwrap_or_default()
+            );
+            for (key, value) in theirs.as_object().unwrap() {
+                if ours.get(key) != Some(value) {
+                    line += &format!("  {key}\n    Seata's {value}\n    ours    {}\n", ours[key]);
+                }
+            }
+            for key in ours
+                .as_object()
+                .unwrap()
+                .keys()
+                .filter(|key| theirs.get(key).is_none())
+            {
+                line += &format!("  {key}\n    Seata's none\n    ours    {}\n", ours[key]);
+            }
+            differing.push(line);
         }
     }
-    println!("{agreed} of {} agree", agreed + disagreed.len());
-    assert!(disagreed.is_empty(), "{}", disagreed.join("\n"));
-    assert_eq!(agreed, 38);
+    (agreed, differing)
 }
 
 /// One line as the harness prints it.
@@ -166,7 +251,10 @@ fn run(world: &mut World, file: &str, scenario: &Value) -> Value {
         })
         .unwrap();
     describe(&mut line, "", world, &id);
-    let Some(then) = scenario["then"].as_str() else {
+    let Some(then) = scenario["then"]
+        .as_str()
+        .filter(|_| line.get("threw").is_none())
+    else {
         return line.into();
     };
     world.twin.calls.clear();
@@ -187,10 +275,8 @@ fn run(world: &mut World, file: &str, scenario: &Value) -> Value {
     });
     match done {
         Ok(()) => describe(&mut line, "then_", world, &id),
-        Err(Refused::CannotForward(_, why)) => {
-            assert_eq!(why, "it has no state that is not compensated");
-            let threw = "ForwardInvalidException: StateMachineInstance[id:*] Cannot find last forward execution stateInstance";
-            line.insert("then_threw".into(), threw.into());
+        Err(Refused::CannotForward(..)) => {
+            line.insert("then_threw".into(), "ForwardInvalidException".into());
         }
         Err(other) => panic!("{other}"),
     }
@@ -201,23 +287,11 @@ fn describe(line: &mut Map<String, Value>, prefix: &str, world: &World, id: &str
     let saga = world.sagas.get(id).unwrap();
     let calls = Value::Array(world.twin.calls.clone());
     if let Some(exception) = &saga.exception
-        && let Some(code) = exception.code
+        && exception.code.is_some()
     {
         // Seata's engine throws this at whoever started the saga.
-        let said = match code {
-            Code::NoChoiceMatched => format!("EngineExecutionException: {}", exception.message),
-            Code::VariablesAssign => {
-                assert!(
-                    exception
-                        .message
-                        .ends_with("property or field `data1` cannot be found")
-                );
-                "SpelEvaluationException: EL1008E: Property or field 'data1' cannot be found on object of type 'java.util.concurrent.ConcurrentHashMap' - maybe not public or not valid?".into()
-            }
-            other => panic!("{other:?}"),
-        };
-        line.insert(format!("{prefix}threw"), said.into());
-        line.insert("calls".into(), calls);
+        line.insert(format!("{prefix}threw"), exception.message.clone().into());
+        line.insert(format!("{prefix}calls"), calls);
         return;
     }
     line.insert(format!("{prefix}status"), saga.status.name().into());
@@ -285,10 +359,23 @@ fn comparable(mut line: Value) -> Value {
                     mask(value);
                 }
             }
+            // Seata adds a number, we the name of the state.
+            Value::String(text) if text.starts_with("_compensate_sub_machine_state_") => {
+                text.truncate("_compensate_sub_machine_state_".len());
+            }
             _ => {}
         }
     }
     mask(&mut line);
+    for (key, value) in line.as_object_mut().unwrap() {
+        if let ("threw" | "then_threw", Some(text)) = (key.as_str(), value.as_str()) {
+            *value = same_words(text).into();
+        }
+    }
+    // Where Seata's engine throws, the harness does not print the calls.
+    if line.get("then_threw").is_some() {
+        line.as_object_mut().unwrap().remove("then_calls");
+    }
     if line["machine"] == "simpleLoopTestStateMachine" {
         let states = line["states"].as_array().unwrap().clone();
         let calls = line["calls"].as_array().unwrap().clone();
@@ -317,16 +404,41 @@ fn comparable(mut line: Value) -> Value {
     line
 }
 
-/// Names and texts in the order of their names, `None` (and a line about it) if the collection is not there.
-fn files() -> Option<Vec<(String, String)>> {
+/// What the engine says in its own words, in one of them.
+fn same_words(text: &str) -> &str {
+    if text.ends_with("a property of null") || text.ends_with("cannot be found on null") {
+        return "of null";
+    }
+    for words in [
+        "No choice matched, maybe it is a bug. Choice state name:",
+        "cannot matching status",
+        "cannot be found",
+        "is a service for update data, but no compensateState found",
+        "ForwardInvalidException",
+    ] {
+        if text.contains(words) {
+            return words;
+        }
+    }
+    text
+}
+
+/// Seata's machines, `None` (and a line about it) if they are not there.
+fn conformance() -> Option<Vec<(String, String)>> {
     let beside =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance/seata-saga");
     let root = env::var_os("SEATA_SAGA_CONFORMANCE").map_or(beside, PathBuf::from);
-    let Ok(folder) = fs::read_dir(&root) else {
+    let found = files(&root);
+    if found.is_none() {
         println!("skipped: no machines of Seata's in {}", root.display());
-        return None;
-    };
-    let mut files: Vec<(String, String)> = folder
+    }
+    found
+}
+
+/// Names and texts in the order of their names.
+fn files(folder: &Path) -> Option<Vec<(String, String)>> {
+    let mut files: Vec<(String, String)> = fs::read_dir(folder)
+        .ok()?
         .map(|entry| entry.unwrap().path())
         .filter(|path| {
             path.extension()

@@ -28,7 +28,7 @@ impl Step<'_> {
         };
         if stack.is_empty() {
             if self.saga.run.operation == Operation::Compensate
-                && self.saga.status != Status::Succeeded
+                && !matches!(self.saga.status, Status::Succeeded | Status::Failed)
             {
                 // Nothing was changed, so all is undone; Seata's coordinator would ask again and again.
                 self.saga.run.undoing = None;

@@ -56,7 +56,8 @@ impl Step<'_> {
         let next = machine.state(state).next;
         let goes_after = skip || matches!(was, Status::Succeeded | Status::Skipped);
         if goes_after && next.is_none() && !skip {
-            return Err(self.cannot("its last state succeeded, and nothing follows"));
+            // There is nothing to do, and nothing changes.
+            return Ok(Flow::Wait);
         }
         if skip && was != Status::Succeeded {
             // What failed for certain needs no compensation; of anything else nobody knows.

@@ -90,6 +90,10 @@ impl Step<'_> {
             self.compensate(Map::new())
         };
         match tried {
+            Ok(Flow::Wait) if !self.saga.is_running => {
+                let refused = "there is nothing to go forward from".into();
+                self.plan_at(recovery.tries, is_forward, Some(refused));
+            }
             Ok(flow) => {
                 // Counts on if it stops again.
                 recovery.refused = None;
