@@ -123,13 +123,21 @@ impl Sagas {
                     .all(is_record)
         });
         let pending = saga.pending.iter().all(|pending| is_record(pending.record));
+        let undoing = saga.run.undoing.iter().all(|undoing| {
+            let done = undoing.done.iter().map(|(_, record)| *record);
+            undoing.stack.iter().copied().chain(done).all(is_record)
+        });
+        let members = saga.run.repeat.iter().all(|repeat| {
+            usize::from(repeat.state.0) < machine.states.len()
+                && repeat.members.iter().all(|member| is_record(member.record))
+        });
         let run = saga
             .run
             .last
             .into_iter()
             .chain(saga.run.retried)
             .all(is_record);
-        if records && pending && run {
+        if records && pending && undoing && members && run {
             Ok(())
         } else {
             Err(RestoreError::Broken("a saga without its history"))
