@@ -97,6 +97,12 @@ const DIFFERENT: &[(&str, &str, &str, &str)] = &[
         "Seata forgets which exception ended a loop",
     ),
     (
+        "loopUndone",
+        r#"{"list":[{"n":1,"bad":"f"},{"n":2,"bad":"true"}]}"#,
+        "",
+        "Seata compensates a loop without telling which element",
+    ),
+    (
         "nullOutput",
         r#"{"a":1}"#,
         "",
