@@ -196,22 +196,36 @@ fn calls_are_made_again_after_the_pauses_of_their_rule() {
     assert_eq!(times[..5], [0, 1_500, 3_500, 6_500, 12_500]);
     world.until(21_500);
     assert_eq!(world.calls.len(), 6);
-    world.tells("FA", &["A FA"]);
+    // The second attempt may have been carried out, for all that is known.
+    world.tells("UN", &["A UN"]);
 }
 
 #[test]
 fn an_attempt_in_doubt_is_not_forgotten() {
-    let retry = json!([{"IntervalSeconds": 1, "MaxAttempts": 1, "BackoffRate": 1}]);
-    let states = json!({"A": task("a", json!({"Retry": retry, "IsForUpdate": true}))});
-    let mut world = run(states, json!({}), |call| {
-        network(if call.attempt == 1 {
-            Kind::ReadTimeout
-        } else {
-            Kind::Connect
-        })
-    });
-    world.until(1_000);
-    world.tells("UN", &["A UN"]);
+    let retry = json!([{"Exceptions": ["java.lang.Throwable"], "IntervalSeconds": 1, "MaxAttempts": 1, "BackoffRate": 1}]);
+    let known = json!({"$Exception{Known}": "FA"});
+    for (first, last, status) in [
+        (network(Kind::ReadTimeout), network(Kind::Connect), "UN"),
+        (fails("Unknown"), network(Kind::Connect), "UN"),
+        (network(Kind::Connect), network(Kind::Connect), "FA"),
+        // By the state's rules it was not done the first time.
+        (fails("Known"), network(Kind::Connect), "FA"),
+        // The participant knows best.
+        (network(Kind::ReadTimeout), fails("Known"), "FA"),
+    ] {
+        let told = format!("{first:?} {last:?}");
+        let states =
+            json!({"A": task("a", json!({"Retry": retry, "IsForUpdate": true, "Status": known}))});
+        let mut world = run(states, json!({}), move |call| {
+            if call.attempt == 1 {
+                first.clone()
+            } else {
+                last.clone()
+            }
+        });
+        world.until(1_000);
+        assert_eq!(world.saga().records[0].status.name(), status, "{told}");
+    }
 }
 
 #[test]

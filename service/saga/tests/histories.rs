@@ -109,6 +109,12 @@ const DIFFERENT: &[(&str, &str, &str, &str)] = &[
         "Seata fails with a NullPointerException on an output that is null",
     ),
     (
+        "retriesUpdate",
+        "{}",
+        "",
+        "Seata forgets that an earlier attempt may have been carried out if the last one reached nobody",
+    ),
+    (
         "overwritten",
         r#"{"a":1,"lastFails":"true"}"#,
         "forward",

@@ -135,12 +135,12 @@ impl Step<'_> {
                 .retry
                 .iter()
                 .position(|retry| matches(retry, &exception))?;
-            Some((index, &task.retry[index]))
+            Some((task, index, &task.retry[index]))
         });
-        if let Some((index, retry)) = retry
+        if let Some((task, index, retry)) = retry
             && pending.retries[index] < retry.attempts_max
         {
-            pending.is_doubtful |= exception.kind == super::Kind::ReadTimeout;
+            pending.is_doubtful |= self.may_be_done(task, &exception);
             let until_ms = self
                 .world
                 .now_ms

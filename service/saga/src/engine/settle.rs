@@ -48,11 +48,15 @@ impl Step<'_> {
             result.status,
         );
         let (status, unclear) = match decided {
-            Ok((Status::Failed, true)) if is_doubtful && task.is_for_update => {
-                // This attempt failed for certain, an earlier one did not. Seata forgets the earlier one.
+            // Nobody was reached this time, but an earlier attempt may have been carried out. Seata forgets that one.
+            Ok(Status::Failed)
+                if is_doubtful
+                    && task.is_for_update
+                    && exception.as_ref().is_some_and(Exception::is_of_network) =>
+            {
                 (Status::Unknown, None)
             }
-            Ok((status, _)) => (status, None),
+            Ok(status) => (status, None),
             Err((status, unclear)) => (status, Some(unclear)),
         };
         let record = &mut self.saga.records[number as usize];
@@ -117,15 +121,22 @@ impl Step<'_> {
         self.throw(Code::VariablesAssign, message)
     }
 
-    /// `ServiceTaskHandlerInterceptor.decideExecutionStatus`; an error has the status that is to be recorded. The flag tells
-    /// that the exception alone decided.
+    /// Whether a call that threw may have been carried out, by the state's own rules.
+    pub fn may_be_done(&self, task: &Task, exception: &Exception) -> bool {
+        !matches!(
+            self.decide(task, None, Some(exception), None),
+            Ok(Status::Failed)
+        )
+    }
+
+    /// `ServiceTaskHandlerInterceptor.decideExecutionStatus`; an error has the status that is to be recorded.
     fn decide(
         &self,
         task: &Task,
         output: Option<&Value>,
         exception: Option<&Exception>,
         preset: Option<Status>,
-    ) -> std::result::Result<(Status, bool), (Status, Exception)> {
+    ) -> std::result::Result<Status, (Status, Exception)> {
         let mut status = preset;
         let is_async = matches!(&task.work, Work::Service(service) if service.is_async);
         let unclear = if task.is_for_update {
@@ -163,11 +174,11 @@ impl Step<'_> {
             }
         }
         Ok(match (status, exception) {
-            (Some(status), _) if status != Status::Running => (status, false),
-            (_, None) => (Status::Succeeded, false),
+            (Some(status), _) if status != Status::Running => status,
+            (_, None) => Status::Succeeded,
             (_, Some(exception)) => {
                 let changes = task.is_for_update || task.is_for_compensation;
-                (decide::by_exception(changes, exception), true)
+                decide::by_exception(changes, exception)
             }
         })
     }
