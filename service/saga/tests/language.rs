@@ -93,9 +93,9 @@ fn what_has_no_meaning_is_refused_with_the_reason() {
             "state type `Loop` is not supported",
         ),
         (
-            r#""A": {"Type": "Fork"}"#,
+            r#""A": {"Type": "Parallel"}"#,
             "/States/A/Type",
-            "`Fork` is not supported by this engine yet",
+            "`Parallel` is not supported by this engine yet",
         ),
         (r#""A": {"Next": "A"}"#, "/States/A", "`Type` is missing"),
         (
@@ -151,6 +151,53 @@ fn what_has_no_meaning_is_refused_with_the_reason() {
     ));
     let deep = "[".repeat(100_000);
     assert!(matches!(*load(&deep).unwrap_err().what, Fault::Json(_)));
+}
+
+#[test]
+fn branches_of_forks_meet() {
+    let fork = |rest: &str| {
+        fault(&format!(
+            r#""A": {{"Type": "Fork", "Branches": ["B", "C"]}}, {rest}"#
+        ))
+        .1
+        .to_string()
+    };
+    let task = r#"{"Type": "ServiceTask", "Next": "#;
+    assert_eq!(
+        fork(&format!(
+            r#""B": {task}"D"}}, "C": {task}"D"}}, "D": {{"Type": "Succeed"}}"#
+        )),
+        "fork: no branch leads to a Join"
+    );
+    assert_eq!(
+        fork(&format!(
+            r#""B": {task}"J"}}, "C": {task}"K"}}, "J": {{"Type": "Join"}}, "K": {{"Type": "Join"}}"#
+        )),
+        "fork: its branches meet at several joins"
+    );
+    assert_eq!(
+        fork(&format!(
+            r#""B": {task}"D"}}, "C": {task}"D"}}, "D": {task}"J"}}, "J": {{"Type": "Join"}}"#
+        )),
+        "fork: `D` is in two of its branches"
+    );
+    assert_eq!(
+        fork(&format!(
+            r#""B": {task}"A"}}, "C": {task}"J"}}, "J": {{"Type": "Join"}}"#
+        )),
+        "fork: it is within itself, or too deep"
+    );
+    let looping = r#"{"Type": "ServiceTask", "Loop": {"Collection": "$.[l]"}, "Next": "J"}"#;
+    assert_eq!(
+        fork(&format!(
+            r#""B": {looping}, "C": {task}"J"}}, "J": {{"Type": "Join"}}"#
+        )),
+        "fork: `B` has a Loop, which branches cannot have yet"
+    );
+    assert_eq!(
+        fault(r#""A": {"Type": "Fork"}"#).1.to_string(),
+        "`Branches` is missing"
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::saga::{Pending, Saga, Waits, bytes};
 use super::settle::Result;
 use super::status::Status;
 use super::step::{Step, Work as Errand};
-use crate::lang::{Machine, Retry, Task, Work};
+use crate::lang::{Machine, Retry, StateId, Task, Work};
 
 /// The call that a pending one stands for; `None` if it waits for a saga.
 pub(super) fn call_of(saga: &Saga, machine: &Machine, pending: &Pending) -> Option<Call> {
@@ -191,9 +191,23 @@ impl Step<'_> {
 
     /// Waits no longer: what is called may or may not be done. Calls that the machine did not wait for go on.
     pub fn abandon(&mut self) {
+        self.abandon_of(|_| true);
+        self.saga.run.repeat = None;
+        self.saga.run.forks.clear();
+        debug_assert!(
+            self.saga
+                .records
+                .iter()
+                .all(|record| record.status != Status::Running || record.is_ignored)
+        );
+    }
+
+    /// The same for some states only.
+    pub fn abandon_of(&mut self, which: impl Fn(StateId) -> bool) {
         let mut kept = Vec::new();
         for pending in std::mem::take(&mut self.saga.pending) {
-            if pending.is_detached {
+            let state = self.saga.records[pending.record as usize].state;
+            if pending.is_detached || !which(state) {
                 kept.push(pending);
                 continue;
             }
@@ -212,13 +226,6 @@ impl Step<'_> {
             record.exception = Some(exception);
         }
         self.saga.pending = kept;
-        self.saga.run.repeat = None;
-        debug_assert!(
-            self.saga
-                .records
-                .iter()
-                .all(|record| record.status != Status::Running || record.is_ignored)
-        );
     }
 }
 

@@ -9,6 +9,7 @@ mod config;
 mod decide;
 mod exception;
 mod family;
+mod fork;
 mod history;
 mod leave;
 mod operate;

@@ -39,6 +39,11 @@ impl Step<'_> {
         let mut last = self.last_forward(child)?;
         let machine = self.machine;
         let state = self.saga.records[last as usize].state;
+        if let Some(fork) = machine.fork_of(state) {
+            self.restart(params, Operation::Forward);
+            self.saga.status = Status::Running;
+            return Ok(self.fork_again(fork, skip));
+        }
         let task = machine.state(state).task();
         if task.is_some_and(|task| task.repeat.is_some())
             && self.saga.records[last as usize].status == Status::Succeeded

@@ -198,6 +198,23 @@ pub(super) struct Run {
     pub retried: Option<u32>,
     /// The loop that it is in.
     pub repeat: Option<Box<Repeat>>,
+    /// The forks that it is in, inner ones after outer ones.
+    pub forks: Vec<Forked>,
+}
+
+/// A fork in progress.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Forked {
+    pub fork: StateId,
+    /// Where branches start that wait, the next one last.
+    pub waiting: Vec<StateId>,
+    pub active: u32,
+    pub deadline_ms: Option<u64>,
+    /// What ended a branch.
+    pub exception: Option<Exception>,
+    pub is_thrown: bool,
+    /// Where a branch wants to go instead of the join.
+    pub route: Option<StateId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

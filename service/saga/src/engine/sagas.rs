@@ -206,6 +206,8 @@ impl Sagas {
             world: &mut self.world,
             is_automatic,
             is_child_past_pivot,
+            at: None,
+            ready: Vec::new(),
         };
         let done = run(&mut step, &child);
         self.slots[key.slot as usize].saga = Some(saga);

@@ -35,6 +35,7 @@ impl Step<'_> {
     pub fn settle(&mut self, number: u32, result: Result) -> Flow {
         let machine = self.machine;
         let id = self.saga.records[number as usize].state;
+        self.at = Some(id);
         let Some(task) = machine.state(id).task() else {
             return Flow::Wait;
         };

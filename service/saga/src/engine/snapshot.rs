@@ -131,13 +131,20 @@ impl Sagas {
             usize::from(repeat.state.0) < machine.states.len()
                 && repeat.members.iter().all(|member| is_record(member.record))
         });
+        let forks = saga.run.forks.iter().all(|forked| {
+            machine.states.get(usize::from(forked.fork.0)).is_some()
+                && forked
+                    .waiting
+                    .iter()
+                    .all(|state| usize::from(state.0) < machine.states.len())
+        });
         let run = saga
             .run
             .last
             .into_iter()
             .chain(saga.run.retried)
             .all(is_record);
-        if records && pending && undoing && members && run {
+        if records && pending && undoing && members && forks && run {
             Ok(())
         } else {
             Err(RestoreError::Broken("a saga without its history"))

@@ -79,6 +79,10 @@ pub(super) struct Step<'a> {
     pub is_automatic: bool,
     /// A saga that it started has called a credit, see [`super::recover`].
     pub is_child_past_pivot: bool,
+    /// The state that it is at.
+    pub at: Option<StateId>,
+    /// Branches that go on when this one waits, the next one last.
+    pub ready: Vec<StateId>,
 }
 
 impl Step<'_> {
@@ -88,9 +92,18 @@ impl Step<'_> {
                 Flow::Next(state) => self.enter(state),
                 Flow::Undo => self.undo_next(),
                 Flow::Repeat => self.repeat_next(),
-                Flow::Wait | Flow::Stop => return,
+                Flow::Wait => match self.ready.pop() {
+                    Some(state) => {
+                        self.at = Some(state);
+                        Flow::Next(state)
+                    }
+                    None => return,
+                },
+                Flow::Stop => return,
             };
         }
+        self.saga.run.forks.clear();
+        self.ready.clear();
         self.throw(
             Code::TooLarge,
             "more states without waiting than are allowed",
@@ -99,6 +112,16 @@ impl Step<'_> {
 
     pub fn enter(&mut self, id: StateId) -> Flow {
         let state = self.machine.state(id);
+        if let Some(fork) = self.branch()
+            && matches!(
+                state.kind,
+                StateKind::CompensationTrigger | StateKind::Succeed | StateKind::Fail { .. }
+            )
+        {
+            let exception = self.saga.run.exception.take();
+            return self.leave_branch(fork, exception, Some(id));
+        }
+        self.at = Some(id);
         match &state.kind {
             StateKind::Task(task) => match &task.repeat {
                 Some(repeat) => self.begin_repeat(id, repeat),
@@ -117,10 +140,8 @@ impl Step<'_> {
                 );
                 self.end()
             }
-            // The parser makes none.
-            StateKind::Fork(_) | StateKind::Join => {
-                self.throw(Code::NoChoiceMatched, "this engine has no fork yet")
-            }
+            StateKind::Fork(fork) => self.fork(id, fork),
+            StateKind::Join => self.join(id),
         }
     }
 
@@ -155,6 +176,9 @@ impl Step<'_> {
 
     /// `EngineUtils.endStateMachine`.
     pub fn end(&mut self) -> Flow {
+        if let Some(fork) = self.branch() {
+            return self.leave_branch(fork, None, None);
+        }
         let exception = self.saga.run.exception.take();
         decide::on_end(self.saga, self.machine, exception.as_ref());
         if exception.is_some() {
@@ -165,6 +189,9 @@ impl Step<'_> {
 
     /// `EngineUtils.failStateMachine`.
     pub fn fail(&mut self, exception: Exception) -> Flow {
+        if let Some(fork) = self.branch() {
+            return self.leave_branch(fork, Some(exception), None);
+        }
         decide::on_fail(self.saga, self.machine, &exception);
         self.saga.exception = Some(exception);
         self.stop()
@@ -185,6 +212,7 @@ impl Step<'_> {
         saga.is_running = false;
         saga.ended_ms = Some(self.world.now_ms);
         saga.run.undoing = None;
+        self.ready.clear();
         self.world.work.push_back(Work::Stopped(saga.key));
         Flow::Stop
     }

@@ -54,6 +54,12 @@ impl Saga {
             .chain(deadline)
             .chain(recovery.filter(|_| !self.is_running))
             .chain(self.leaves_ms)
+            .chain(
+                self.run
+                    .forks
+                    .iter()
+                    .filter_map(|forked| forked.deadline_ms),
+            )
             .min()
     }
 }
@@ -90,6 +96,11 @@ impl Sagas {
             self.with(key, |step| step.call_due(number));
             self.work();
         }
+        self.with(key, |step| {
+            let flow = step.fork_due();
+            step.proceed(flow);
+        });
+        self.work();
         self.with(key, |step| {
             let saga = &*step.saga;
             if saga.parent.is_none() && !saga.is_timed_out && saga.deadline_ms <= now_ms {

@@ -61,6 +61,7 @@ pub(super) fn of_state(kind: &str) -> Vec<&'static [&'static str]> {
         "ScriptTask" => vec![STATE, TASK, &["ScriptType", "ScriptContent"]],
         "SubStateMachine" | "CompensateSubMachine" => vec![STATE, TASK, &["StateMachineName"]],
         "Choice" => vec![STATE, &["Choices", "Default"]],
+        "Fork" => vec![STATE, &["Branches", "Parallel", "AwaitTimeout"]],
         "Fail" => vec![STATE, &["ErrorCode", "Message"]],
         _ => vec![STATE],
     }

@@ -74,6 +74,8 @@ pub struct Machine {
     pub states: Vec<State>,
     /// By name.
     pub by_name: BTreeMap<Arc<str>, StateId>,
+    /// For each state, the innermost fork that it is in a branch of.
+    pub forks: Vec<Option<StateId>>,
     /// What is doubtful about it.
     pub warnings: Vec<Warning>,
 }
@@ -83,6 +85,12 @@ impl Machine {
     #[must_use]
     pub fn state(&self, id: StateId) -> &State {
         &self.states[usize::from(id.0)]
+    }
+
+    /// The innermost fork that a state is in a branch of.
+    #[must_use]
+    pub fn fork_of(&self, id: StateId) -> Option<StateId> {
+        self.forks.get(usize::from(id.0)).copied().flatten()
     }
 }
 
@@ -147,15 +155,19 @@ pub enum StateKind {
     Join,
 }
 
-/// Several branches (`apache/incubator-seata` pull request 5847). The parser does not make it yet.
+/// Several branches at once, until they meet at a Join (`apache/incubator-seata` pull request 5847; no release has it).
 #[derive(Debug)]
 pub struct Fork {
     /// The first state of each branch.
     pub branches: Vec<StateId>,
-    /// How many run at once; 0 is all.
+    /// How many run at once.
     pub parallel: u32,
-    /// How long the join waits; 0 is for ever.
-    pub await_timeout_ms: u64,
+    /// How long the join waits.
+    pub await_timeout_ms: Option<u64>,
+    /// Where the branches meet.
+    pub join: StateId,
+    /// The states of each branch, those of forks within it included.
+    pub states: Vec<Vec<StateId>>,
 }
 
 /// Decides where to go on.

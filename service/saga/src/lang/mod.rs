@@ -2,6 +2,7 @@
 
 mod attributes;
 mod designer;
+mod fork;
 mod keys;
 mod machine;
 mod parse;
@@ -89,6 +90,9 @@ pub enum Fault {
     /// A script that cannot be translated.
     #[error("script: {0}")]
     Script(String),
+    /// A fork whose branches do not meet.
+    #[error("fork: {0}")]
+    Fork(String),
     /// A designer's drawing that does not mean a machine.
     #[error("designer format: {0}")]
     Designer(String),

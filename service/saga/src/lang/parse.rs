@@ -11,7 +11,8 @@ use super::machine::{Digest, Machine, Recover, State, StateId, StateKind, Task, 
 use super::place::{Path, Place, duplicate_keys};
 use super::state::Names;
 use super::{
-    Doubt, Fault, LoadError, MACHINE_BYTES_MAX, STATES_MAX, Warning, designer, keys, rules, state,
+    Doubt, Fault, LoadError, MACHINE_BYTES_MAX, STATES_MAX, Warning, designer, fork, keys, rules,
+    state,
 };
 
 /// Reads a machine in the plain form or in a designer's.
@@ -109,10 +110,12 @@ fn read(root: &Value, text: &str, doubts: &mut Doubts) -> Result<Machine, Refusa
         extensions: object.get("Extensions").cloned(),
         states: all,
         by_name,
+        forks: Vec::new(),
         warnings: Vec::new(),
     };
     compensate_sub_machines(&mut machine)?;
     mark_compensation(&mut machine)?;
+    fork::pair(&mut machine)?;
     rules::check(&machine)?;
     Ok(machine)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::attributes::{Doubts, Object, Refusal, expression, template, wrong};
-use super::machine::{Choice, Money, Service, State, StateId, StateKind, Work};
+use super::machine::{Choice, Fork, Money, Service, State, StateId, StateKind, Work};
 use super::parse::note_unknown;
 use super::place::Path;
 use super::{Doubt, Fault, keys, task};
@@ -75,7 +75,9 @@ pub(super) fn read(
             code: object.text("ErrorCode")?.map(Into::into),
             message: object.text("Message")?.map(Into::into),
         },
-        "Fork" | "Join" | "Parallel" => {
+        "Fork" => StateKind::Fork(fork(object, names)?),
+        "Join" => StateKind::Join,
+        "Parallel" => {
             return Err((object.path.key("Type"), Fault::Unsupported(kind.into())));
         }
         other => return Err((object.path.key("Type"), Fault::StateType(other.into()))),
@@ -143,6 +145,29 @@ fn script(object: &Object<'_>) -> Result<super::Script, Refusal> {
     Ok(super::Script {
         language: language.into(),
         program,
+    })
+}
+
+/// Where the branches meet is found when all states are known.
+fn fork(object: &Object<'_>, names: Names<'_>) -> Result<Fork, Refusal> {
+    let path = object.path.key("Branches");
+    let branches = object
+        .texts("Branches")?
+        .filter(|branches| !branches.is_empty())
+        .ok_or_else(|| (object.path.clone(), Fault::Missing("Branches")))?;
+    let branches: Vec<StateId> = branches
+        .iter()
+        .enumerate()
+        .map(|(index, name)| names.find(name, &path.index(index)))
+        .collect::<Result<_, _>>()?;
+    let parallel = object.count("Parallel")?.filter(|parallel| *parallel > 0);
+    let timeout = object.count("AwaitTimeout")?.filter(|timeout| *timeout > 0);
+    Ok(Fork {
+        parallel: parallel.unwrap_or(u32::MAX),
+        await_timeout_ms: timeout.map(u64::from),
+        join: branches[0],
+        states: Vec::new(),
+        branches,
     })
 }
 
