@@ -742,6 +742,38 @@ fn bounds_have_answers() {
 }
 
 #[test]
+fn values_that_wrap_themselves_have_an_end() {
+    let states = json!({
+        "A": task("a", json!({"Input": [{"p": "$.[p]"}], "Output": {"p": "$.#root"}, "Next": "B"})),
+        "B": {"Type": "Choice", "Choices": [{"Expression": "[never] == 1", "Next": "C"}], "Default": "A"}, "C": {"Type": "Succeed"},
+    });
+    let deep = run(states, json!({"p": 1}), |call| done(call.args[0].clone()));
+    assert_eq!(
+        deep.saga().exception.as_ref().unwrap().code,
+        Some(Code::TooLarge)
+    );
+    assert!(deep.saga().records.len() < 110);
+    let mut states = looping(1, json!({}));
+    states["A"]["Input"] = json!([{"x": "$.[list]", "y": "$.[list]", "z": ["$.[list]"]}]);
+    let list: Vec<String> = (0..4_000).map(|number| format!("{number:0100}")).collect();
+    let wide = run(states, json!({"list": list}), |call| {
+        done(call.args[0].clone())
+    });
+    assert_eq!(
+        wide.saga().exception.as_ref().unwrap().code,
+        Some(Code::TooLarge)
+    );
+    let many: serde_json::Map<String, Value> = (0..1_001)
+        .map(|number| (number.to_string(), json!(1)))
+        .collect();
+    let mut world = World::with(&two_steps(json!(null)), echo);
+    assert_eq!(
+        world.start("two", many.into()),
+        Err(Refused::TooMuch("variables", 1_000))
+    );
+}
+
+#[test]
 fn business_keys_are_unique_while_they_live() {
     let names = Rc::new(RefCell::new(Vec::new()));
     let mut world = World::new(Config::default(), |_| None);

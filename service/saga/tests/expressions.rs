@@ -171,6 +171,21 @@ fn nothing_runs_for_long_or_deep() {
     );
     let quadratic = "[collection].?[#root[collection].?[#root[collection].?[#root[collection].?[#root[collection].?[#root[collection].?[true].size() > 0].size() > 0].size() > 0].size() > 0].size() > 0].size()";
     assert_eq!(of_saga(quadratic).unwrap_err(), "more than 100000 steps");
+    let wide: Vec<u32> = (0..50_000).collect();
+    let wide = vars(json!({"l": wide}));
+    for text in [
+        "[l] == [l] && [l] == [l] && [l] == [l]",
+        "[l].?[#root[l] == 1]",
+        "#root == #root",
+        "'' + [l] + [l] + [l]",
+    ] {
+        let expression = Expr::parse(text).unwrap();
+        assert_eq!(
+            expression.eval(Root::vars(&wide)).unwrap_err().to_string(),
+            "more than 100000 steps",
+            "{text}"
+        );
+    }
     let long = vars(json!({"t": "x".repeat(600_000)}));
     let twice = Expr::parse("[t] + [t]").unwrap();
     assert!(twice.eval(Root::vars(&long)).is_err());

@@ -13,6 +13,8 @@ pub struct Config {
     pub loop_max: usize,
     /// The bytes of a saga's parameters, of a call's result and of its exception, roughly.
     pub value_bytes_max: usize,
+    /// The variables that a saga starts with, or is given by somebody.
+    pub variables_max: usize,
     /// How deep sagas start sagas.
     pub depth_max: u32,
     /// The machines that are defined.
@@ -46,6 +48,7 @@ impl Default for Config {
             records_max: 10_000,
             loop_max: 4_096,
             value_bytes_max: 1 << 20,
+            variables_max: 1_000,
             depth_max: 16,
             machines_max: 10_000,
             steps_max: 10_000,

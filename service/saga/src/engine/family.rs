@@ -9,7 +9,7 @@ use super::command::{Refused, SagaKey};
 use super::exception::{Code, Exception};
 use super::operate;
 use super::recover::is_past_pivot;
-use super::saga::{Operation, Saga};
+use super::saga::{Operation, Saga, bytes};
 use super::sagas::{Defined, Sagas, Slot};
 use super::settle::Result as Came;
 use super::status::Status;
@@ -132,6 +132,9 @@ impl Sagas {
         if let Some(child) = self.saga_mut(child) {
             child.parent = Some((parent, record));
         }
+        if let Err(refused) = self.check_size(&params) {
+            return self.child_done(parent, record, child, Some(Err(refused)));
+        }
         let done = self.with_children(child, false, |step, child| {
             let flow = step.forward(params, false, child)?;
             let stays = flow == Flow::Wait;
@@ -150,6 +153,9 @@ impl Sagas {
     ) {
         if let Some(child) = self.saga_mut(child) {
             child.parent = Some((parent, record));
+        }
+        if let Err(refused) = self.check_size(&params) {
+            return self.child_done(parent, record, child, Some(Err(refused)));
         }
         let done = self.with_children(child, false, |step, _| {
             let flow = step.compensate(params)?;
@@ -178,6 +184,20 @@ impl Sagas {
                 });
             }
         }
+    }
+
+    fn child_failed(
+        &mut self,
+        parent: SagaKey,
+        record: u32,
+        exception: Exception,
+        status: Option<Status>,
+    ) {
+        let came = Came {
+            status,
+            ..Came::threw(exception)
+        };
+        self.with(parent, |step| step.child_came_to(record, came));
     }
 
     /// `SubStateMachineHandler.decideStatus` and `ServiceTaskStateHandler.compensateSubStateMachine`.
@@ -214,8 +234,20 @@ impl Sagas {
                     status.name().into(),
                 );
             }
+            let output = Value::Object(output);
+            let is_too_large = bytes(&output) > self.world.config.value_bytes_max;
+            if is_too_large && !compensates {
+                // What it did stays done.
+                let message = "the saga's variables are larger or deeper than allowed";
+                return self.child_failed(
+                    parent,
+                    record,
+                    Exception::engine(Code::TooLarge, message),
+                    status,
+                );
+            }
             Came {
-                output: Some(Value::Object(output)),
+                output: (!is_too_large).then_some(output),
                 status,
                 ..Came::default()
             }

@@ -64,7 +64,7 @@ impl Step<'_> {
             record.compensates.is_none()
                 && !record.is_ignored
                 && self.saga.compensation_of(record) != Some(Status::Succeeded)
-                && fork.states[branch].contains(&record.state)
+                && fork.states[branch].binary_search(&record.state).is_ok()
         });
         let Some(last) = last else {
             return start;
@@ -93,7 +93,7 @@ impl Step<'_> {
                 let is_in = fork
                     .states
                     .iter()
-                    .any(|states| states.contains(&record.state));
+                    .any(|states| states.binary_search(&record.state).is_ok());
                 if is_open && is_in && !record.is_ignored && record.compensates.is_none() {
                     record.is_ignored = record.status == Status::Failed;
                     record.status = Status::Skipped;
@@ -210,7 +210,11 @@ impl Step<'_> {
         let StateKind::Fork(fork) = &machine.state(id).kind else {
             return Flow::Wait;
         };
-        let is_in = |state: StateId| fork.states.iter().any(|states| states.contains(&state));
+        let is_in = |state: StateId| {
+            fork.states
+                .iter()
+                .any(|states| states.binary_search(&state).is_ok())
+        };
         self.abandon_of(is_in);
         self.saga
             .run

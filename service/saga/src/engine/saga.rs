@@ -281,18 +281,30 @@ pub(super) enum Waits {
     Child,
 }
 
-/// About how many bytes a value has as text. Deep values are rare, and bounded by what reads them.
+/// Values are cloned, compared and written by recursion, and a cycle could wrap one in itself again and again.
+const VALUE_DEPTH_MAX: usize = 100;
+
+/// About how many bytes a value has as text; more than any bound if it is nested too deep.
 pub(super) fn bytes(value: &Value) -> usize {
+    bytes_within(value, VALUE_DEPTH_MAX)
+}
+
+fn bytes_within(value: &Value, depth: usize) -> usize {
+    let Some(depth) = depth.checked_sub(1) else {
+        return usize::MAX;
+    };
+    let add = |sum: usize, (key, value): (usize, &Value)| {
+        sum.saturating_add(key)
+            .saturating_add(bytes_within(value, depth))
+    };
     match value {
         Value::Null | Value::Bool(_) => 4,
         Value::Number(_) => 8,
         Value::String(text) => text.len() + 2,
-        Value::Array(list) => 2 + list.iter().map(|value| bytes(value) + 1).sum::<usize>(),
-        Value::Object(map) => {
-            2 + map
-                .iter()
-                .map(|(key, value)| key.len() + 4 + bytes(value))
-                .sum::<usize>()
-        }
+        Value::Array(list) => list.iter().map(|value| (1, value)).fold(2, add),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| (key.len() + 4, value))
+            .fold(2, add),
     }
 }

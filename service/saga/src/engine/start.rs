@@ -75,11 +75,15 @@ impl Sagas {
     }
 
     pub(super) fn check_size(&self, params: &Map<String, Value>) -> Result<(), Refused> {
+        let most = self.world.config.variables_max;
+        if params.len() > most {
+            return Err(Refused::TooMuch("variables", most));
+        }
         let most = self.world.config.value_bytes_max;
-        let size: usize = params
-            .iter()
-            .map(|(key, value)| key.len() + 4 + bytes(value))
-            .sum();
+        let size = params.iter().fold(0_usize, |sum, (key, value)| {
+            sum.saturating_add(key.len() + 4)
+                .saturating_add(bytes(value))
+        });
         if size > most {
             return Err(Refused::TooMuch("bytes of parameters", most));
         }

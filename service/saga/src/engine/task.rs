@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::exception::{Code, Exception};
-use super::saga::{Operation, Pending, Waits};
+use super::saga::{Operation, Pending, Waits, bytes};
 use super::settle::Result;
 use super::step::{Flow, Step, Work as Errand};
 use crate::expr::{EvalError, Root, Sequence, Template};
@@ -65,6 +65,14 @@ impl Step<'_> {
             }
         };
         let business_key = sequence.first;
+        let size = input.iter().map(bytes).fold(0_usize, usize::saturating_add);
+        if size > self.world.config.value_bytes_max {
+            let message = format!(
+                "Task [{}]: the input is larger or deeper than allowed",
+                state.name
+            );
+            return self.begin_failed(element, Code::TooLarge, message);
+        }
         if let Work::Script(script) = &task.work {
             return self.run_script(id, task, script, &input, element);
         }

@@ -80,8 +80,10 @@ impl<'a> Scope<'a, '_> {
         self.spend(1)?;
         match node {
             Node::Literal(value) => Ok(Cow::Borrowed(value)),
-            Node::Root => Ok(self.whole_root()),
-            Node::This => Ok(self.this.map_or_else(|| self.whole_root(), Cow::Borrowed)),
+            Node::Root => self.whole_root(),
+            Node::This => self
+                .this
+                .map_or_else(|| self.whole_root(), |this| Ok(Cow::Borrowed(this))),
             Node::Name(name) => self.name(name),
             Node::Property { of, name, safe } => {
                 // The root's entries are no properties, whatever way the root is written.
@@ -112,7 +114,10 @@ impl<'a> Scope<'a, '_> {
                     Some(argument) => self.eval(argument)?,
                     None => Cow::Borrowed(NULL),
                 };
-                self.spend(size(&of))?;
+                self.spend(match method {
+                    Method::Contains | Method::Equals => weight(&of),
+                    _ => 1,
+                })?;
                 call(of, *method, &argument)
             }
             Node::Select { of, predicate } => self.select(&*self.eval(of)?, predicate),
@@ -152,16 +157,19 @@ impl<'a> Scope<'a, '_> {
         matches!(node, Node::Root) || matches!(node, Node::This) && self.this.is_none()
     }
 
-    fn whole_root(self) -> Cow<'a, Value> {
+    fn whole_root(self) -> Result2<'a> {
         match self.root {
-            Root::Value(value) => Cow::Borrowed(value),
+            Root::Value(value) => Ok(Cow::Borrowed(value)),
             Root::Vars { vars, over } => {
+                for (_, value) in vars.iter() {
+                    self.spend(weight(value))?;
+                }
                 let mut map = vars.to_map();
                 map.extend(
                     over.iter()
                         .map(|(name, value)| (name.to_string(), value.clone())),
                 );
-                Cow::Owned(Value::Object(map))
+                Ok(Cow::Owned(Value::Object(map)))
             }
         }
     }
@@ -253,7 +261,7 @@ impl<'a> Scope<'a, '_> {
                 let mut kept = Vec::new();
                 for value in list {
                     if keep(value)? {
-                        self.spend(size(value))?;
+                        self.spend(weight(value))?;
                         kept.push(value.clone());
                     }
                 }
@@ -264,7 +272,7 @@ impl<'a> Scope<'a, '_> {
                 for (key, value) in map {
                     // An entry has a key and a value, as Java's have.
                     let entry = serde_json::json!({"key": key, "value": value});
-                    self.spend(size(value))?;
+                    self.spend(weight(value))?;
                     if keep(&entry)? {
                         kept.insert(key.clone(), value.clone());
                     }
@@ -287,6 +295,8 @@ impl<'a> Scope<'a, '_> {
             _ => {}
         }
         let right = self.eval(right)?;
+        // Comparing and writing go through all of a value.
+        self.spend(weight(&left).saturating_add(weight(&right)))?;
         let answer = match operator {
             Operator::Equal => equal(&left, &right),
             Operator::Unequal => !equal(&left, &right),
@@ -353,12 +363,15 @@ fn call<'a>(of: Cow<'a, Value>, method: Method, argument: &Value) -> Result2<'a>
     Ok(Cow::Owned(answer))
 }
 
-/// What handling a value costs, roughly; large ones are not looked through.
-fn size(value: &Value) -> usize {
+/// What going through a value costs.
+fn weight(value: &Value) -> usize {
     match value {
         Value::String(text) => 1 + text.len() / 64,
-        Value::Array(list) => 1 + list.len() / 8,
-        Value::Object(map) => 1 + map.len() / 8,
+        Value::Array(list) => 1 + list.iter().map(weight).sum::<usize>(),
+        Value::Object(map) => {
+            let keys = map.keys().map(|key| key.len() / 64).sum::<usize>();
+            1 + keys + map.values().map(weight).sum::<usize>()
+        }
         _ => 1,
     }
 }

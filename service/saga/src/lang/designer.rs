@@ -4,9 +4,9 @@
 
 use serde_json::{Map, Value};
 
-use super::Fault;
 use super::attributes::{Object, Refusal};
 use super::place::Path;
+use super::{Fault, STATES_MAX};
 
 pub(super) fn is_drawn(root: &Value) -> bool {
     root.get("nodes").is_some() && root.get("edges").is_some()
@@ -15,12 +15,23 @@ pub(super) fn is_drawn(root: &Value) -> bool {
 pub(super) fn plain(root: &Value) -> Result<Value, Refusal> {
     let root = Object::of(root, Path::root())?;
     let nodes = objects(&root, "nodes")?;
+    // A Catch is a node, too, and a Start.
+    if nodes.len() > 2 * STATES_MAX {
+        return Err((root.path, Fault::TooManyStates(nodes.len())));
+    }
     let mut machine = Map::new();
     let mut states = Map::new();
     for node in &nodes {
         add_node(node, &mut machine, &mut states)?;
     }
-    for edge in objects(&root, "edges")? {
+    let edges = objects(&root, "edges")?;
+    if edges.len() > 4 * STATES_MAX {
+        return Err(drawing(
+            &root,
+            format!("{} edges are too many", edges.len()),
+        ));
+    }
+    for edge in edges {
         add_edge(&edge, &nodes, &mut machine, &mut states)?;
     }
     machine.insert("States".into(), Value::Object(states));

@@ -43,7 +43,10 @@ pub(super) fn pair(machine: &mut Machine) -> Result<(), Refusal> {
 
 fn in_branches(machine: &Machine, outer: StateId, state: StateId) -> bool {
     match &machine.state(outer).kind {
-        StateKind::Fork(fork) => fork.states.iter().any(|states| states.contains(&state)),
+        StateKind::Fork(fork) => fork
+            .states
+            .iter()
+            .any(|states| states.binary_search(&state).is_ok()),
         _ => false,
     }
 }

@@ -81,19 +81,13 @@ pub(super) fn unknown(
                 .iter()
                 .copied()
                 .flatten()
-                .map(|name| (strsim::damerau_levenshtein(name, shortened(key)), *name))
+                // Nothing is near that is much longer or shorter.
+                .filter(|name| name.len().abs_diff(key.len()) <= 1 + name.len() / 4)
+                .map(|name| (strsim::damerau_levenshtein(name, key), *name))
                 .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
                 .min_by_key(|(distance, _)| *distance)
                 .map(|(_, name)| name);
             (path.key(key), key.clone(), nearest)
         })
         .collect()
-}
-
-/// Comparing is quadratic; what is much longer than any name is near to none.
-fn shortened(key: &str) -> &str {
-    let end = (0..=64.min(key.len()))
-        .rev()
-        .find(|end| key.is_char_boundary(*end));
-    &key[..end.unwrap_or(0)]
 }

@@ -166,7 +166,7 @@ pub struct Fork {
     pub await_timeout_ms: Option<u64>,
     /// Where the branches meet.
     pub join: StateId,
-    /// The states of each branch, those of forks within it included.
+    /// The states of each branch in order of their ids, those of forks within it included.
     pub states: Vec<Vec<StateId>>,
 }
 

@@ -15,6 +15,9 @@ use super::{
     state,
 };
 
+/// So many warnings tell their line.
+const LINES_MAX: usize = 100;
+
 /// Reads a machine in the plain form or in a designer's.
 /// # Errors
 /// The machine is refused; the error says why and where.
@@ -51,17 +54,21 @@ pub fn load_named(file: Option<&str>, text: &str) -> Result<Machine, LoadError> 
         place: locate(path),
         what: Box::new(what),
     })?;
-    let mut warnings: Vec<Warning> = doubts
+    // Finding a line means going through the text.
+    let line = |number: usize, path: &Path| (number < LINES_MAX && !drawn).then(|| path.find(text));
+    let warnings = doubts
         .into_iter()
-        .map(|(path, what)| Warning {
-            place: locate(path),
+        .chain(
+            duplicate_keys(text)
+                .into_iter()
+                .map(|(path, key)| (path, Doubt::DuplicateKey(key))),
+        )
+        .enumerate()
+        .map(|(number, (path, what))| Warning {
+            place: place(line(number, &path), path),
             what,
         })
         .collect();
-    warnings.extend(duplicate_keys(text).into_iter().map(|(path, key)| Warning {
-        place: place(Some(path.find(text)), path),
-        what: Doubt::DuplicateKey(key),
-    }));
     Ok(Machine {
         warnings,
         ..machine

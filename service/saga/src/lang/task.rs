@@ -13,6 +13,8 @@ use crate::expr::Template;
 
 /// Seata takes any number; this many calls run at once at most.
 const PARALLEL_MAX: u32 = 1_024;
+/// Variables are searched one by one.
+const OUTPUTS_MAX: usize = 1_024;
 
 impl Task {
     /// A task that does something, and has no attributes.
@@ -70,6 +72,11 @@ pub(super) fn read(
             .collect::<Result<_, _>>()?;
     }
     if let Some(output) = object.object("Output")? {
+        if output.map.len() > OUTPUTS_MAX {
+            let value = format!("{} entries", output.map.len());
+            let expected = "an Output of at most 1,024 entries";
+            return Err((output.path, Fault::Value { value, expected }));
+        }
         task.output = output
             .map
             .iter()
