@@ -272,6 +272,8 @@ fn an_asynchronous_state_does_not_hold_the_machine_up() {
     // It stays until the call has an outcome.
     world.tells("SU", &["A SU", "B SU"]);
     assert_eq!(world.sagas.outstanding().count(), 1);
+    let forget = Command::Forget { saga: "s".into() };
+    assert_eq!(world.apply(forget), Err(Refused::Running("s".into())));
     let a = world.open[0];
     world.returned(a, done(json!(1)).unwrap());
     assert_eq!((world.ended.len(), world.sagas.len()), (1, 0));

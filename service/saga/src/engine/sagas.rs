@@ -105,7 +105,10 @@ impl Sagas {
             Command::Reload(ended) => self.reload(*ended),
             Command::Forget { saga } => {
                 let key = self.root(&saga)?;
-                if self.saga(key).is_some_and(|saga| saga.is_running) {
+                if self
+                    .saga(key)
+                    .is_some_and(|saga| saga.is_running || saga.waiting() > 0)
+                {
                     return Err(Refused::Running(saga));
                 }
                 self.with(key, |step| step.drop_plan());
