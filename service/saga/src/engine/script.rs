@@ -1,0 +1,70 @@
+//! Scripts (`apache/incubator-seata:saga/seata-saga-engine`, `ScriptTaskStateHandler.java`).
+
+use serde_json::Value;
+
+use super::exception::Exception;
+use super::settle::catch;
+use super::step::{Flow, Step};
+use super::task::{Element, first_object};
+use crate::expr::{Template, Vars};
+use crate::lang::{Script, StateId, Task};
+
+impl Step<'_> {
+    /// A script leaves no record (`ScriptTaskStateHandler.java`).
+    pub fn run_script(
+        &mut self,
+        id: StateId,
+        task: &Task,
+        script: &Script,
+        input: &[Value],
+        element: Option<Element>,
+    ) -> Flow {
+        let mut given = Vars::default();
+        given.extend(first_object(input));
+        // What has no value is bound, too.
+        if let Some(Template::Map(parts)) = task.input.first() {
+            for (name, _) in parts {
+                given.bind(name);
+            }
+        }
+        let result = match script.program.run(&given) {
+            Ok(Ok(output)) => Ok(output),
+            Ok(Err(thrown)) => Err(Exception::business(&thrown.class, thrown.message)),
+            Err(error) => Err(Exception::business(
+                "javax.script.ScriptException",
+                error.to_string(),
+            )),
+        };
+        let (output, exception) = match result {
+            Ok(output) => (Some(output).filter(|value| !value.is_null()), None),
+            Err(exception) => (None, Some(exception)),
+        };
+        let caught = exception.as_ref().map(|exception| catch(task, exception));
+        if element.is_some() {
+            if let Some(repeat) = &mut self.saga.run.repeat {
+                repeat.active -= 1;
+                if let Some(exception) = exception {
+                    repeat.has_failed = true;
+                    repeat.error.get_or_insert(exception);
+                } else {
+                    repeat.completed += 1;
+                }
+            }
+            return Flow::Repeat;
+        }
+        if let Some(output) = &output
+            && let Err(error) = self.assign(task, output)
+        {
+            return self.assign_failed(id, &error);
+        }
+        match (exception, caught) {
+            (Some(exception), Some(None)) => self.fail(exception),
+            (exception, caught) => {
+                if exception.is_some() {
+                    self.saga.run.exception = exception;
+                }
+                self.route(id, caught.flatten().flatten())
+            }
+        }
+    }
+}

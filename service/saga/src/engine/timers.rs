@@ -1,0 +1,129 @@
+//! When sagas are to be looked at. A saga has one timer, at the earliest time at which something may be due; what became of it
+//! meanwhile is found out then. So a call that is answered costs no timer.
+
+use serde::{Deserialize, Serialize};
+
+use super::command::SagaKey;
+use super::saga::{Saga, Waits};
+use super::sagas::Sagas;
+use super::step::World;
+
+/// Timers that one [`super::Command::Tick`] serves; [`Sagas::due_ms`] tells whether there are more.
+const TIMERS_AT_ONCE: usize = 10_000;
+
+/// A saga is to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Timer {
+    pub at_ms: u64,
+    pub saga: SagaKey,
+}
+
+impl World {
+    /// Has a saga looked at then, or earlier.
+    pub fn arm(&mut self, saga: &mut Saga, at_ms: u64) {
+        if saga.armed_ms.is_some_and(|armed_ms| armed_ms <= at_ms) {
+            return;
+        }
+        self.disarm(saga);
+        saga.armed_ms = Some(at_ms);
+        let saga = saga.key;
+        self.timers.insert(Timer { at_ms, saga });
+    }
+
+    pub fn disarm(&mut self, saga: &mut Saga) {
+        if let Some(at_ms) = saga.armed_ms.take() {
+            let saga = saga.key;
+            self.timers.remove(&Timer { at_ms, saga });
+        }
+    }
+}
+
+impl Saga {
+    /// The earliest time at which something is due.
+    fn due_ms(&self) -> Option<u64> {
+        let pending = self
+            .pending
+            .iter()
+            .filter_map(|pending| match pending.waits {
+                Waits::Answer(at_ms) | Waits::Pause(at_ms) => Some(at_ms),
+                Waits::Child => None,
+            });
+        let deadline = (self.parent.is_none() && !self.is_timed_out).then_some(self.deadline_ms);
+        let recovery = self.recovery.as_ref().map(|recovery| recovery.due_ms);
+        pending
+            .chain(deadline)
+            .chain(recovery.filter(|_| !self.is_running))
+            .chain(self.leaves_ms)
+            .chain(
+                self.run
+                    .forks
+                    .iter()
+                    .filter_map(|forked| forked.deadline_ms),
+            )
+            .min()
+    }
+}
+
+impl Sagas {
+    pub(super) fn tick(&mut self) {
+        for _ in 0..TIMERS_AT_ONCE {
+            match self.world.timers.first() {
+                Some(timer) if timer.at_ms <= self.world.now_ms => {}
+                _ => return,
+            }
+            if let Some(timer) = self.world.timers.pop_first() {
+                self.look_at(timer.saga);
+            }
+        }
+    }
+
+    /// Does what is due of a saga.
+    fn look_at(&mut self, key: SagaKey) {
+        let now_ms = self.world.now_ms;
+        let Some(saga) = self.saga_mut(key) else {
+            return;
+        };
+        saga.armed_ms = None;
+        let calls: Vec<u32> = saga
+            .pending
+            .iter()
+            .filter(|pending| {
+                matches!(pending.waits, Waits::Answer(at_ms) | Waits::Pause(at_ms) if at_ms <= now_ms)
+            })
+            .map(|pending| pending.number)
+            .collect();
+        for number in calls {
+            self.with(key, |step| step.call_due(number));
+            self.work();
+        }
+        self.with(key, |step| {
+            let flow = step.fork_due();
+            step.proceed(flow);
+        });
+        self.work();
+        self.with(key, |step| {
+            let saga = &*step.saga;
+            if saga.parent.is_none() && !saga.is_timed_out && saga.deadline_ms <= now_ms {
+                let flow = step.deadline();
+                step.proceed(flow);
+            }
+        });
+        self.work();
+        self.with_children(key, true, |step, child| {
+            let recovery = step.saga.recovery.as_ref();
+            if !step.saga.is_running && recovery.is_some_and(|recovery| recovery.due_ms <= now_ms) {
+                step.recover(child);
+            }
+        });
+        self.work();
+        let leaves_ms = self.saga(key).and_then(|saga| saga.leaves_ms);
+        if leaves_ms.is_some_and(|leaves_ms| leaves_ms <= now_ms) {
+            self.leave(key);
+        }
+        self.with(key, |step| {
+            if let Some(due_ms) = step.saga.due_ms() {
+                step.world.arm(step.saga, due_ms);
+            }
+        });
+    }
+}

@@ -1,0 +1,154 @@
+//! Values of Input and Output: literals with expressions in them (`apache/incubator-seata:saga/seata-saga-engine`,
+//! `ParameterUtils.java`).
+
+use serde_json::{Map, Value};
+
+use super::eval::EvalError;
+use super::lex::ParseError;
+use super::vars::Root;
+use super::{Expr, TEXT_BYTES_MAX};
+
+/// A value with expressions in it.
+#[derive(Debug)]
+pub enum Template {
+    /// A value without.
+    Literal(Value),
+    /// `$.expression`
+    Expr(Expr),
+    /// `$Sequence.ENTITY|RULE`: something that no other has.
+    Sequence {
+        /// What for.
+        entity: String,
+        /// How; Seata's generator ignores it.
+        rule: String,
+    },
+    /// An object; entries that come to null are left out.
+    Map(Vec<(String, Template)>),
+    /// A list; null stays.
+    List(Vec<Template>),
+}
+
+/// Makes what `$Sequence` stands for: the saga's id and a number.
+#[derive(Debug)]
+pub struct Sequence<'a> {
+    /// The saga.
+    pub saga: &'a str,
+    /// The saga's next number.
+    pub next: &'a mut u32,
+    /// The first one that was made: the business key of its state.
+    pub first: Option<String>,
+}
+
+impl Sequence<'_> {
+    fn make(&mut self) -> String {
+        let made = format!("{}-{}", self.saga, self.next);
+        *self.next = self.next.wrapping_add(1);
+        self.first.get_or_insert_with(|| made.clone());
+        made
+    }
+}
+
+impl Template {
+    /// Reads a text that starts with `$`.
+    /// # Errors
+    /// It is no expression.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        match split(text)? {
+            Some(("Sequence", body)) => {
+                let (entity, rule) = body.split_once('|').unwrap_or((body, ""));
+                Ok(Self::Sequence {
+                    entity: entity.into(),
+                    rule: rule.into(),
+                })
+            }
+            Some(("", _)) => Ok(match Expr::parse(text)? {
+                Expr {
+                    body: super::Body::Spring(super::node::Node::Literal(value)),
+                } => Self::Literal(value),
+                expression => Self::Expr(expression),
+            }),
+            Some((kind, _)) => Err(ParseError::kind(kind)),
+            None => Ok(Self::Literal(text.into())),
+        }
+    }
+
+    /// An object of parts.
+    #[must_use]
+    pub fn map(parts: Vec<(String, Self)>) -> Self {
+        if parts
+            .iter()
+            .all(|(_, part)| matches!(part, Self::Literal(_)))
+        {
+            let map = parts.into_iter().filter_map(|(key, part)| match part {
+                Self::Literal(value) if !value.is_null() => Some((key, value)),
+                _ => None,
+            });
+            return Self::Literal(Value::Object(map.collect()));
+        }
+        Self::Map(parts)
+    }
+
+    /// A list of parts.
+    #[must_use]
+    pub fn list(parts: Vec<Self>) -> Self {
+        if parts.iter().all(|part| matches!(part, Self::Literal(_))) {
+            let list = parts.into_iter().filter_map(|part| match part {
+                Self::Literal(value) => Some(value),
+                _ => None,
+            });
+            return Self::Literal(list.collect());
+        }
+        Self::List(parts)
+    }
+
+    /// What it comes to.
+    /// # Errors
+    /// An expression in it comes to nothing.
+    pub fn eval(&self, root: Root<'_>, sequence: &mut Sequence<'_>) -> Result<Value, EvalError> {
+        match self {
+            Self::Literal(value) => Ok(value.clone()),
+            Self::Expr(expression) => Ok(expression.eval(root)?.into_owned()),
+            Self::Sequence { .. } => Ok(sequence.make().into()),
+            Self::Map(parts) => {
+                let mut map = Map::with_capacity(parts.len());
+                for (key, part) in parts {
+                    let value = part.eval(root, sequence)?;
+                    if !value.is_null() {
+                        map.insert(key.clone(), value);
+                    }
+                }
+                Ok(Value::Object(map))
+            }
+            Self::List(parts) => {
+                let list: Result<Vec<_>, _> =
+                    parts.iter().map(|part| part.eval(root, sequence)).collect();
+                Ok(Value::Array(list?))
+            }
+        }
+    }
+}
+
+/// The type and the body of `$type.body` and `$type{body}`; `None` of a text without `$`.
+pub(super) fn split(text: &str) -> Result<Option<(&str, &str)>, ParseError> {
+    if text.len() > TEXT_BYTES_MAX {
+        let why = format!("{} bytes; {TEXT_BYTES_MAX} are allowed", text.len());
+        return Err(ParseError::new(0, why));
+    }
+    let Some(rest) = text.strip_prefix('$') else {
+        return Ok(None);
+    };
+    let Some(end) = rest.find(['.', '{']) else {
+        return Err(ParseError::new(
+            0,
+            "the type is not closed: `.` or `{` is missing",
+        ));
+    };
+    let (kind, body) = (&rest[..end], &rest[end + 1..]);
+    if rest[end..].starts_with('.') {
+        return Ok(Some((kind, body)));
+    }
+    let close = body
+        .find('}')
+        .ok_or_else(|| ParseError::new(text.len(), "`}` is missing"))?;
+    Ok(Some((kind, &body[..close])))
+}
