@@ -61,7 +61,7 @@ class Node:
         at = ["127.0.0.1:%d" % port for port in ports]
         with open(config, "w") as file:
             file.write(f'node = "{at[0]}"\nadmin = "{at[1]}"\ndata = "{directory}/data"\npeers = {json.dumps(list(peers))}\n'
-                       f'[log]\nlevel = "warn"\n[tx]\nenabled = false\n[registry]\nlisten = "{at[2]}"\nsession_http = "{at[3]}"\nmeta_http = "{at[4]}"\n')
+                       f'[log]\nlevel = "warn"\n[tx]\nenabled = false\n[saga]\nenabled = false\n[registry]\nlisten = "{at[2]}"\nsession_http = "{at[3]}"\nmeta_http = "{at[4]}"\n')
         self.process = subprocess.Popen([os.path.join(TARGET, "diwan"), "server", "--config", config])
 
     def stop(self):

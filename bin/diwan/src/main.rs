@@ -23,7 +23,7 @@ const ABOUT: &str = "\
 Diwan: the SOFAStack in Rust, in one binary, speaking the wire protocols of the clients you already run.
 
 Start here:
-  diwan demo                       a node, three bank services, 10,000 transfers, one kill, no money lost
+  diwan demo                       a node, three bank services, 10,000 transfers as sagas, two kills, no money lost
   diwan demo --keep                the same, and the services stay for you to talk to
   diwan server --data DIR --node 127.0.0.1:8701
                                    a node, here a cluster of one
@@ -61,7 +61,7 @@ enum Command {
     /// Put the production code to the test in simulated worlds
     #[command(subcommand)]
     Sim(sim::Sim),
-    /// Move money between Rust services over real sockets, kill one, and count the money
+    /// Move money between Rust services by sagas, kill one of them and the node, and count the money
     #[command(after_help = DEMO_HELP)]
     Demo(demo::DemoOptions),
     /// Call a method of a SOFARPC service with JSON in and out
@@ -88,7 +88,7 @@ enum BankService {
 const DEMO_HELP: &str = "\
 The exit code is 0 only if, after a restart from disk, every account equals its opening balance plus and minus
 its transfers in the result file, each transfer was booked once on each side, at least 97% of the valid transfers
-were done, every line of the file is accounted for, and the killed service had calls in flight.
+were done, every line of the file is accounted for, and transfers were under way when a service and the node were killed.
 
 A file of your own has the heading id,from,to,amount,currency,memo and accounts A0000 to A0999, each with
 100,000.00 CNY. Bad lines are reported with their number and reason.";

@@ -30,7 +30,7 @@ impl Registry {
         let [listen, session, meta, mosn] = std::array::from_fn(|_| free_address());
         let config = root.join(format!("{id}.toml"));
         let text = format!(
-            "[registry]\nenabled = true\nlisten = \"{listen}\"\nsession_http = \"{session}\"\nmeta_http = \"{meta}\"\nmosn = \"{mosn}\"\n[tx]\nenabled = false\n"
+            "[registry]\nenabled = true\nlisten = \"{listen}\"\nsession_http = \"{session}\"\nmeta_http = \"{meta}\"\nmosn = \"{mosn}\"\n[tx]\nenabled = false\n[saga]\nenabled = false\n"
         );
         fs::write(&config, text).unwrap();
         let mut more = vec!["--config", config.to_str().unwrap()];

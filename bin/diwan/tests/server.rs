@@ -40,7 +40,7 @@ fn start(root: &Path, id: &str, more: &[&str]) -> Node {
     let more: Vec<&str> = more
         .iter()
         .copied()
-        .chain(["--no-registry", "--no-tx"])
+        .chain(["--no-registry", "--no-tx", "--no-saga"])
         .collect();
     Node::start(root, id, &more)
 }
@@ -384,6 +384,7 @@ fn a_directory_that_is_not_this_nodes_is_refused() {
                 "server",
                 "--no-registry",
                 "--no-tx",
+                "--no-saga",
                 "--node",
                 id,
                 "--admin",
@@ -464,6 +465,7 @@ fn a_wrong_configuration_is_refused() {
                 "server",
                 "--no-registry",
                 "--no-tx",
+                "--no-saga",
                 "--config",
                 "diwan.toml",
             ])
@@ -501,6 +503,7 @@ fn damaged_data_are_refused_and_the_place_is_named() {
                 "server",
                 "--no-registry",
                 "--no-tx",
+                "--no-saga",
                 "--node",
                 &id,
                 "--admin",

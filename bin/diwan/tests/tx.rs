@@ -144,7 +144,12 @@ fn start(root: &Path) -> World {
     let listen = free_address();
     let config = root.join("diwan.toml");
     fs::write(&config, format!("[tx]\nlisten = \"{listen}\"\n")).unwrap();
-    let more = ["--no-registry", "--config", config.to_str().unwrap()];
+    let more = [
+        "--no-registry",
+        "--no-saga",
+        "--config",
+        config.to_str().unwrap(),
+    ];
     World {
         node: Node::start(root, &free_address(), &more),
         listen,

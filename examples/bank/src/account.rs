@@ -48,7 +48,7 @@ pub struct AccountException {
     /// For people.
     #[hessian(message)]
     pub message: String,
-    /// For programs: `NO_SUCH_ACCOUNT`, `INSUFFICIENT_FUNDS`, `CONFLICT`, `AMOUNT` or `STORE`.
+    /// For programs: `NO_SUCH_ACCOUNT`, `INSUFFICIENT_FUNDS`, `CONFLICT`, `CANCELLED`, `AMOUNT` or `STORE`.
     pub code: String,
 }
 
@@ -64,6 +64,7 @@ impl From<LedgerError> for AccountException {
             LedgerError::NoSuchAccount(_) => "NO_SUCH_ACCOUNT",
             LedgerError::InsufficientFunds { .. } => "INSUFFICIENT_FUNDS",
             LedgerError::Conflict(_) => "CONFLICT",
+            LedgerError::Cancelled(_) => "CANCELLED",
             LedgerError::Amount(_) => "AMOUNT",
             LedgerError::Store(_) => "STORE",
         };
@@ -96,6 +97,8 @@ pub trait Accounts {
         account: String,
         cents: i64,
     ) -> Result<(), AccountException>;
+    /// Takes a transfer's debit back, or sees to it that it does not come any more.
+    async fn cancel(&self, transfer: String) -> Result<(), AccountException>;
     /// Puts money in.
     async fn credit(
         &self,
@@ -177,6 +180,10 @@ impl Accounts for AccountService {
         cents: i64,
     ) -> Result<(), AccountException> {
         self.book(transfer, Side::Debit, account, cents).await
+    }
+
+    async fn cancel(&self, transfer: String) -> Result<(), AccountException> {
+        Ok(self.ledger.apply(Step::Cancel { transfer }).await?)
     }
 
     async fn credit(

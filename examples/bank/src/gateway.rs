@@ -1,7 +1,7 @@
-//! The gateway: takes transfers over HTTP and makes them by RPC.
+//! The gateway: takes transfers over HTTP and has them made by sagas; looks accounts up by RPC.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::extract::{Path, State};
@@ -15,9 +15,9 @@ use tokio::net::TcpListener;
 
 use crate::account::AccountsClient;
 use crate::lifeline::end_with_parent;
-use crate::money::Cents;
+use crate::money::{Cents, account_number};
+use crate::saga::{Ending, Sagas};
 use crate::shard::{Shard, registry};
-use crate::transfer::{Ending, Instance, find, make};
 use crate::transfers_file::Transfer;
 
 /// Body of `POST /transfers`.
@@ -55,19 +55,6 @@ pub struct AccountAnswer {
     pub held: String,
 }
 
-/// One instance in the answer to `GET /stats`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct InstanceStats {
-    /// First account number.
-    pub from: u32,
-    /// Calls that wait for their answer.
-    pub in_flight: usize,
-    /// Calls whose connection ended before their answer.
-    pub calls_cut: u64,
-    /// Calls made again.
-    pub calls_repeated: u64,
-}
-
 /// How a gateway runs.
 #[derive(Args, Clone, Debug)]
 pub struct GatewayOptions {
@@ -80,6 +67,9 @@ pub struct GatewayOptions {
     /// Where the account services are found: a registry's address for questions, such as 127.0.0.1:9603.
     #[arg(long, required = true)]
     pub registry: Vec<String>,
+    /// The node that runs sagas: where it takes them, such as 127.0.0.1:8792.
+    #[arg(long)]
+    pub sagas: SocketAddr,
     /// How long a transfer is tried before its outcome is reported as unknown, in milliseconds.
     #[arg(long, default_value_t = 10_000)]
     pub patience_ms: u64,
@@ -88,9 +78,24 @@ pub struct GatewayOptions {
     pub lifeline: bool,
 }
 
+/// The account service of a shard.
+struct Accounts {
+    shard: Shard,
+    client: AccountsClient,
+}
+
 struct Gateway {
-    instances: Vec<Instance>,
+    accounts: Vec<Accounts>,
+    sagas: Sagas,
     patience: Duration,
+}
+
+impl Gateway {
+    fn find(&self, account: &str) -> Option<&Accounts> {
+        let number = account_number(account).ok()?;
+        let mut all = self.accounts.iter();
+        all.find(|accounts| accounts.shard.range().contains(&number))
+    }
 }
 
 /// Runs a gateway until it is told to stop. Prints `listening on ADDR` when it serves.
@@ -101,34 +106,30 @@ pub fn run(options: &GatewayOptions) -> Result<(), Box<dyn std::error::Error>> {
     if options.lifeline {
         end_with_parent();
     }
-    let mut instances = Vec::new();
+    let mut accounts = Vec::new();
     let registry = registry("bank-gateway", &options.registry)?;
     for shard in &options.accounts {
-        let mut consumer = ConsumerOptions {
+        let consumer = ConsumerOptions {
             unique_id: shard.unique_id(),
             timeout: Duration::from_secs(2),
             ..ConsumerOptions::default()
         };
-        // A restarted service is to be found quickly.
-        consumer.connection.reconnect = (Duration::from_millis(10), Duration::from_millis(100));
-        instances.push(Instance {
-            accounts: shard.range(),
+        accounts.push(Accounts {
+            shard: *shard,
             client: AccountsClient::discovered(&registry, consumer)?,
-            in_flight: AtomicUsize::new(0),
-            calls_cut: AtomicU64::new(0),
-            calls_repeated: AtomicU64::new(0),
         });
     }
     let gateway = Arc::new(Gateway {
-        instances,
+        accounts,
+        sagas: Sagas::at(options.sagas),
         patience: Duration::from_millis(options.patience_ms),
     });
     let router = Router::new()
         .route("/transfers", post(transfer))
         .route("/accounts/{account}", get(account))
-        .route("/stats", get(stats))
-        .with_state(gateway);
+        .with_state(gateway.clone());
     crate::runtime()?.block_on(async {
+        gateway.sagas.define(&options.accounts).await;
         let listener = TcpListener::bind(&options.addr).await?;
         println!("listening on {}", listener.local_addr()?);
         axum::serve(listener, router)
@@ -153,19 +154,23 @@ async fn transfer(
         Ok(_) if id.is_empty() || from == to => {
             Ending::Rejected("an id and two accounts are needed".into())
         }
-        Ok(amount) => {
-            make(
-                &gateway.instances,
-                &Transfer {
+        Ok(amount) => match (gateway.find(&from), gateway.find(&to)) {
+            (Some(source), Some(target)) => {
+                let shards = (source.shard, target.shard);
+                let transfer = Transfer {
                     id,
                     from,
                     to,
                     amount,
-                },
-                gateway.patience,
-            )
-            .await
-        }
+                };
+                let made = gateway
+                    .sagas
+                    .make(&transfer, shards.0, shards.1, gateway.patience);
+                made.await
+            }
+            (None, _) => Ending::Rejected(format!("account {from} does not exist")),
+            (_, None) => Ending::Rejected(format!("account {to} does not exist")),
+        },
     };
     let (code, status, reason) = match ending {
         Ending::Done => (StatusCode::OK, "done", None),
@@ -191,8 +196,8 @@ async fn account(
             format!("account {name} does not exist\n"),
         )
     };
-    let instance = find(&gateway.instances, &name).ok_or_else(missing)?;
-    match instance.client.view(name.clone()).await {
+    let accounts = gateway.find(&name).ok_or_else(missing)?;
+    match accounts.client.view(name.clone()).await {
         Ok(view) => Ok(Json(AccountAnswer {
             account: view.account,
             balance: Cents(view.balance_cents).to_string(),
@@ -203,14 +208,4 @@ async fn account(
         }
         Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n"))),
     }
-}
-
-async fn stats(State(gateway): State<Arc<Gateway>>) -> Json<Vec<InstanceStats>> {
-    let stats = |instance: &Instance| InstanceStats {
-        from: instance.accounts.start,
-        in_flight: instance.in_flight.load(Relaxed),
-        calls_cut: instance.calls_cut.load(Relaxed),
-        calls_repeated: instance.calls_repeated.load(Relaxed),
-    };
-    Json(gateway.instances.iter().map(stats).collect())
 }

@@ -14,6 +14,8 @@ use crate::money::account_name;
 const ACCOUNTS: TableDefinition<'_, &str, (i64, i64)> = TableDefinition::new("accounts");
 /// What was applied: transfer and side, to account and cents. Makes every step repeatable.
 const ENTRIES: TableDefinition<'_, (&str, u8), (&str, i64)> = TableDefinition::new("entries");
+/// Transfers whose debit was taken back, or must not come any more.
+const CANCELLED: TableDefinition<'_, &str, ()> = TableDefinition::new("cancelled");
 /// Money set aside for a transfer: account and cents.
 const HOLDS: TableDefinition<'_, &str, (&str, i64)> = TableDefinition::new("holds");
 
@@ -73,6 +75,11 @@ pub enum Step {
     },
     /// Book one side; a debit uses up its hold.
     Book(Entry),
+    /// Take a transfer's debit back; if it has not come yet, it must not come any more.
+    Cancel {
+        /// Transfer.
+        transfer: String,
+    },
 }
 
 /// Why a step is refused, or the ledger does not work.
@@ -94,6 +101,9 @@ pub enum LedgerError {
     /// The transfer was applied before with another account or amount.
     #[error("transfer {0} was made before with other content")]
     Conflict(String),
+    /// The transfer's debit was taken back, or was too late.
+    #[error("transfer {0} is cancelled")]
+    Cancelled(String),
     /// An amount that is zero, negative, or would overflow.
     #[error("amount {0} cannot be booked")]
     Amount(i64),
@@ -145,6 +155,7 @@ impl Ledger {
             }
             store(opening.open_table(ENTRIES))?;
             store(opening.open_table(HOLDS))?;
+            store(opening.open_table(CANCELLED))?;
         }
         store(opening.commit())?;
         let database = Arc::new(database);
@@ -279,7 +290,20 @@ fn apply(transaction: &WriteTransaction, step: &Step) -> Result<(), LedgerError>
     let mut accounts = store(transaction.open_table(ACCOUNTS))?;
     let mut entries = store(transaction.open_table(ENTRIES))?;
     let mut holds = store(transaction.open_table(HOLDS))?;
+    let mut cancelled = store(transaction.open_table(CANCELLED))?;
     match step {
+        Step::Cancel { transfer } => {
+            store(cancelled.insert(transfer.as_str(), ()))?;
+            let debit =
+                store(entries.remove((transfer.as_str(), Side::Debit as u8)))?.map(|entry| {
+                    let (account, cents) = entry.value();
+                    (account.to_owned(), cents)
+                });
+            if let Some((account, cents)) = debit {
+                let (balance, held) = amounts(&accounts, &account)?;
+                store(accounts.insert(account.as_str(), (balance + cents, held)))?;
+            }
+        }
         Step::Hold {
             transfer,
             account,
@@ -325,6 +349,9 @@ fn apply(transaction: &WriteTransaction, step: &Step) -> Result<(), LedgerError>
                 } else {
                     Err(LedgerError::Conflict(transfer.clone()))
                 };
+            }
+            if *side == Side::Debit && store(cancelled.get(transfer.as_str()))?.is_some() {
+                return Err(LedgerError::Cancelled(transfer.clone()));
             }
             let (balance, held) = amounts(&accounts, account)?;
             let after = match side {
@@ -407,6 +434,29 @@ mod tests {
     fn amounts_of(ledger: &Ledger, account: &str) -> (i64, i64) {
         let balance = ledger.balance(account).unwrap();
         (balance.cents, balance.held_cents)
+    }
+
+    #[tokio::test]
+    async fn a_debit_is_taken_back_once_and_never_comes_after_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&folder.path().join("l.redb"), 1..3, 1000).unwrap();
+        let cancel = |transfer: &str| Step::Cancel {
+            transfer: transfer.into(),
+        };
+        let debit = |transfer| book(transfer, Side::Debit, "A0001", 300);
+        ledger.apply(debit("t1")).await.unwrap();
+        for _ in 0..2 {
+            ledger.apply(cancel("t1")).await.unwrap();
+            assert_eq!(amounts_of(&ledger, "A0001"), (1000, 0));
+        }
+        // It is asked to take back what never came, or comes later.
+        ledger.apply(cancel("t2")).await.unwrap();
+        for transfer in ["t1", "t2"] {
+            let refused = ledger.apply(debit(transfer)).await;
+            assert_eq!(refused, Err(LedgerError::Cancelled(transfer.into())));
+        }
+        assert_eq!(amounts_of(&ledger, "A0001"), (1000, 0));
+        assert_eq!(ledger.entries(None, 10).unwrap(), []);
     }
 
     #[tokio::test]

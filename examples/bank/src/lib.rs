@@ -1,19 +1,19 @@
 //! A small bank over Diwan: `account` keeps balances (two instances, each with a range of accounts), `gateway` takes
-//! transfers over HTTP and moves them by RPC to the instances that it finds in the registry, and the demonstration drives
-//! both, kills one, puts another in its place and counts the money.
+//! transfers over HTTP, and a node makes them as sagas of calls to the instances that it finds in its registry. The demonstration
+//! drives them, kills one instance and the node, puts others in their places and counts the money.
 //!
-//! The one place that knows how a transfer is made of several calls is [`transfer`]: distributed transactions will
-//! replace what it does by retrying.
+//! The one place that knows how a transfer is made of several calls is [`saga`].
 
 pub mod account;
 pub mod demo;
 pub mod gateway;
 mod generate;
+mod http;
 mod ledger;
 mod lifeline;
 mod money;
+mod saga;
 mod shard;
-mod transfer;
 mod transfers_file;
 
 pub use generate::{TRANSFERS_CSV, generate};

@@ -17,6 +17,7 @@ use diwan_log::{ProposalError, ReadError};
 use diwan_raft::{ErrorCode, PeerId};
 use diwan_registry::edge::Http;
 use diwan_runtime::{GroupMetrics, NodeHandle, NodeMetrics};
+use diwan_saga::host::Host;
 use diwan_tx::edge::Handle;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -38,6 +39,7 @@ pub(crate) struct Admin {
     /// Once it has begun.
     pub(crate) registry: Arc<OnceLock<Http>>,
     pub(crate) coordinator: Arc<OnceLock<Handle>>,
+    pub(crate) sagas: Arc<OnceLock<Host>>,
 }
 
 const ROUTES: &str = "\
@@ -77,6 +79,7 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin) {
         .route("/meta/{key}", get(read).put(write))
         .route("/registry/v1/{*what}", any(registry))
         .route("/tx/v1/{*what}", any(transactions))
+        .route("/saga/v1/{*what}", any(sagas))
         .with_state(admin)
         .layer(DefaultBodyLimit::max(meta::VALUE_BYTES_MAX))
         .layer(middleware::from_fn(refuse_browsers));
@@ -195,6 +198,11 @@ async fn transactions(State(admin): State<Admin>, request: Request) -> Response 
     let coordinator = admin.coordinator.get();
     let router = coordinator.map(|coordinator| coordinator.clone().operator());
     role(router, "a coordinator of transactions", request).await
+}
+
+async fn sagas(State(admin): State<Admin>, request: Request) -> Response {
+    let router = admin.sagas.get().map(|host| host.clone().router());
+    role(router, "a host of sagas", request).await
 }
 
 async fn role(router: Option<Router>, what: &str, request: Request) -> Response {

@@ -36,6 +36,9 @@ pub(crate) struct ServerArguments {
     /// Coordinate no distributed transactions
     #[arg(long)]
     no_tx: bool,
+    /// Run no sagas
+    #[arg(long)]
+    no_saga: bool,
     /// Administration over HTTP, on loopback only
     #[arg(long, value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
@@ -63,6 +66,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) registry: Registry,
     pub(crate) tx: Tx,
+    pub(crate) saga: Saga,
     pub(crate) access_keys: Option<AccessKeys>,
 }
 
@@ -112,6 +116,13 @@ section! { File {
     tls: Tls = Tls::default(),
     registry: Registry = Registry::default(),
     tx: Tx = Tx::default(),
+    saga: Saga = Saga::default(),
+} }
+
+section! { Saga {
+    enabled: bool = true,
+    listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8792)),
+    keep_ended_ms: u64 = 60_000,
 } }
 
 section! { Tx {
@@ -169,7 +180,7 @@ section! { Tls {
 } }
 
 /// The tables of the file and their keys; the first one is the file itself.
-const TABLES: [(&str, &[&str]); 9] = [
+const TABLES: [(&str, &[&str]); 10] = [
     ("", File::KEYS),
     ("log", Log::KEYS),
     ("raft", Raft::KEYS),
@@ -179,6 +190,7 @@ const TABLES: [(&str, &[&str]); 9] = [
     ("tls", Tls::KEYS),
     ("registry", Registry::KEYS),
     ("tx", Tx::KEYS),
+    ("saga", Saga::KEYS),
 ];
 
 impl Settings {
@@ -201,6 +213,7 @@ impl Settings {
         let mut file = parse(text)?;
         file.registry.enabled &= !arguments.no_registry;
         file.tx.enabled &= !arguments.no_tx;
+        file.saga.enabled &= !arguments.no_saga;
         let wrong = |what: &dyn fmt::Display| ConfigError(what.to_string());
         let missing =
             |what: &str| ConfigError(format!("{what}, on the command line or in the file"));
@@ -305,6 +318,7 @@ impl Settings {
             limits: file.limits,
             registry: file.registry,
             tx: file.tx,
+            saga: file.saga,
         })
     }
 }

@@ -3,9 +3,11 @@
 mod admin;
 mod config;
 mod group;
+mod invoke;
 mod meta;
 mod metrics;
 mod registry;
+mod saga;
 mod security;
 mod tx;
 
@@ -123,10 +125,21 @@ async fn serve(settings: Settings, lifeline: bool) -> Result<(), ServeError> {
         &settings.data,
     );
     let tx = tx::Role::new(&settings.tx);
-    let node = start_node(settings, registers.clone(), role.as_ref(), tx.as_ref())?;
+    let saga = saga::Role::new(&settings.saga, &settings.registry);
+    let members = settings.initial.clone();
+    let node = start_node(
+        settings,
+        registers.clone(),
+        [
+            role.as_ref().map(|role| role.group(members.clone())),
+            tx.as_ref().map(|role| role.group(members.clone())),
+            saga.as_ref().map(|role| role.group(members)),
+        ],
+    )?;
     tracing::info!(node = %node_name, data = %data.display(), %admin_at, group, "started");
     let registry = Arc::new(OnceLock::new());
     let coordinator = Arc::new(OnceLock::new());
+    let sagas = Arc::new(OnceLock::new());
     let stopping = Arc::new(AtomicBool::new(false));
     tokio::spawn(admin::serve(
         listener,
@@ -137,11 +150,15 @@ async fn serve(settings: Settings, lifeline: bool) -> Result<(), ServeError> {
             stopping: stopping.clone(),
             registry: registry.clone(),
             coordinator: coordinator.clone(),
+            sagas: sagas.clone(),
         },
     ));
     let begin = async {
         if let Some(role) = tx {
             let _ = coordinator.set(role.start(&node_name, &node).await?);
+        }
+        if let Some(role) = saga {
+            let _ = sagas.set(role.start(&node).await?);
         }
         if let Some(role) = role {
             let _ = registry.set(role.start(&node_name, &node).await?);
@@ -175,16 +192,14 @@ async fn serve(settings: Settings, lifeline: bool) -> Result<(), ServeError> {
 fn start_node(
     settings: Settings,
     registers: Registers,
-    registry: Option<&registry::Role>,
-    tx: Option<&tx::Role>,
+    roles: [Option<GroupOptions>; 3],
 ) -> Result<NodeHandle, StartError> {
     let raft = &settings.raft;
     let members = settings.initial;
-    let mut groups = vec![GroupOptions::new(&raft.group, members.clone(), move || {
+    let mut groups = vec![GroupOptions::new(&raft.group, members, move || {
         Box::new(Meta(registers))
     })];
-    groups.extend(registry.map(|role| role.group(members.clone())));
-    groups.extend(tx.map(|role| role.group(members)));
+    groups.extend(roles.into_iter().flatten());
     for group in &mut groups {
         group.election_timeout = raft.election_timeout();
         group.snapshot_log_bytes = raft.snapshot_log_bytes;

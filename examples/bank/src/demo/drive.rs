@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::PATIENCE;
-use super::http::Http;
 use super::processes::Bank;
-use crate::gateway::{InstanceStats, TransferAnswer, TransferRequest};
+use crate::gateway::{TransferAnswer, TransferRequest};
+use crate::http::Http;
 use crate::transfers_file::{Line, Transfer};
 
 /// What became of a line.
@@ -42,22 +43,30 @@ pub(super) struct Driven {
     /// In the order of the file.
     pub(super) outcomes: Vec<LineOutcome>,
     pub(super) took: Duration,
-    /// Account service that was killed.
-    pub(super) killed: usize,
-    /// How long it was away.
-    pub(super) away: Duration,
-    /// Of each account service, at the end.
-    pub(super) stats: Vec<InstanceStats>,
+    /// The account service was killed.
+    pub(super) service: Outage,
+    /// The node was killed.
+    pub(super) node: Outage,
 }
 
-/// Sends every transfer, kills an account service when two fifths are done, and starts another in its place.
+/// Something was killed, and something else put in its place.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Outage {
+    /// How many transfers were under way then.
+    pub(super) under_way: usize,
+    /// How long nothing was there.
+    pub(super) away: Duration,
+}
+
+/// Sends every transfer, kills an account service when a third of them are done and the node when two thirds are, and starts others in
+/// their places.
 pub(super) async fn drive(bank: &mut Bank, lines: &[Line], in_flight: usize) -> io::Result<Driven> {
     let began = Instant::now();
     let transfers: Vec<(usize, Transfer)> = lines
         .iter()
         .filter_map(|line| Some((line.number, line.content.as_ref().ok()?.clone())))
         .collect();
-    let kill_at = transfers.len() * 2 / 5;
+    let (kill_service_at, kill_node_at) = (transfers.len() / 3, transfers.len() * 2 / 3);
     let queue = Arc::new((AtomicUsize::new(0), transfers));
     let (report, mut reported) = mpsc::unbounded_channel();
     for _ in 0..in_flight {
@@ -68,17 +77,18 @@ pub(super) async fn drive(bank: &mut Bank, lines: &[Line], in_flight: usize) -> 
 
     let bar = progress(queue.1.len());
     let mut ended = Vec::new();
-    let killed = 0;
-    let mut away = Duration::ZERO;
+    let (mut service, mut node) = (Outage::default(), Outage::default());
     while let Some(outcome) = reported.recv().await {
         ended.push(outcome);
         bar.inc(1);
-        if ended.len() == kill_at {
-            away = kill_and_replace(bank, killed, &bar).await?;
+        if ended.len() == kill_service_at {
+            service = replace_service(bank, &bar).await?;
+        }
+        if ended.len() == kill_node_at {
+            node = restart_node(bank, &bar).await?;
         }
     }
     bar.finish_and_clear();
-    let stats = Http::new(bank.gateway_addr()).get("/stats").await?;
     let bad = lines.iter().filter_map(|line| {
         let bad = line.content.as_ref().err()?;
         let outcome = Outcome::BadLine(bad.reason.clone());
@@ -94,37 +104,49 @@ pub(super) async fn drive(bank: &mut Bank, lines: &[Line], in_flight: usize) -> 
     Ok(Driven {
         outcomes: ended,
         took: began.elapsed(),
-        killed,
-        away,
-        stats,
+        service,
+        node,
     })
 }
 
-async fn kill_and_replace(
-    bank: &mut Bank,
-    index: usize,
-    bar: &ProgressBar,
-) -> io::Result<Duration> {
-    // Only a kill with calls under way shows anything: wait for a moment that has some.
-    let mut gateway = Http::new(bank.gateway_addr());
+/// Only a kill with transfers under way shows anything: waits for a moment that has some.
+async fn under_way(bank: &Bank) -> io::Result<usize> {
+    let mut sagas = Http::new(bank.sagas_addr());
     for _ in 0..1000 {
-        let stats: Vec<InstanceStats> = gateway.get("/stats").await?;
-        if stats[index].in_flight > 0 {
-            break;
+        let said: Value = sagas.get("/saga/v1/sagas?running=true&limit=1000").await?;
+        let count = said["sagas"].as_array().map_or(0, Vec::len);
+        if count > 0 {
+            return Ok(count);
         }
     }
+    Ok(0)
+}
+
+async fn replace_service(bank: &mut Bank, bar: &ProgressBar) -> io::Result<Outage> {
+    let under_way = under_way(bank).await?;
     let killed = Instant::now();
-    bank.kill_account(index).await?;
-    bar.println("killed account service 0 (SIGKILL) with calls in flight");
+    bank.kill_account(0).await?;
+    bar.println("killed account service 0 (SIGKILL) with transfers under way");
     // Long enough for calls to run into the gap.
     sleep(Duration::from_millis(300)).await;
-    let addr = bank.replace_account(index).await?;
+    let addr = bank.replace_account(0).await?;
     let away = killed.elapsed();
     bar.println(format!(
         "started another on its store after {} ms, at {addr}",
         away.as_millis()
     ));
-    Ok(away)
+    Ok(Outage { under_way, away })
+}
+
+async fn restart_node(bank: &mut Bank, bar: &ProgressBar) -> io::Result<Outage> {
+    let under_way = under_way(bank).await?;
+    let killed = Instant::now();
+    bank.kill_node().await?;
+    bar.println("killed the node that runs the sagas (SIGKILL) with transfers under way");
+    bank.start_node_again().await?;
+    let away = killed.elapsed();
+    bar.println(format!("it answers again after {} ms", away.as_millis()));
+    Ok(Outage { under_way, away })
 }
 
 async fn work(

@@ -2,7 +2,6 @@
 //! them on the way, starts another in its place, and proves from disk that every cent is where the result file says.
 
 mod drive;
-mod http;
 mod processes;
 mod report;
 mod verify;

@@ -42,6 +42,10 @@ pub(super) struct Bank {
 /// A node of one, on ports that were free.
 struct Node {
     child: Child,
+    /// How it was started.
+    command: Vec<String>,
+    /// Where it takes sagas.
+    sagas: SocketAddr,
     /// Where its registry is asked for servers.
     registry: SocketAddr,
     /// Where operators' commands ask.
@@ -60,9 +64,17 @@ impl Bank {
         let node = start_node(&programs.node, &folder.join("node")).await?;
         let registry = node.registry.to_string();
         let mut accounts = Vec::new();
-        let mut arguments = ["gateway", "--lifeline", "--registry", &registry]
-            .map(str::to_owned)
-            .to_vec();
+        let sagas = node.sagas.to_string();
+        let mut arguments = [
+            "gateway",
+            "--lifeline",
+            "--registry",
+            &registry,
+            "--sagas",
+            &sagas,
+        ]
+        .map(str::to_owned)
+        .to_vec();
         for (from, to) in [(0, ACCOUNTS / 2), (ACCOUNTS / 2, ACCOUNTS)] {
             let shard = Shard::new(from, to);
             let store = folder.join(format!("accounts-{from}.redb"));
@@ -89,6 +101,22 @@ impl Bank {
         self.gateway_addr
     }
 
+    /// Where the node takes sagas.
+    pub(super) fn sagas_addr(&self) -> SocketAddr {
+        self.node.sagas
+    }
+
+    /// Kills the node with SIGKILL.
+    pub(super) async fn kill_node(&mut self) -> io::Result<()> {
+        self.node.child.kill().await
+    }
+
+    /// Starts a killed node again, on its data and at its addresses.
+    pub(super) async fn start_node_again(&mut self) -> io::Result<()> {
+        self.node.child = start_node_as(&self.node.command, self.node.sagas).await?;
+        Ok(())
+    }
+
     pub(super) fn describe(&self) -> String {
         let accounts: Vec<String> = self
             .accounts
@@ -96,8 +124,9 @@ impl Bank {
             .map(|account| format!("account {} on {}", account.shard, account.addr))
             .collect();
         format!(
-            "a node with the registry on {}, {}, gateway on {}",
+            "a node with the registry on {} and sagas on {}, {}, gateway on {}",
             self.node.registry,
+            self.node.sagas,
             accounts.join(", "),
             self.gateway_addr
         )
@@ -147,11 +176,12 @@ impl Bank {
     pub(super) fn how_to_talk_to(&self) -> String {
         format!(
             "\nThe services go on. Try:\n  diwan call bolt://{} com.diwan.bank.Accounts:1.0:{} view '[\"A0042\"]'\n  \
-             diwan registry services --admin {}\n  \
+             diwan registry services --admin {}\n  diwan saga list --admin {}\n  \
              curl http://{}/accounts/A0042\n  curl http://{}/transfers -H 'content-type: application/json' \
              -d '{{\"id\": \"mine-1\", \"from\": \"A0042\", \"to\": \"A0700\", \"amount\": \"1.50\"}}'\n",
             self.accounts[0].addr,
             self.accounts[0].shard.unique_id(),
+            self.node.admin,
             self.node.admin,
             self.gateway_addr,
             self.gateway_addr
@@ -178,25 +208,36 @@ impl Bank {
 
 /// Starts a node and waits until its registry takes connections.
 async fn start_node(program: &[String], data: &Path) -> io::Result<Node> {
-    let [node, admin, listen, registry, meta] = free_addresses()?;
+    let [node, admin, listen, registry, meta, sagas] = free_addresses()?;
     std::fs::create_dir_all(data)?;
     let file = data.with_extension("toml");
     let text = format!(
-        "node = \"{node}\"\nadmin = \"{admin}\"\n[log]\nlevel = \"warn\"\n[tx]\nenabled = false\n[registry]\nlisten = \"{listen}\"\n\
+        "node = \"{node}\"\nadmin = \"{admin}\"\n[log]\nlevel = \"error\"\n[tx]\nenabled = false\n[saga]\nlisten = \"{sagas}\"\n[registry]\nlisten = \"{listen}\"\n\
          session_http = \"{registry}\"\nmeta_http = \"{meta}\"\n"
     );
     std::fs::write(&file, text)?;
-    let mut child = Command::new(&program[0])
-        .args(&program[1..])
-        .args(["--lifeline", "--config"])
-        .arg(&file)
-        .arg("--data")
-        .arg(data)
+    let mut command = program.to_vec();
+    command.extend(["--lifeline", "--config"].map(str::to_owned));
+    command.push(file.to_string_lossy().into_owned());
+    command.push("--data".to_owned());
+    command.push(data.to_string_lossy().into_owned());
+    Ok(Node {
+        child: start_node_as(&command, registry).await?,
+        command,
+        sagas,
+        registry,
+        admin,
+    })
+}
+
+async fn start_node_as(command: &[String], serves: SocketAddr) -> io::Result<Child> {
+    let mut child = Command::new(&command[0])
+        .args(&command[1..])
         .stdin(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
     let answers = async {
-        while TcpStream::connect(registry).await.is_err() {
+        while TcpStream::connect(serves).await.is_err() {
             if let Some(status) = child.try_wait()? {
                 return Err(io::Error::other(format!("the node ended: {status}")));
             }
@@ -209,11 +250,7 @@ async fn start_node(program: &[String], data: &Path) -> io::Result<Node> {
             "the node does not answer within {NODE_START:?}"
         )))
     })?;
-    Ok(Node {
-        child,
-        registry,
-        admin,
-    })
+    Ok(child)
 }
 
 /// Addresses that nobody listens on now.
@@ -251,11 +288,19 @@ async fn start_account(
     start(program, &arguments.map(str::to_owned)).await
 }
 
+/// What is killed here on purpose is no news, unless somebody wants to know.
+fn quiet() -> Option<(&'static str, &'static str)> {
+    std::env::var_os("DIWAN_LOG")
+        .is_none()
+        .then_some(("DIWAN_LOG", "error"))
+}
+
 /// Starts a service and waits for the line in which it says where it listens.
 async fn start(program: &[String], arguments: &[String]) -> io::Result<(Child, SocketAddr)> {
     let mut child = Command::new(&program[0])
         .args(&program[1..])
         .args(arguments)
+        .envs(quiet())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)

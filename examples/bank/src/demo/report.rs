@@ -3,7 +3,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Verdict;
-use super::drive::{Driven, LineOutcome, Outcome};
+use super::drive::{Driven, LineOutcome, Outage, Outcome};
 use super::verify::{Books, differences};
 use crate::money::Cents;
 use crate::transfers_file::Line;
@@ -23,11 +23,10 @@ pub(super) struct Report {
     rejected: BTreeMap<String, (usize, usize)>,
     unknown: usize,
     accounted: usize,
-    calls_cut: u64,
-    calls_repeated: u64,
     latencies: Vec<Duration>,
     driving: Duration,
-    away: Duration,
+    service: Outage,
+    node: Outage,
     before: i64,
     after: i64,
     differences: Vec<String>,
@@ -78,15 +77,10 @@ impl Report {
             rejected,
             unknown: count("unknown"),
             accounted: outcomes.len(),
-            calls_cut: driven.stats[driven.killed].calls_cut,
-            calls_repeated: driven
-                .stats
-                .iter()
-                .map(|instance| instance.calls_repeated)
-                .sum(),
             latencies,
             driving: driven.took,
-            away: driven.away,
+            service: driven.service,
+            node: driven.node,
             before: before.sum(),
             after: after.sum(),
             differences: differences(outcomes, before, after),
@@ -122,8 +116,11 @@ impl Report {
         let enough =
             format!("{share}% of the valid transfers are done, at least {DONE_PERCENT_MIN}%");
         conditions.push((share >= DONE_PERCENT_MIN, enough));
-        let cut = format!("the killed service had {} calls in flight", self.calls_cut);
-        conditions.push((self.calls_cut > 0, cut));
+        for (what, outage) in [("service", self.service), ("node", self.node)] {
+            let count = outage.under_way;
+            let under_way = format!("{count} transfers were under way when the {what} was killed");
+            conditions.push((count > 0, under_way));
+        }
         conditions
     }
 
@@ -191,10 +188,9 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "retried         {} calls, while a service was away for {} ms; {} were cut off by its kill",
-            self.calls_repeated,
-            self.away.as_millis(),
-            self.calls_cut
+            "killed          an account service, away for {} ms; the node that runs the sagas, away for {} ms",
+            self.service.away.as_millis(),
+            self.node.away.as_millis()
         )?;
         writeln!(
             f,

@@ -140,7 +140,7 @@ fn nodes(arguments: &Arguments, network: &Network) -> Result<Vec<Node>, String> 
         std::fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
         let config = directory.join("config.toml");
         let text = format!(
-            "node = \"{address}\"\nadmin = \"127.0.0.1:{}\"\ndata = {:?}\npeers = {all:?}\n[tx]\nenabled = false\n[registry]\nenabled = true\n\
+            "node = \"{address}\"\nadmin = \"127.0.0.1:{}\"\ndata = {:?}\npeers = {all:?}\n[tx]\nenabled = false\n[saga]\nenabled = false\n[registry]\nenabled = true\n\
              listen = \"{ip}:{}\"\nsession_http = \"{ip}:{}\"\nmeta_http = \"{ip}:{}\"\n",
             port + 1,
             directory.join("data"),

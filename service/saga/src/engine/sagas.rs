@@ -223,6 +223,12 @@ impl Sagas {
         self.slots.len() - self.free.len()
     }
 
+    /// The time of the last command.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.world.now_ms
+    }
+
     /// Whether no saga lives.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -255,6 +261,14 @@ impl Sagas {
     #[must_use]
     pub fn machine(&self, id: MachineId) -> Option<&Arc<Machine>> {
         Some(&self.machines.get(id.0 as usize)?.machine)
+    }
+
+    /// The latest machine of each tenant's names, with the tenant.
+    pub fn latest_machines(&self) -> impl Iterator<Item = (&str, &Machine)> {
+        self.latest.iter().flat_map(|(tenant, names)| {
+            let machines = names.values().filter_map(|id| self.machine(*id));
+            machines.map(move |machine| (&**tenant, &**machine))
+        })
     }
 
     /// The calls that have no outcome yet: what a new leader makes again.

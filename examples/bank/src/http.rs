@@ -11,17 +11,17 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
 /// One kept connection to the gateway; made again when it breaks.
-pub(super) struct Http {
+pub(crate) struct Http {
     addr: SocketAddr,
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Http {
-    pub(super) fn new(addr: SocketAddr) -> Self {
+    pub(crate) fn new(addr: SocketAddr) -> Self {
         Self { addr, sender: None }
     }
 
-    pub(super) async fn post<T: DeserializeOwned>(
+    pub(crate) async fn post<T: DeserializeOwned>(
         &mut self,
         path: &str,
         body: &impl Serialize,
@@ -30,7 +30,7 @@ impl Http {
         self.send(Method::POST, path, body).await
     }
 
-    pub(super) async fn get<T: DeserializeOwned>(&mut self, path: &str) -> io::Result<T> {
+    pub(crate) async fn get<T: DeserializeOwned>(&mut self, path: &str) -> io::Result<T> {
         self.send(Method::GET, path, Vec::new())
             .await
             .map(|(_, answer)| answer)

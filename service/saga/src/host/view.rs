@@ -1,0 +1,134 @@
+//! Sagas as people and programs are shown them.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::engine::{Exception, Saga, Sagas, Status};
+
+/// A saga without its history.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// Its id.
+    pub id: String,
+    /// What it runs.
+    pub machine: String,
+    /// Whose.
+    pub tenant: String,
+    /// What the business calls it.
+    pub business_key: Option<String>,
+    /// What became of it.
+    pub status: Status,
+    /// What became of its compensation.
+    pub compensation_status: Option<Status>,
+    /// Whether it is on its way.
+    pub is_running: bool,
+    /// When it started, in the log's milliseconds.
+    pub started_ms: u64,
+    /// When it stopped.
+    pub ended_ms: Option<u64>,
+    /// The states that it went through.
+    pub states: usize,
+    /// When it is tried again, if it is.
+    pub recovers_ms: Option<u64>,
+    /// How often it was.
+    pub tries: u32,
+    /// What went wrong.
+    pub trouble: Option<String>,
+}
+
+/// A saga.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SagaView {
+    /// What it is.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// What it knows.
+    pub variables: Map<String, Value>,
+    /// The states that it went through.
+    pub history: Vec<RecordView>,
+}
+
+impl std::ops::Deref for SagaView {
+    type Target = Summary;
+
+    fn deref(&self) -> &Summary {
+        &self.summary
+    }
+}
+
+/// A state that a saga went through.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RecordView {
+    /// Its number; `1.2` repeats 1, `1-2` compensates it.
+    pub id: String,
+    /// The state's name.
+    pub state: String,
+    /// What became of it.
+    pub status: Status,
+    /// What became of its compensation.
+    pub compensation_status: Option<Status>,
+    /// When it started.
+    pub started_ms: u64,
+    /// When it ended.
+    pub ended_ms: Option<u64>,
+    /// What it was called with.
+    pub input: Vec<Value>,
+    /// What it returned.
+    pub output: Option<Value>,
+    /// What it threw.
+    pub exception: Option<Exception>,
+}
+
+impl Summary {
+    pub(super) fn new(saga: &Saga, sagas: &Sagas) -> Self {
+        let thrown = saga
+            .records
+            .iter()
+            .rev()
+            .find_map(|record| record.exception.as_ref());
+        let trouble = saga.exception.as_ref().or(thrown);
+        let refused = saga
+            .recovery
+            .as_ref()
+            .and_then(|recovery| recovery.refused.clone());
+        Self {
+            id: saga.id.to_string(),
+            machine: sagas
+                .machine(saga.machine)
+                .map_or_else(String::new, |machine| machine.name.to_string()),
+            tenant: saga.tenant.to_string(),
+            business_key: saga.business_key.as_ref().map(ToString::to_string),
+            status: saga.status,
+            compensation_status: saga.compensation,
+            is_running: saga.is_running,
+            started_ms: saga.started_ms,
+            ended_ms: saga.ended_ms,
+            states: saga.records.len(),
+            recovers_ms: saga.recovery.as_ref().map(|recovery| recovery.due_ms),
+            tries: saga.recovery.as_ref().map_or(0, |recovery| recovery.tries),
+            trouble: refused.or_else(|| trouble.map(|exception| exception.message.clone())),
+        }
+    }
+}
+
+impl SagaView {
+    pub(super) fn new(saga: &Saga, sagas: &Sagas) -> Self {
+        let machine = sagas.machine(saga.machine);
+        let record = |(number, record): (u32, &crate::engine::Record)| RecordView {
+            id: saga.record_id(number),
+            state: machine.map_or_else(String::new, |machine| record.name(machine)),
+            status: record.status,
+            compensation_status: saga.compensation_of(record),
+            started_ms: record.started_ms,
+            ended_ms: record.ended_ms,
+            input: record.input.as_ref().clone(),
+            output: record.output.clone(),
+            exception: record.exception.clone(),
+        };
+        Self {
+            summary: Summary::new(saga, sagas),
+            variables: saga.vars.to_map(),
+            history: (0..).zip(&saga.records).map(record).collect(),
+        }
+    }
+}
