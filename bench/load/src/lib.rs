@@ -1,3 +1,4 @@
 //! What load generators share.
 
+pub mod histogram;
 pub mod process;

@@ -138,12 +138,17 @@ fn xid(xid: &str) -> Xid {
 struct World {
     node: Node,
     listen: String,
+    console: String,
 }
 
 fn start(root: &Path) -> World {
-    let listen = free_address();
+    let (listen, http) = (free_address(), free_address());
     let config = root.join("diwan.toml");
-    fs::write(&config, format!("[tx]\nlisten = \"{listen}\"\n")).unwrap();
+    fs::write(
+        &config,
+        format!("[tx]\nlisten = \"{listen}\"\nhttp = \"{http}\"\n"),
+    )
+    .unwrap();
     let more = [
         "--no-registry",
         "--no-saga",
@@ -153,6 +158,7 @@ fn start(root: &Path) -> World {
     World {
         node: Node::start(root, &free_address(), &more),
         listen,
+        console: http,
     }
 }
 
@@ -235,6 +241,19 @@ fn an_operator_sees_and_decides_what_nobody_finishes() {
         client.ask(&Message::GlobalStatus(xid(&id))),
         Message::GlobalStatusResult(Outcome::SUCCESS, GlobalStatus::Finished)
     );
+    let ask = |path: &str| {
+        let (code, body) = support::http(&world.console, path, "", "").unwrap();
+        (code, serde_json::from_str::<Value>(&body).unwrap())
+    };
+    let (code, page) = ask("GET /api/v1/console/globalSession/query?pageSize=5");
+    assert_eq!(
+        (code, &page["total"], &page["pages"]),
+        (200, &0.into(), &0.into())
+    );
+    let (_, cluster) = ask("GET /metadata/v1/cluster?group=default");
+    assert_eq!(cluster["nodes"][0]["role"], "LEADER");
+    let port: u16 = world.listen.rsplit(':').next().unwrap().parse().unwrap();
+    assert_eq!(cluster["nodes"][0]["transaction"]["port"], port);
     let (_, metrics) = world.node.http("GET /metrics", "");
     for line in [
         "diwan_tx_begun_total 1",

@@ -9,6 +9,7 @@ use clap::Args;
 use diwan_raft::{Configuration, PeerId};
 use diwan_registry::edge::AccessKeys;
 use diwan_runtime::JraftAddress;
+use diwan_tx::edge::Users;
 use serde::Deserialize;
 
 use super::security::Security;
@@ -67,6 +68,7 @@ pub(crate) struct Settings {
     pub(crate) registry: Registry,
     pub(crate) tx: Tx,
     pub(crate) saga: Saga,
+    pub(crate) users: Users,
     pub(crate) access_keys: Option<AccessKeys>,
 }
 
@@ -129,6 +131,8 @@ section! { Tx {
     enabled: bool = true,
     listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8091)),
     advertise: Option<String> = None,
+    http: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7091)),
+    users_file: Option<PathBuf> = None,
 } }
 
 section! { Registry {
@@ -302,6 +306,14 @@ impl Settings {
         let jraft = jraft.map_err(|error: diwan_runtime::JraftAddressError| {
             ConfigError(format!("raft.jraft: {error}"))
         })?;
+        let users = file.tx.users_file.as_deref();
+        let users = users.map_or(Ok(Users::default()), super::security::users)?;
+        if users.0.is_empty() && !file.tx.http.ip().is_loopback() {
+            return Err(ConfigError(format!(
+                "tx.http = {}: whoever reaches it decides transactions; without tx.users_file it must be an address of loopback",
+                file.tx.http
+            )));
+        }
         let access_keys = file.registry.access_keys_file.as_deref();
         Ok(Self {
             access_keys: access_keys.map(super::security::access_keys).transpose()?,
@@ -319,6 +331,7 @@ impl Settings {
             registry: file.registry,
             tx: file.tx,
             saga: file.saga,
+            users,
         })
     }
 }

@@ -124,7 +124,7 @@ async fn serve(settings: Settings, lifeline: bool) -> Result<(), ServeError> {
         settings.access_keys.clone(),
         &settings.data,
     );
-    let tx = tx::Role::new(&settings.tx);
+    let tx = tx::Role::new(&settings.tx, settings.users.clone());
     let saga = saga::Role::new(&settings.saga, &settings.registry);
     let members = settings.initial.clone();
     let node = start_node(

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use diwan_registry::edge::AccessKeys;
 use diwan_runtime::{ClusterToken, NodeTls, TlsError};
+use diwan_tx::edge::Users;
 
 use super::config::{Cluster, ConfigError, Tls};
 
@@ -46,6 +47,26 @@ pub(crate) fn access_keys(path: &Path) -> Result<AccessKeys, ConfigError> {
     let text = String::from_utf8(secret(name, path, KEYS_FILE_BYTES_MAX)?);
     let text = text.map_err(|_| wrong("it is no text".to_owned()))?;
     AccessKeys::parse(&text).map_err(|error| wrong(error.to_string()))
+}
+
+/// Who may ask the coordinator's console: lines of a name and a password.
+pub(crate) fn users(path: &Path) -> Result<Users, ConfigError> {
+    let name = "tx.users_file";
+    let wrong = |what: String| ConfigError(format!("{name} = {path:?}: {what}"));
+    let text = String::from_utf8(secret(name, path, KEYS_FILE_BYTES_MAX)?);
+    let text = text.map_err(|_| wrong("it is no text".to_owned()))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let users = lines.map(|line| {
+        let parts = line.split_once(char::is_whitespace);
+        let (user, password) =
+            parts.ok_or_else(|| wrong("a line without a password".to_owned()))?;
+        Ok((user.to_owned(), password.trim().to_owned()))
+    });
+    let users = Users(users.collect::<Result<_, _>>()?);
+    match users.0.is_empty() {
+        true => Err(wrong("there is nobody in it".to_owned())),
+        false => Ok(users),
+    }
 }
 
 /// The content of a file that is not everybody's.

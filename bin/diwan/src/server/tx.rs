@@ -7,8 +7,9 @@ use std::time::Duration;
 use diwan_log::ProposalError;
 use diwan_raft::{Configuration, PeerId};
 use diwan_runtime::{GroupOptions, NodeHandle};
-use diwan_tx::edge::{self, Barrier, Handle, Nodes, NotDone, Proposer, TX_CLASS};
+use diwan_tx::edge::{self, Barrier, Handle, Nodes, NotDone, Proposer, TX_CLASS, Users};
 use diwan_tx::state::{self, Shared, Signal};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use super::config::Tx;
@@ -24,18 +25,22 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(25);
 pub(super) struct Role {
     listen: SocketAddr,
     advertise: String,
+    http: SocketAddr,
+    users: Users,
     shared: Shared,
     signals: mpsc::UnboundedReceiver<Signal>,
 }
 
 impl Role {
-    pub(super) fn new(config: &Tx) -> Option<Self> {
+    pub(super) fn new(config: &Tx, users: Users) -> Option<Self> {
         config.enabled.then(|| {
             let (shared, signals) = Shared::new(state::Config::default(), diwan_runtime::random());
             let listen = config.listen.to_string();
             Self {
                 listen: config.listen,
                 advertise: config.advertise.clone().unwrap_or(listen),
+                http: config.http,
+                users,
                 shared,
                 signals,
             }
@@ -56,6 +61,7 @@ impl Role {
         tokio::spawn(watch_members(node.clone(), GROUP, tell));
         let coordinator = edge::start(edge::Options {
             listen: self.listen,
+            control: control(&self.advertise, self.http),
             advertise: self.advertise,
             server: Default::default(),
             shared: self.shared,
@@ -79,9 +85,25 @@ impl Role {
                 received.received(content, |answer| reply.send(answer));
             }),
         );
-        tracing::info!(listen = %self.listen, "coordinator of transactions");
+        let addr = self.http;
+        let listener = TcpListener::bind(addr).await;
+        let listener =
+            listener.map_err(io(format!("coordinator over HTTP at {addr} (tx.http)")))?;
+        let console = coordinator
+            .clone()
+            .console(self.users, diwan_runtime::random);
+        tokio::spawn(async { axum::serve(listener, console).await });
+        tracing::info!(listen = %self.listen, http = %addr, "coordinator of transactions");
         Ok(coordinator)
     }
+}
+
+/// The port for HTTP at the address that clients know.
+fn control(advertise: &str, http: SocketAddr) -> String {
+    let host = advertise
+        .rsplit_once(':')
+        .map_or(advertise, |(host, _)| host);
+    format!("{host}:{}", http.port())
 }
 
 /// Proposes here: the edge knows who leads.

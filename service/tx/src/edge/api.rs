@@ -241,7 +241,7 @@ impl Handle {
     }
 
     /// Carries an operation out, wherever the node is that leads.
-    async fn carry_out(&self, kind: Kind) -> Result<Answer, String> {
+    pub(super) async fn carry_out(&self, kind: Kind) -> Result<Answer, String> {
         let (tell, told) = tokio::sync::oneshot::channel();
         let _ = self.tasks.send(Box::new(move |desk| {
             let reply = Box::new(move |content| drop(tell.send(content)));

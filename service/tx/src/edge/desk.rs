@@ -11,12 +11,12 @@ use diwan_seata::{
     BranchEnd, BranchRegister, ExceptionCode, GlobalStatus, Message as Spoken, Outcome,
 };
 use prost::Message;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use super::call::{CallResult, Channel, Client, Resources};
-use super::peers::{self, Answered, Call, Kind as Asked, Read, Reply, Rows, Said};
-use super::{Barrier, NotDone, Options, Proposer, Task};
+use super::peers::{self, Answered, Call, Kind as Asked, Read, Reply, Rows, Said, Where};
+use super::{Barrier, Leadership, NotDone, Options, Proposer, Task};
 use crate::state::{
     Answer, Answers, Batch, Begin, Effect, Ended, GlobalReport, Kind, Operation, Register, Report,
     Shared, Signal,
@@ -115,7 +115,9 @@ pub(super) struct Desk {
     label: String,
     resources: Resources,
     leads: Cell<bool>,
-    leader: RefCell<Option<String>>,
+    leadership: watch::Sender<Leadership>,
+    /// This node's.
+    pub(super) ports: Where,
     waking: Notify,
     batch: RefCell<Vec<(Operation, Job)>>,
     reads: RefCell<Vec<(Read, Job)>>,
@@ -136,6 +138,7 @@ impl Desk {
     pub(super) fn new(
         options: Options,
         tasks: mpsc::UnboundedSender<Task>,
+        leadership: watch::Sender<Leadership>,
     ) -> (Rc<Self>, mpsc::UnboundedReceiver<Signal>) {
         let desk = Rc::new(Self {
             shared: options.shared,
@@ -146,7 +149,11 @@ impl Desk {
             label: format!("{}:", options.advertise),
             resources: Resources::default(),
             leads: Cell::new(false),
-            leader: RefCell::new(None),
+            leadership,
+            ports: Where {
+                transaction: options.advertise.clone(),
+                control: options.control,
+            },
             waking: Notify::new(),
             batch: RefCell::default(),
             reads: RefCell::default(),
@@ -316,7 +323,7 @@ impl Desk {
             }
             Then::Client(..) | Then::Here(_) => {}
         }
-        let leader = self.leader.borrow().clone();
+        let leader = self.leadership.borrow().leader.clone();
         let (Some(nodes), Some(leader)) = (&self.nodes, leader) else {
             return self.later(asked, job, "nobody leads");
         };
@@ -351,7 +358,7 @@ impl Desk {
                 operation.kind,
                 Some(Kind::Begin(_) | Kind::Register(_)) | None
             ),
-            Asked::Read(_) | Asked::Call(_) => true,
+            Asked::Read(_) | Asked::Call(_) | Asked::Where(_) => true,
         };
         match unknown && !harmless {
             true => self.refuse(job.then, why, true),
@@ -369,7 +376,7 @@ impl Desk {
             match asked {
                 Asked::Operation(operation) => desk.dispatch(operation, job),
                 Asked::Read(read) => desk.dispatch_read(read, job),
-                Asked::Call(_) => {}
+                Asked::Call(_) | Asked::Where(_) => {}
             }
         });
     }
@@ -532,15 +539,25 @@ impl Desk {
     fn signalled(self: &Rc<Self>, signal: Signal) {
         self.hear_time();
         match signal {
-            Signal::Leads => {
+            Signal::Leads { epoch } => {
                 self.leads.set(true);
+                let leader = self.nodes.as_ref().map(|nodes| nodes.name.clone());
+                self.leadership.send_replace(Leadership { leader, epoch });
                 let outstanding = self.shared.lock().outstanding();
                 tracing::info!(calls = outstanding.len(), "this node leads the coordinator");
                 self.perform(outstanding);
             }
             Signal::Follows(leader) => {
                 self.leads.set(false);
-                *self.leader.borrow_mut() = leader;
+                self.leadership.send_modify(|known| match leader {
+                    Some((leader, epoch)) => {
+                        *known = Leadership {
+                            leader: Some(leader),
+                            epoch,
+                        };
+                    }
+                    None => known.leader = None,
+                });
                 // Whoever waits asks the one that leads now.
                 let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
                 for (operation, job) in waiting.into_values().flatten() {

@@ -3,6 +3,7 @@
 
 mod api;
 mod call;
+mod console;
 mod desk;
 mod peers;
 mod session;
@@ -20,10 +21,15 @@ use diwan_net::{
 };
 use diwan_seata::GlobalStatus;
 use diwan_seata::frame::MAGIC;
-use tokio::sync::mpsc;
+use prost::Message as _;
+use tokio::sync::{mpsc, watch};
 
 use crate::state::{Shared, Signal};
 use desk::Desk;
+use peers::{Answered, Kind, Said, Where};
+
+/// A node that does not say where its ports are within this is not named.
+const WHERE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Carries a batch to the log. It is told the answers, or why there are none, on any thread.
 pub type Proposer = Arc<dyn Fn(Bytes, Proposed) + Send + Sync>;
@@ -49,6 +55,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The same as clients see it, which is what xids begin with.
     pub advertise: String,
+    /// Where its console answers over HTTP, as others see it.
+    pub control: String,
     /// Limits of connections. It always runs on one thread.
     pub server: ServerOptions,
     /// The state.
@@ -63,7 +71,15 @@ pub struct Options {
     pub nodes: Option<peers::Nodes>,
 }
 
+pub use console::Users;
 pub use peers::{Caller, Nodes, TX_CLASS};
+
+/// Who leads, and since when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Leadership {
+    leader: Option<String>,
+    epoch: u64,
+}
 
 /// How a coordinator does.
 #[derive(Clone, Debug, Default)]
@@ -91,9 +107,36 @@ pub struct Handle {
     tasks: mpsc::UnboundedSender<Task>,
     server: Arc<Mutex<Option<Server>>>,
     shared: Shared,
+    ports: Where,
+    nodes: Option<Nodes>,
+    leadership: watch::Receiver<Leadership>,
 }
 
 impl Handle {
+    fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.leadership.clone()
+    }
+
+    /// The nodes that answer, with their ports, and who leads.
+    async fn nodes(&self) -> (Vec<(String, Where)>, Leadership) {
+        let own = self.nodes.as_ref().map_or("", |nodes| &*nodes.name);
+        let mut all = vec![(own.to_owned(), self.ports.clone())];
+        if let Some(nodes) = &self.nodes {
+            let others = nodes.all.borrow().clone();
+            for other in others.into_iter().filter(|other| *other != nodes.name) {
+                let said = Said {
+                    kind: Some(Kind::Where(true)),
+                };
+                let called = (nodes.call)(&other, said.encode_to_vec().into());
+                let answered = tokio::time::timeout(WHERE_PATIENCE, called).await;
+                let answered = answered.ok().and_then(Result::ok);
+                let answered = answered.and_then(|content| Answered::decode(&content[..]).ok());
+                all.extend(answered.and_then(|answered| Some((other, answered.ports?))));
+            }
+        }
+        (all, self.leadership.borrow().clone())
+    }
+
     /// Where clients connect.
     pub fn addr(&self) -> SocketAddr {
         self.addr
@@ -153,8 +196,16 @@ pub fn start(options: Options) -> io::Result<Handle> {
     let mut server = options.server.clone();
     server.workers = Some(1);
     let (listen, shared) = (options.listen, options.shared.clone());
+    let (nodes, ports) = (
+        options.nodes.clone(),
+        Where {
+            transaction: options.advertise.clone(),
+            control: options.control.clone(),
+        },
+    );
+    let (leadership, leadership_seen) = watch::channel(Leadership::default());
     let protocol: Arc<dyn Protocol> = Arc::new(Seata {
-        once: Mutex::new(Some((options, todo))),
+        once: Mutex::new(Some((options, todo, leadership))),
         tasks: tasks.clone(),
     });
     let server = Server::start(listen, vec![protocol], server)?;
@@ -163,11 +214,20 @@ pub fn start(options: Options) -> io::Result<Handle> {
         tasks,
         server: Arc::new(Mutex::new(Some(server))),
         shared,
+        ports,
+        nodes,
+        leadership: leadership_seen,
     })
 }
 
+type Beginning = (
+    Options,
+    mpsc::UnboundedReceiver<Task>,
+    watch::Sender<Leadership>,
+);
+
 struct Seata {
-    once: Mutex<Option<(Options, mpsc::UnboundedReceiver<Task>)>>,
+    once: Mutex<Option<Beginning>>,
     tasks: mpsc::UnboundedSender<Task>,
 }
 
@@ -188,8 +248,8 @@ impl Protocol for Seata {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         // There is one worker, and it asks once.
-        let desk = once.map(|(options, todo)| {
-            let (desk, signals) = Desk::new(options, self.tasks.clone());
+        let desk = once.map(|(options, todo, leadership)| {
+            let (desk, signals) = Desk::new(options, self.tasks.clone(), leadership);
             tokio::task::spawn_local(desk.clone().run(todo, signals));
             desk
         });

@@ -36,7 +36,7 @@ pub struct Nodes {
 /// From one node to another.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Said {
-    #[prost(oneof = "Kind", tags = "1, 2, 3")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4")]
     pub(super) kind: Option<Kind>,
 }
 
@@ -51,6 +51,20 @@ pub(super) enum Kind {
     /// From the one that leads.
     #[prost(message, tag = "3")]
     Call(Call),
+    /// Where are your ports?
+    #[prost(bool, tag = "4")]
+    Where(bool),
+}
+
+/// Where a node's ports are, `host:port` each.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Where {
+    /// For clients.
+    #[prost(string, tag = "1")]
+    pub(super) transaction: String,
+    /// For questions over HTTP.
+    #[prost(string, tag = "2")]
+    pub(super) control: String,
 }
 
 /// What is read.
@@ -121,6 +135,9 @@ pub(super) struct Answered {
     /// It may have been carried out.
     #[prost(bool, tag = "5")]
     pub(super) unknown: bool,
+    /// Where its ports are.
+    #[prost(message, optional, tag = "6")]
+    pub(super) ports: Option<Where>,
 }
 
 impl Answered {
@@ -186,6 +203,13 @@ pub(super) fn received(desk: &Rc<Desk>, content: &Bytes, to: Reply) {
                 ),
             }
         }
+        Some(Kind::Where(_)) => reply(
+            to,
+            &Answered {
+                ports: Some(desk.ports.clone()),
+                ..Answered::default()
+            },
+        ),
         None => desk.count_malformed(),
     }
 }

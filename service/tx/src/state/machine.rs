@@ -15,9 +15,12 @@ use super::coordinator::{Config, Coordinator, Effect};
 #[derive(Debug)]
 pub enum Signal {
     /// This node leads: what is on its way is its to do, and everything from now on.
-    Leads,
-    /// It does not: another one does, if one is known.
-    Follows(Option<String>),
+    Leads {
+        /// Since when: it grows with each leadership.
+        epoch: u64,
+    },
+    /// It does not: another one does, if one is known, and since when.
+    Follows(Option<(String, u64)>),
     /// What is to be done.
     Effects(Vec<Effect>),
 }
@@ -95,14 +98,14 @@ impl StateMachine for Machine {
 
     fn event(&mut self, event: &Event) {
         let signal = match event {
-            Event::StartLeading { .. } => Signal::Leads,
-            Event::Following { leader, .. } => Signal::Follows(Some(leader.clone())),
+            Event::StartLeading { epoch } => Signal::Leads { epoch: *epoch },
+            Event::Following { leader, epoch } => Signal::Follows(Some((leader.clone(), *epoch))),
             Event::StopLeading { .. } | Event::NoLeader | Event::Failed { .. } => {
                 Signal::Follows(None)
             }
             Event::Members { .. } | Event::Restored { .. } => return,
         };
-        self.leads = matches!(signal, Signal::Leads);
+        self.leads = matches!(signal, Signal::Leads { .. });
         let _ = self.shared.signals.send(signal);
     }
 }
