@@ -131,7 +131,7 @@ fn name(of: &[(u8, &str)], byte: u8) -> String {
 /// When its form is not spoken here, or it is no message.
 pub fn decode(form: Form, bytes: &[u8]) -> Result<(Message, Speech), BodyError> {
     let compressor =
-        Compressor::from_byte(form.compressor).ok_or(BodyError::Compressor(form.compressor))?;
+        Compressor::of(form.compressor, bytes).ok_or(BodyError::Compressor(form.compressor))?;
     if !matches!(form.codec, 1 | 2 | 0x16) {
         return Err(BodyError::Codec(form.codec));
     }

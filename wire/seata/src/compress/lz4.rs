@@ -1,14 +1,17 @@
-//! LZ4 in the blocks that the library lz4-java writes, which are nobody else's:
+//! LZ4: in frames since Seata 2.6, before in blocks that nobody but the library lz4-java writes:
 //! ```text
 //! "LZ4Block" | token u8 | compressed length u32 | length u32 | checksum u32 | bytes
 //! ```
 //! Integers are little-endian. The token's upper half is the method (1: as it is, 2: LZ4), the lower one says how long a block may be.
 //! A block without bytes ends them.
-//! Source: lz4/lz4-java:src/java/net/jpountz/lz4/{LZ4BlockInputStream,LZ4BlockOutputStream}.java.
+//! Sources: lz4/lz4-java:src/java/net/jpountz/lz4/{LZ4BlockInputStream,LZ4BlockOutputStream,LZ4FrameInputStream}.java.
 
+use std::io::{Read, Write};
+
+use lz4_flex::frame::{FrameDecoder, FrameEncoder};
 use thiserror::Error;
+use twox_hash::XxHash32;
 
-use super::xxhash::xxhash32;
 use super::{BODY_BYTES_MAX, CompressionError};
 
 const MAGIC: [u8; 8] = *b"LZ4Block";
@@ -58,6 +61,25 @@ pub enum Lz4Problem {
     /// What it holds is something else.
     #[error("the checksum is another")]
     Checksum,
+}
+
+/// Of frames.
+const FRAME_MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
+
+/// Whether these are not blocks.
+pub(super) fn is_frame(bytes: &[u8]) -> bool {
+    bytes.starts_with(&FRAME_MAGIC)
+}
+
+pub(super) fn frame_reader(bytes: &[u8]) -> impl Read {
+    FrameDecoder::new(bytes)
+}
+
+pub(super) fn compress_frame(bytes: &[u8], out: &mut Vec<u8>) {
+    let mut writer = FrameEncoder::new(&mut *out);
+    // Nothing fails that is written to memory.
+    let _ = writer.write_all(bytes);
+    let _ = writer.finish();
 }
 
 pub(super) fn decompress(bytes: &[u8]) -> Result<Vec<u8>, CompressionError> {
@@ -110,7 +132,7 @@ pub(super) fn decompress(bytes: &[u8]) -> Result<Vec<u8>, CompressionError> {
                 return Err(error(Lz4Problem::Broken).into());
             }
         }
-        if xxhash32(SEED, &plain[begin..]) & CHECKSUM_BITS != checksum & CHECKSUM_BITS {
+        if XxHash32::oneshot(SEED, &plain[begin..]) & CHECKSUM_BITS != checksum & CHECKSUM_BITS {
             return Err(error(Lz4Problem::Checksum).into());
         }
         offset += HEAD_BYTES + compressed as usize;
@@ -124,7 +146,7 @@ pub(super) fn compress(bytes: &[u8], out: &mut Vec<u8>) {
             true => (LZ4, &compressed[..]),
             false => (RAW, block),
         };
-        let checksum = xxhash32(SEED, block) & CHECKSUM_BITS;
+        let checksum = XxHash32::oneshot(SEED, block) & CHECKSUM_BITS;
         head(out, method, content.len(), block.len(), checksum);
         out.extend(content);
     }

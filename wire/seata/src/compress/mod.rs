@@ -2,7 +2,6 @@
 //! Sources: apache/incubator-seata:compressor/seata-compressor-{gzip,deflater,lz4,zstd}/.
 
 mod lz4;
-mod xxhash;
 mod zstd;
 
 use std::borrow::Cow;
@@ -24,8 +23,10 @@ pub enum Compressor {
     None,
     /// gzip.
     Gzip,
-    /// Blocks of LZ4 as the library lz4-java writes them.
+    /// LZ4 in frames, as since Seata 2.6.
     Lz4,
+    /// LZ4 in the library lz4-java's own blocks, as before.
+    Lz4Blocks,
     /// zlib.
     Deflater,
     /// Zstandard.
@@ -34,10 +35,11 @@ pub enum Compressor {
 
 impl Compressor {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::None,
         Self::Gzip,
         Self::Lz4,
+        Self::Lz4Blocks,
         Self::Deflater,
         Self::Zstd,
     ];
@@ -47,15 +49,23 @@ impl Compressor {
         match self {
             Self::None => 0,
             Self::Gzip => 1,
-            Self::Lz4 => 5,
+            Self::Lz4 | Self::Lz4Blocks => 5,
             Self::Deflater => 6,
             Self::Zstd => 7,
         }
     }
 
-    /// Which one has this number, if it is spoken here.
-    pub fn from_byte(byte: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|one| one.byte() == byte)
+    /// Which one has this number and wrote these bytes, if it is spoken here.
+    pub(crate) fn of(byte: u8, bytes: &[u8]) -> Option<Self> {
+        match byte {
+            0 => Some(Self::None),
+            1 => Some(Self::Gzip),
+            5 if lz4::is_frame(bytes) => Some(Self::Lz4),
+            5 => Some(Self::Lz4Blocks),
+            6 => Some(Self::Deflater),
+            7 => Some(Self::Zstd),
+            _ => None,
+        }
     }
 }
 
@@ -87,7 +97,8 @@ pub(crate) fn decompress(
         Compressor::Gzip => read(MultiGzDecoder::new(bytes)),
         Compressor::Deflater => read(ZlibDecoder::new(bytes)),
         Compressor::Zstd => zstd::reader(bytes).and_then(read),
-        Compressor::Lz4 => return lz4::decompress(bytes).map(Cow::Owned),
+        Compressor::Lz4 => read(lz4::frame_reader(bytes)),
+        Compressor::Lz4Blocks => return lz4::decompress(bytes).map(Cow::Owned),
     };
     let plain = read.map_err(|why| CompressionError::Broken { compressor, why })?;
     match plain.len() > BODY_BYTES_MAX {
@@ -121,7 +132,8 @@ pub(crate) fn compress(compressor: Compressor, bytes: &[u8], out: &mut Vec<u8>) 
             let _ = writer.write_all(bytes);
             let _ = writer.finish();
         }
-        Compressor::Lz4 => lz4::compress(bytes, out),
+        Compressor::Lz4 => lz4::compress_frame(bytes, out),
+        Compressor::Lz4Blocks => lz4::compress(bytes, out),
         Compressor::Zstd => zstd::compress(bytes, out),
     }
 }
