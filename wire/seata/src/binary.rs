@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Messages in one merged message.
-const MERGED_MAX: usize = 100_000;
+pub(crate) const MERGED_MAX: usize = 100_000;
 
 /// A body cannot be read; other frames can.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -10,6 +10,8 @@ mod write;
 use diwan_hessian::Error;
 use thiserror::Error;
 
+use crate::binary::MERGED_MAX;
+
 pub(crate) use read::decode;
 pub(crate) use write::encode;
 
@@ -44,6 +46,12 @@ pub enum HessianError {
         class: String,
         /// What.
         field: &'static str,
+    },
+    /// Too many messages in one.
+    #[error("byte {offset}: more than {MERGED_MAX} messages in one")]
+    TooMany {
+        /// Where the first one too many stands.
+        offset: usize,
     },
     /// A number is too large or too small.
     #[error("byte {offset}: {number} days are none that fit")]

@@ -316,3 +316,20 @@ fn what_is_no_message_says_why() {
         assert!(read.is_err(), "{codec:?}");
     }
 }
+
+/// A message of Java objects may take a single byte, and a hundred times as much in memory.
+#[test]
+fn too_many_in_one_are_refused() {
+    let messages = vec![Message::BranchReportResult(Outcome::SUCCESS); 100_001];
+    for codec in &CODECS[1..] {
+        let speech = Speech {
+            codec: *codec,
+            compressor: Compressor::Zstd,
+        };
+        let bytes = written(speech, &Message::MergeResult(messages.clone()));
+        let why = body::decode(speech.form(), &bytes).unwrap_err().to_string();
+        assert!(why.contains("messages in one"), "{why}");
+        let bytes = written(speech, &Message::MergeResult(messages[1..].to_vec()));
+        assert!(body::decode(speech.form(), &bytes).is_ok(), "{codec:?}");
+    }
+}

@@ -118,7 +118,10 @@ impl Session for SeataSession {
                         skip: 0,
                     });
                 }
-                Err(error) => break Err(CloseReason::Framing(error.to_string())),
+                Err(error) => {
+                    self.desk.count_malformed();
+                    break Err(CloseReason::Framing(error.to_string()));
+                }
             }
         };
         Stats::add(&self.channel.connection.stats().frames_in, frames);

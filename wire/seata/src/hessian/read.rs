@@ -4,6 +4,7 @@ use diwan_hessian::{Decoder, Dialect, Limits};
 
 use super::fields::Fields;
 use super::{HessianError, PROTOCOL, TRANSACTION};
+use crate::binary::MERGED_MAX;
 use crate::body::Names;
 use crate::{BranchReport, BranchStatus, Message};
 
@@ -36,6 +37,10 @@ pub(super) fn messages(d: &mut Decoder<'_>, inner: Inner) -> Result<Vec<Message>
     let mut messages = Vec::new();
     if let Some(mut head) = d.list_begin()? {
         while d.list_more(&mut head)? {
+            if messages.len() == MERGED_MAX {
+                let offset = d.position();
+                return Err(HessianError::TooMany { offset });
+            }
             messages.push(message(d, Inner::Yes)?.0);
         }
     }

@@ -10,6 +10,7 @@ use prost::DecodeError;
 use thiserror::Error;
 
 use crate::ExceptionCode;
+use crate::binary::MERGED_MAX;
 
 pub(crate) use read::decode;
 pub(crate) use write::encode;
@@ -36,6 +37,9 @@ pub enum ProtobufError {
         /// What is wrong.
         error: DecodeError,
     },
+    /// Too many messages in one.
+    #[error("{0} messages in one, {MERGED_MAX} are the most")]
+    TooMany(usize),
     /// A number stands for nothing.
     #[error("{number} is no {what}")]
     Value {

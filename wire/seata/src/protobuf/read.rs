@@ -2,6 +2,7 @@
 
 use super::shapes::{self, Any, Merged, Only};
 use super::{CODES, PACKAGE, ProtobufError};
+use crate::binary::MERGED_MAX;
 use crate::body::Names;
 use crate::{
     BranchEnd, BranchEnded, BranchRegister, BranchReport, BranchStatus, BranchType, ExceptionCode,
@@ -174,6 +175,9 @@ fn only<T: prost::Message + Default>(name: &str, content: &[u8]) -> Read<T> {
 }
 
 fn messages(all: Vec<Any>) -> Read<Vec<Message>> {
+    if all.len() > MERGED_MAX {
+        return Err(ProtobufError::TooMany(all.len()));
+    }
     let one = |any: Any| {
         let name = any.type_url.rsplit('/').next().unwrap_or_default();
         Ok(named(name, &any.value, false)?.0)
