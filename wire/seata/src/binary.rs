@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Messages in one merged message.
-const MERGED_MAX: usize = 100_000;
+pub(crate) const MERGED_MAX: usize = 100_000;
 
 /// A body cannot be read; other frames can.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -521,7 +521,7 @@ pub fn encode(message: &Message, out: &mut Vec<u8>) {
 
 /// The type of a message.
 /// Source: apache/incubator-seata:core/src/main/java/org/apache/seata/core/protocol/MessageType.java.
-fn kind(message: &Message) -> u16 {
+pub(crate) fn kind(message: &Message) -> u16 {
     match message {
         Message::GlobalBegin { .. } => 1,
         Message::GlobalBeginResult { .. } => 2,

@@ -111,6 +111,10 @@ pub enum FrameError {
         /// What stood there.
         value: u8,
     },
+    /// The protocol of clients before 0.7, whose frames do not even say how long they are. No client in use speaks it.
+    /// Source: apache/incubator-seata:core/src/main/java/org/apache/seata/core/rpc/netty/v0/ProtocolDecoderV0.java.
+    #[error("byte 2: version 0 of the protocol, of clients before Seata 0.7: use a later one")]
+    Old,
     /// Another version of the protocol.
     #[error("byte 2: version {0} of the protocol, 1 is understood")]
     Version(u8),
@@ -151,8 +155,11 @@ pub fn decode(input: &[u8], limit: usize) -> Result<Decoded<'_>, FrameError> {
             _ => {}
         }
     }
-    if let Some(version) = input.get(2).filter(|version| **version != VERSION) {
-        return Err(FrameError::Version(*version));
+    match input.get(2) {
+        None | Some(&VERSION) => {}
+        // The upper half of its flags.
+        Some(0) => return Err(FrameError::Old),
+        Some(version) => return Err(FrameError::Version(*version)),
     }
     let incomplete = Decoded::Incomplete { bytes: HEAD_BYTES };
     let Some(length) = input.get(3..7).and_then(|bytes| bytes.first_chunk()) else {

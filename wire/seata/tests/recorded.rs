@@ -127,6 +127,7 @@ fn what_is_no_frame_says_where() {
     };
     assert_eq!(frame(&|bytes| bytes[1] = 0), Err(magic));
     assert_eq!(frame(&|bytes| bytes[2] = 9), Err(FrameError::Version(9)));
+    assert_eq!(frame(&|bytes| bytes[2] = 0), Err(FrameError::Old));
     let limit = 100;
     assert_eq!(
         frame(&|bytes| bytes[3] = 9),

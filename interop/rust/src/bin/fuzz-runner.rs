@@ -118,8 +118,18 @@ const TARGETS: [Target; 14] = [
 
 /// One frame a line.
 const RAFT_FRAMES: &str = include_str!("../../../../wire/jraft/tests/frames.txt");
-/// The same, behind three words.
-const SEATA_FRAMES: &str = include_str!("../../../../wire/seata/tests/frames/conversation.hex");
+/// The same, behind three words: in Seata's own serializer, in others, and compressed.
+const SEATA_FRAMES: [&str; 9] = [
+    include_str!("../../../../wire/seata/tests/frames/conversation.hex"),
+    include_str!("../../../../wire/seata/tests/frames/hessian/seata-2.6.0.hex"),
+    include_str!("../../../../wire/seata/tests/frames/hessian/seata-2.0.0.hex"),
+    include_str!("../../../../wire/seata/tests/frames/protobuf/seata-2.0.0.hex"),
+    include_str!("../../../../wire/seata/tests/frames/gzip/seata-2.6.0.hex"),
+    include_str!("../../../../wire/seata/tests/frames/deflater/seata-2.6.0.hex"),
+    include_str!("../../../../wire/seata/tests/frames/lz4/seata-2.6.0.hex"),
+    include_str!("../../../../wire/seata/tests/frames/lz4/seata-2.0.0.hex"),
+    include_str!("../../../../wire/seata/tests/frames/zstd/seata-2.6.0.hex"),
+];
 
 /// The seed of the first half of each target's time; the other half has a fresh one.
 const FIXED_SEED: u64 = 7;
@@ -259,8 +269,9 @@ fn raft_messages() -> Vec<Vec<u8>> {
 
 /// Every frame of a conversation: the last word of each line.
 fn seata_frames() -> Vec<Vec<u8>> {
-    let lines = SEATA_FRAMES.lines().filter(|line| !line.starts_with('#'));
+    let lines = SEATA_FRAMES.iter().flat_map(|file| file.lines());
     lines
+        .filter(|line| !line.starts_with('#'))
         .filter_map(|line| from_hex(line.split(' ').nth(3)?))
         .collect()
 }

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use diwan_net::Connection;
-use diwan_seata::frame::{self, Form, Kind};
-use diwan_seata::{BranchEnd, BranchEnded, BranchStatus, BranchType, Identify, Message, binary};
+use diwan_seata::body::{self, Speech};
+use diwan_seata::frame::Kind;
+use diwan_seata::{BranchEnd, BranchEnded, BranchStatus, BranchType, Identify, Message};
 use tokio::time::Instant;
 
 use super::desk::Desk;
@@ -29,6 +30,8 @@ struct Pending {
 /// A connection.
 pub(super) struct Channel {
     pub(super) connection: Rc<Connection>,
+    /// How its client spoke last; it is called in the same way.
+    pub(super) speech: Cell<Speech>,
     client: RefCell<Rc<Client>>,
     pub(super) resources: RefCell<Vec<Rc<str>>>,
     next_id: Cell<i32>,
@@ -48,6 +51,7 @@ impl Channel {
     pub(super) fn new(connection: Rc<Connection>) -> Rc<Self> {
         Rc::new(Self {
             connection,
+            speech: Cell::new(Speech::USUAL),
             client: RefCell::default(),
             resources: RefCell::default(),
             next_id: Cell::new(1),
@@ -68,12 +72,9 @@ impl Channel {
         self.client.borrow().clone()
     }
 
-    pub(super) fn write(&self, kind: Kind, form: Form, id: i32, message: &Message) {
-        self.connection.write(|outbox| {
-            frame::write(outbox.buffer(), kind, form, id, |out| {
-                binary::encode(message, out)
-            });
-        });
+    pub(super) fn write(&self, kind: Kind, speech: Speech, id: i32, message: &Message) {
+        self.connection
+            .write(|outbox| body::write(outbox.buffer(), kind, speech, id, message));
     }
 
     /// Tells a branch to commit or to roll back; `done` is told once.
@@ -85,7 +86,7 @@ impl Channel {
             true => Message::BranchCommit(end),
             false => Message::BranchRollback(end),
         };
-        self.write(Kind::Request, Form::USUAL, id, &message);
+        self.write(Kind::Request, self.speech.get(), id, &message);
         let pending = Pending {
             branch,
             deadline: Instant::now() + CALL_TIMEOUT,

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use diwan_seata::frame::{Form, Kind as FrameKind};
+use diwan_seata::body::Speech;
+use diwan_seata::frame::Kind as FrameKind;
 use diwan_seata::{
     BranchEnd, BranchRegister, ExceptionCode, GlobalStatus, Message as Spoken, Outcome,
 };
@@ -36,7 +37,7 @@ pub(super) enum Responder {
     /// A client.
     Here {
         channel: Rc<Channel>,
-        form: Form,
+        speech: Speech,
         id: i32,
     },
     /// A client that asked for more at the same time.
@@ -53,8 +54,12 @@ pub(super) struct Merged {
 impl Responder {
     fn send(self, message: Spoken) {
         match self {
-            Self::Here { channel, form, id } => {
-                channel.write(FrameKind::Response, form, id, &message);
+            Self::Here {
+                channel,
+                speech,
+                id,
+            } => {
+                channel.write(FrameKind::Response, speech, id, &message);
             }
             Self::Part { merged, place } => {
                 merged.answers.borrow_mut()[place] = Some(message);

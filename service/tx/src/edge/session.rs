@@ -4,8 +4,9 @@ use std::rc::Rc;
 use std::task::Context;
 
 use diwan_net::{CloseReason, Connection, Received, Session, Stats};
-use diwan_seata::frame::{self, Decoded, FRAME_BYTES_MAX, Form, Frame, Kind};
-use diwan_seata::{Identified, Identify, Message, binary};
+use diwan_seata::body::{self, Speech};
+use diwan_seata::frame::{self, Decoded, FRAME_BYTES_MAX, Frame, Kind};
+use diwan_seata::{Identified, Identify, Message};
 use tokio::time::Instant;
 
 use super::call::Channel;
@@ -30,48 +31,41 @@ impl SeataSession {
         }
     }
 
-    fn answer(&self, frame: &Frame<'_>, message: &Message) {
-        self.channel
-            .write(Kind::Response, frame.form, frame.id, message);
+    fn answer(&self, id: i32, speech: Speech, message: &Message) {
+        self.channel.write(Kind::Response, speech, id, message);
     }
 
     fn take(&self, frame: &Frame<'_>) {
-        let message = match frame.kind {
+        let read = match frame.kind {
             Kind::Ping => {
                 return self.channel.connection.write(|outbox| {
                     frame::write(outbox.buffer(), Kind::Pong, frame.form, frame.id, |_| {});
                 });
             }
             Kind::Pong => return,
-            Kind::Request | Kind::Oneway | Kind::Response => match frame.form {
-                Form::USUAL => binary::decode(frame.body),
-                form => {
-                    self.desk.count_malformed();
-                    tracing::warn!(peer = %self.channel.connection.remote(), ?form, "a message in a form that is not known");
-                    return;
-                }
-            },
+            Kind::Request | Kind::Oneway | Kind::Response => body::decode(frame.form, frame.body),
         };
-        let message = match message {
-            Ok(message) => message,
+        let (message, speech) = match read {
+            Ok(read) => read,
             Err(error) => {
                 self.desk.count_malformed();
                 tracing::warn!(peer = %self.channel.connection.remote(), %error, "a message was refused");
                 return;
             }
         };
+        self.channel.speech.set(speech);
         match message {
             Message::RegisterTm(identify) => {
                 tracing::info!(peer = %self.channel.connection.remote(), application = identify.application_id, "a transaction manager");
                 self.channel.identify(identify);
-                self.answer(frame, &Message::RegisterTmResult(accepted()));
+                self.answer(frame.id, speech, &Message::RegisterTmResult(accepted()));
             }
             Message::RegisterRm {
                 identify,
                 resource_ids,
             } => {
                 self.register(identify, &resource_ids);
-                self.answer(frame, &Message::RegisterRmResult(accepted()));
+                self.answer(frame.id, speech, &Message::RegisterRmResult(accepted()));
             }
             Message::BranchCommitResult(ended) | Message::BranchRollbackResult(ended) => {
                 self.channel.answered(frame.id, &ended, &self.desk);
@@ -79,7 +73,7 @@ impl SeataSession {
             message => {
                 let responder = Responder::Here {
                     channel: self.channel.clone(),
-                    form: frame.form,
+                    speech,
                     id: frame.id,
                 };
                 self.desk
@@ -124,7 +118,10 @@ impl Session for SeataSession {
                         skip: 0,
                     });
                 }
-                Err(error) => break Err(CloseReason::Framing(error.to_string())),
+                Err(error) => {
+                    self.desk.count_malformed();
+                    break Err(CloseReason::Framing(error.to_string()));
+                }
             }
         };
         Stats::add(&self.channel.connection.stats().frames_in, frames);
