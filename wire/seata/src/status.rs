@@ -63,6 +63,8 @@ byte_enum! {
         Saga = 2 "SAGA",
         /// A database's own two-phase commit.
         Xa = 3 "XA",
+        /// A step whose compensation an annotation names; since 2.3.
+        SagaAnnotation = 4 "SAGA_ANNOTATION",
     }
 }
 
@@ -106,6 +108,12 @@ byte_enum! {
         CommitRetryTimeout = 16 "CommitRetryTimeout",
         /// Given up to be rolled back.
         RollbackRetryTimeout = 17 "RollbackRetryTimeout",
+        /// Being deleted by an operator; since 2.1.
+        Deleting = 18 "Deleting",
+        /// An operator has stopped its commit.
+        StopCommitOrCommitRetry = 19 "StopCommitOrCommitRetry",
+        /// An operator has stopped its rollback.
+        StopRollbackOrRollbackRetry = 20 "StopRollbackOrRollbackRetry",
     }
 }
 
@@ -141,6 +149,8 @@ byte_enum! {
         PhaseTwoRollbackFailedXaerNotaRetryable = 12 "PhaseTwo_RollbackFailed_XAER_NOTA_Retryable",
         /// It has only read: there is no second phase for it.
         PhaseOneReadOnly = 13 "PhaseOne_RDONLY",
+        /// An operator has stopped telling it.
+        StopRetry = 14 "STOP_RETRY",
     }
 }
 

@@ -317,7 +317,7 @@ impl Coordinator {
         }
         let locks = match branch_type {
             BranchType::At => register.lock_key.as_str(),
-            BranchType::Tcc | BranchType::Saga | BranchType::Xa => "",
+            BranchType::Tcc | BranchType::Saga | BranchType::SagaAnnotation | BranchType::Xa => "",
         };
         if Locks::rows_of(locks) > rows_max {
             return refuse_branch(&format!("it locks more than {rows_max} rows"));
