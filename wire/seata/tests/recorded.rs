@@ -158,8 +158,8 @@ fn what_is_no_message_says_where() {
     assert_eq!(problem("0007ffff"), "byte 4: negative length -1");
     assert_eq!(problem("00070001ff0000"), "byte 4: a text is not UTF-8");
     assert_eq!(
-        problem("0008010012"),
-        "byte 4: 18 is no status of a transaction"
+        problem("000801001f"),
+        "byte 4: 31 is no status of a transaction"
     );
     // A merged message in a merged message, and one that claims more than is there.
     assert_eq!(
