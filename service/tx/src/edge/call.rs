@@ -77,10 +77,20 @@ impl Channel {
             .write(|outbox| body::write(outbox.buffer(), kind, speech, id, message));
     }
 
-    /// Tells a branch to commit or to roll back; `done` is told once.
-    pub(super) fn call(&self, commit: bool, end: BranchEnd, done: Done) {
+    fn id(&self) -> i32 {
         let id = self.next_id.get();
         self.next_id.set(id.checked_add(1).unwrap_or(1));
+        id
+    }
+
+    /// Says something that is not answered.
+    pub(super) fn tell(&self, message: &Message) {
+        self.write(Kind::Oneway, self.speech.get(), self.id(), message);
+    }
+
+    /// Tells a branch to commit or to roll back; `done` is told once.
+    pub(super) fn call(&self, commit: bool, end: BranchEnd, done: Done) {
+        let id = self.id();
         let branch = end.branch_id;
         let message = match commit {
             true => Message::BranchCommit(end),
@@ -108,7 +118,7 @@ impl Channel {
     }
 
     /// Ends the calls whose time is over; says when the next one's is.
-    pub(super) fn expire(&self, now: Instant, _: &Desk) -> Option<Instant> {
+    pub(super) fn expire(&self, now: Instant) -> Option<Instant> {
         loop {
             let mut pending = self.pending.borrow_mut();
             // Ids grow, and so do deadlines.
@@ -167,6 +177,15 @@ impl Resources {
                 all.remove(&resource);
             }
         }
+    }
+
+    /// A resource manager of each resource.
+    pub(super) fn each(&self) -> Vec<(Rc<str>, Rc<Channel>)> {
+        let all = self.all.borrow();
+        let each = all
+            .iter()
+            .filter_map(|(resource, channels)| Some((resource.clone(), channels.last()?.clone())));
+        each.collect()
     }
 
     /// Who can be told about a branch: its own client first, then one of the same machine, of the same application, and for AT any one

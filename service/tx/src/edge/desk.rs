@@ -9,7 +9,7 @@ use bytes::Bytes;
 use diwan_seata::body::Speech;
 use diwan_seata::frame::Kind as FrameKind;
 use diwan_seata::{
-    BranchEnd, BranchRegister, ExceptionCode, GlobalStatus, Message as Spoken, Outcome,
+    BranchEnd, BranchRegister, BranchType, ExceptionCode, GlobalStatus, Message as Spoken, Outcome,
 };
 use prost::Message;
 use tokio::sync::{Notify, mpsc, watch};
@@ -29,6 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 /// How often it is looked whether something is due.
 const TICK: Duration = Duration::from_millis(50);
+/// Resource managers are told to delete old undo logs after this, and from then on once a day: what is older than so many days.
+/// Source: apache/incubator-seata:server/src/main/java/org/apache/seata/server/coordinator/DefaultCoordinator.java (`undoLogDelete`).
+const FIRST_UNDO_LOG_DELETE: Duration = Duration::from_secs(3 * 60);
+const UNDO_LOG_DELETE: Duration = Duration::from_secs(24 * 60 * 60);
+const UNDO_LOG_DAYS: i16 = 7;
 /// Operations of one batch.
 const BATCH_MAX: usize = 4_000;
 
@@ -181,6 +186,8 @@ impl Desk {
     ) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut delete =
+            tokio::time::interval_at(Instant::now() + FIRST_UNDO_LOG_DELETE, UNDO_LOG_DELETE);
         loop {
             tokio::select! {
                 biased;
@@ -201,7 +208,20 @@ impl Desk {
                 }
                 () = self.waking.notified() => self.flush(),
                 _ = tick.tick() => self.tick(),
+                _ = delete.tick() => self.delete_undo_logs(),
             }
+        }
+    }
+
+    /// Each node tells those that are connected to it. Whatever is no database does not mind.
+    fn delete_undo_logs(&self) {
+        for (resource, channel) in self.resources.each() {
+            let message = Spoken::UndoLogDelete {
+                branch_type: BranchType::At,
+                resource_id: resource.to_string(),
+                save_days: UNDO_LOG_DAYS,
+            };
+            channel.tell(&message);
         }
     }
 

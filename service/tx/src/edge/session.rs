@@ -129,7 +129,7 @@ impl Session for SeataSession {
     }
 
     fn poll(&mut self, _: &mut Context<'_>, now: Instant) -> Result<Option<Instant>, CloseReason> {
-        Ok(self.channel.expire(now, &self.desk))
+        Ok(self.channel.expire(now))
     }
 
     fn has_calls_out(&self) -> bool {
