@@ -7,8 +7,8 @@ old=target/old
 rm -rf "$old"
 mkdir -p "$old/src/main/java/diwan/baseline/seata"
 cp src/main/java/diwan/baseline/seata/*.java "$old/src/main/java/diwan/baseline/seata/"
-rm "$old/src/main/java/diwan/baseline/seata/SagaRun.java"
-sed -i '/SagaRun/d; s/org\.apache\.seata/io.seata/g' "$old"/src/main/java/diwan/baseline/seata/*.java
+rm "$old"/src/main/java/diwan/baseline/seata/Saga{Run,Check}.java
+sed -i '/Saga\(Run\|Check\)/d; s/org\.apache\.seata/io.seata/g' "$old"/src/main/java/diwan/baseline/seata/*.java
 [ ! -d src/main/resources ] || cp -r src/main/resources "$old/src/main/"
 sed 's#<groupId>org\.apache\.seata</groupId>#<groupId>io.seata</groupId>#
 s#<seata\.version>.*</seata\.version>#<seata.version>2.0.0</seata.version>#
