@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::handshake;
 use hyper::{Method, Request};
@@ -24,7 +24,18 @@ pub(crate) async fn ask(
     path: &str,
     timeout: Duration,
 ) -> Result<Value, String> {
-    let asked = tokio::time::timeout(timeout, exchange(method, addr, path)).await;
+    send(method, addr, path, String::new(), timeout).await
+}
+
+/// The same, with a body.
+pub(crate) async fn send(
+    method: Method,
+    addr: SocketAddr,
+    path: &str,
+    body: String,
+    timeout: Duration,
+) -> Result<Value, String> {
+    let asked = tokio::time::timeout(timeout, exchange(method, addr, path, body)).await;
     let answer = match asked {
         Ok(answer) => answer.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {timeout:?}")),
@@ -45,7 +56,12 @@ pub(crate) async fn ask(
     }
 }
 
-async fn exchange(method: Method, addr: SocketAddr, path: &str) -> io::Result<(bool, Bytes)> {
+async fn exchange(
+    method: Method,
+    addr: SocketAddr,
+    path: &str,
+    body: String,
+) -> io::Result<(bool, Bytes)> {
     let stream = TcpStream::connect(addr).await?;
     let (mut sender, connection) = handshake(TokioIo::new(stream))
         .await
@@ -55,7 +71,7 @@ async fn exchange(method: Method, addr: SocketAddr, path: &str) -> io::Result<(b
         .method(method)
         .uri(path)
         .header("host", addr.to_string())
-        .body(Empty::<Bytes>::new())
+        .body(Full::new(Bytes::from(body)))
         .map_err(io::Error::other)?;
     let response = sender
         .send_request(request)
