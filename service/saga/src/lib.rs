@@ -2,6 +2,7 @@
 //! replies and effects out. It reads no clock, draws nothing at random and opens no socket; what must survive is the
 //! sequence of its commands, and calls that are not answered yet are an outbox in its state.
 
+pub mod check;
 pub mod engine;
 pub mod expr;
 pub mod lang;

@@ -17,6 +17,7 @@ pub use machine::{
 };
 pub use parse::{load, load_named};
 pub use place::{Path, Place};
+pub(crate) use rules::successors;
 
 /// The largest machine that is read.
 pub const MACHINE_BYTES_MAX: usize = 1 << 20;
