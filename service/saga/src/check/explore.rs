@@ -28,12 +28,18 @@ pub(super) struct Explorer<'p, 'a> {
     /// Where each one comes from, and by what.
     from: Vec<(usize, String)>,
     known: HashMap<World, usize>,
+    /// For each one, where else it may come from.
+    before_it: Vec<Vec<usize>>,
+    /// Where the saga is over, or waits for somebody's decision.
+    resting: Vec<usize>,
     /// For each credit, which debits were done when it was called.
     before: BTreeMap<Node, BTreeMap<Vec<Node>, usize>>,
     /// For each set of debits, with which credits it came to an end.
     ends: BTreeMap<Vec<Node>, BTreeMap<Vec<Node>, usize>>,
     outcomes: HashMap<Node, Vec<Outcome>>,
     at: usize,
+    /// What follows is nothing to count on: the network breaks, or the time is over.
+    by_chance: bool,
     wrong: BTreeMap<(Rule, Node), Wrong>,
 }
 
@@ -44,10 +50,13 @@ pub(super) fn explore(program: &Program<'_>) -> Vec<Wrong> {
         worlds: Vec::new(),
         from: Vec::new(),
         known: HashMap::new(),
+        before_it: Vec::new(),
+        resting: Vec::new(),
         before: BTreeMap::new(),
         ends: BTreeMap::new(),
         outcomes: HashMap::new(),
         at: 0,
+        by_chance: false,
         wrong: BTreeMap::new(),
     };
     explorer.add(World::new(program), String::new());
@@ -63,15 +72,21 @@ pub(super) fn explore(program: &Program<'_>) -> Vec<Wrong> {
         explorer.at += 1;
     }
     explorer.compare();
+    explorer.endless();
     explorer.wrong.into_values().collect()
 }
 
 impl Explorer<'_, '_> {
     fn add(&mut self, world: World, by: String) {
-        if !self.known.contains_key(&world) {
-            self.known.insert(world.clone(), self.worlds.len());
+        let next = self.worlds.len();
+        let index = *self.known.entry(world.clone()).or_insert(next);
+        if index == next {
             self.worlds.push(world);
             self.from.push((self.at, by));
+            self.before_it.push(Vec::new());
+        }
+        if !self.by_chance {
+            self.before_it[index].push(self.at);
         }
     }
 
@@ -114,7 +129,9 @@ impl Explorer<'_, '_> {
         let (_, compensates) = world.ways(self.program);
         if compensates && !matches!(world.at, At::Over) && !world.runs[0].is_compensated {
             // The time may be over anywhere.
+            self.by_chance = world.at != At::Stopped;
             self.undo_all(world.clone(), "the time is over: compensation");
+            self.by_chance = false;
         }
         match world.at {
             At::Enter(node, again) => self.enter(world, node, again),
@@ -266,7 +283,10 @@ impl Explorer<'_, '_> {
                     .or_insert_with(|| outcome::of_task(task, machine))
                     .clone();
                 for outcome in &outcomes {
+                    let exception = outcome.exception.as_ref();
+                    self.by_chance = exception.is_some_and(Exception::is_of_network);
                     self.settle(world.clone(), node, task, outcome, again);
+                    self.by_chance = false;
                 }
             }
         }
@@ -333,35 +353,40 @@ impl Explorer<'_, '_> {
             true => self.program.name(node),
             false => format!("{} {}", self.program.name(node), outcome.how),
         };
-        let is_money = self.program.money(node).is_some();
+        let money = self.program.money(node);
+        // For good only as long as nothing is paid out: from there on it is answered some day.
+        let may_refuse = money != Some(Money::Credit) && !world.is_past_pivot(self.program, 0);
+        let run = &mut world.runs[copy];
         let mark = &mut world.marks[node];
+        let again = again || run.is_forward;
+        if !again {
+            run.kept_failed |= mark.record == Some(Status::Failed);
+            run.kept_unknown |= mark.record == Some(Status::Unknown);
+        }
+        let is_of_network = outcome
+            .exception
+            .as_ref()
+            .is_some_and(Exception::is_of_network);
         let mut status = outcome.status;
         if again
+            && is_of_network
             && status == Status::Failed
             && task.is_for_update
             && mark.record == Some(Status::Unknown)
         {
             // What may be done already has not failed because nobody was reached this time.
-            let is_of_network = outcome
-                .exception
-                .as_ref()
-                .is_some_and(Exception::is_of_network);
-            status = if is_of_network {
-                Status::Unknown
-            } else {
-                status
-            };
+            status = Status::Unknown;
         }
-        if status == Status::Failed
-            && mark.done == Done::Yes
-            && outcome.done == Done::No
-            && task.is_for_update
-        {
+        if outcome.refuses && mark.done == Done::Yes {
             // Who has done it does not refuse it: calls are carried out once.
             return;
         }
+        if mark.is_refused && !outcome.refuses && !is_of_network {
+            return;
+        }
+        mark.is_refused |= outcome.refuses && may_refuse;
         mark.record = Some(status);
-        if is_money {
+        if money.is_some() {
             // What is done once is not done again, nor undone by a call that fails.
             mark.done = mark.done.max(outcome.done);
         }
@@ -425,6 +450,7 @@ impl Explorer<'_, '_> {
         world.runs[copy].status = Some(status);
         if copy == 0 {
             self.at_rest(&world, &by, "the machine ends");
+            self.comes_to(&world);
         }
         self.stopped(world, copy, false, by);
     }
@@ -611,6 +637,7 @@ impl Explorer<'_, '_> {
         let stuck = |explorer: &mut Self, world: World| match copy {
             0 => {
                 if !world.ways(explorer.program).1 {
+                    explorer.resting.push(explorer.at);
                     explorer.at_rest(&world, "", "there is nothing to go forward from");
                 }
             }
@@ -622,6 +649,7 @@ impl Explorer<'_, '_> {
         let machine = self.program.copies[copy].machine;
         world.runs[copy].status = None;
         world.runs[copy].has_failed = false;
+        world.runs[copy].is_forward = true;
         if let Some(mut fork) = machine.fork_of(self.program.id(last)) {
             while let Some(outer) = machine.fork_of(fork) {
                 fork = outer;
@@ -642,7 +670,13 @@ impl Explorer<'_, '_> {
     }
 
     fn over(&mut self, world: &World) {
+        self.resting.push(self.at);
         self.at_rest(world, "", "the saga is over");
+        self.comes_to(world);
+    }
+
+    /// Which credits there are at an end.
+    fn comes_to(&mut self, world: &World) {
         let credits = world.moved(self.program, Money::Credit);
         if !credits.is_empty() {
             let debits = world.moved(self.program, Money::Debit);
@@ -683,6 +717,25 @@ impl Explorer<'_, '_> {
             let name = self.program.name(*partly);
             let message = format!("{when}, and `{name}` has paid out only a part");
             self.note_at(Rule::Unbalanced, *partly, message, path);
+        }
+    }
+
+    /// Where a saga can be from which no way leads to its end, nor to somebody who decides.
+    fn endless(&mut self) {
+        if !self.program.moves_money() || !self.wrong.is_empty() {
+            return;
+        }
+        let mut ends = vec![false; self.worlds.len()];
+        let mut open = std::mem::take(&mut self.resting);
+        while let Some(at) = open.pop() {
+            if !std::mem::replace(&mut ends[at], true) {
+                open.extend(&self.before_it[at]);
+            }
+        }
+        if let Some(at) = ends.iter().position(|ends| !ends) {
+            let path = self.path(at);
+            let message = "from there on the saga does not end, whatever is answered".into();
+            self.note_at(Rule::Stuck, self.program.start(0), message, path);
         }
     }
 

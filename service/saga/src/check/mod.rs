@@ -56,8 +56,10 @@ pub enum Rule {
     DebitLost,
     /// Two ways take the same, and pay out more or less.
     Unbalanced,
-    /// A compensation does not undo what it should.
-    Compensation,
+    /// A state that moves money, or gives it back, does not do what it says.
+    Call,
+    /// The saga neither ends nor waits for somebody's decision.
+    Stuck,
     /// More positions than are looked at.
     TooLarge,
     /// A state that changes something would have to be compensated, and cannot.
@@ -88,7 +90,8 @@ impl Rule {
             Self::CreditUndone => "credit-undone",
             Self::DebitLost => "debit-lost",
             Self::Unbalanced => "unbalanced",
-            Self::Compensation => "compensation",
+            Self::Call => "call",
+            Self::Stuck => "stuck",
             Self::TooLarge => "too-large",
             Self::Uncompensated => "uncompensated",
             Self::Status => "status",
@@ -229,13 +232,15 @@ pub fn check(sources: &[Source<'_>], strict: bool) -> Vec<Finding> {
         }
     }
     structure::relate(&mut loaded, &mut findings);
-    let recurses = findings
-        .iter()
-        .any(|finding| finding.rule == Rule::Recursion);
+    // What cannot be put together has no ways.
+    let is_whole = loaded.len() == sources.len()
+        && findings
+            .iter()
+            .all(|finding| finding.rule != Rule::Recursion);
     for one in &loaded {
         let mut found = warnings(one);
         structure::check(one, &mut found);
-        if !one.is_started && !recurses {
+        if !one.is_started && is_whole {
             found.extend(ways(one, &loaded));
         }
         for mut finding in found {

@@ -76,9 +76,15 @@ pub(super) struct Outcome {
     /// The engine itself cannot go on: no Catch is asked.
     pub is_engines: bool,
     pub result: Facts,
+    /// The participant says that it will not do it.
+    pub refuses: bool,
     /// For people.
     pub how: &'static str,
 }
+
+const REFUSES: &str = "refuses";
+const FALSE: &str = "answers false";
+const FAILED: &str = "answers that it failed";
 
 /// What a class that nobody names stands for.
 const REFUSED: &str = "com.example.Refused";
@@ -262,6 +268,7 @@ fn value(status: Status, done: Done, result: Facts, how: &'static str) -> Outcom
         exception: None,
         is_engines: false,
         result,
+        refuses: how == REFUSES || how == FALSE || how == FAILED,
         how,
     }
 }
@@ -273,8 +280,8 @@ fn results(task: &Task, answers: &[Value], all: &mut Vec<Outcome>) {
         hit.push(status);
         let (dones, how): (&[Done], _) = match status {
             _ if is_engines => (&[Done::Yes, Done::No], "answers what no Status knows"),
-            _ if *answer == Value::Bool(false) => (&[Done::No], "answers false"),
-            Status::Failed => (&[Done::No], "answers that it failed"),
+            _ if *answer == Value::Bool(false) => (&[Done::No], FALSE),
+            Status::Failed => (&[Done::No], FAILED),
             Status::Unknown => (&[Done::Yes, Done::No], "answers that nobody knows"),
             _ => (&[Done::Yes], "succeeds"),
         };
@@ -307,12 +314,7 @@ fn results(task: &Task, answers: &[Value], all: &mut Vec<Outcome>) {
     }
     for status in unseen {
         match status {
-            Status::Failed => all.push(value(
-                status,
-                Done::No,
-                Facts::nothing(),
-                "answers that it failed",
-            )),
+            Status::Failed => all.push(value(status, Done::No, Facts::nothing(), FAILED)),
             Status::Unknown | Status::Running => {
                 for done in [Done::Yes, Done::No] {
                     let how = "answers that nobody knows";
@@ -338,10 +340,10 @@ fn exceptions(task: &Task, all: &mut Vec<Outcome>) {
         .into_iter()
         .filter(|class| !class.starts_with("java."));
     let mut thrown = vec![
-        (Exception::business(REFUSED, "refused"), Done::No, "refuses"),
+        (Exception::business(REFUSED, "refused"), Done::No, REFUSES),
         (not_reached(), Done::No, "is not reached"),
     ];
-    thrown.extend(named.map(|class| (Exception::business(class, "refused"), Done::No, "refuses")));
+    thrown.extend(named.map(|class| (Exception::business(class, "refused"), Done::No, REFUSES)));
     if !matches!(task.work, Work::Script(_)) {
         thrown.push((no_answer(), Done::Yes, "is done, but does not answer"));
         thrown.push((no_answer(), Done::No, "does not answer"));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Finding, Loaded, Rule, Severity, outcome};
 use crate::engine::Status;
-use crate::lang::{Machine, Money, State, StateId, Task, Work, successors};
+use crate::lang::{Machine, Money, State, StateId, StatusRule, Task, Work, successors};
 
 /// More attempts than this are no bound.
 const ATTEMPTS_MAX: u32 = 100;
@@ -22,7 +22,15 @@ pub(super) fn relate(loaded: &mut [Loaded], findings: &mut Vec<Finding>) {
                 continue;
             };
             match by_name.get(&**name) {
-                Some(inner) => starts[index].push(*inner),
+                Some(inner) => {
+                    starts[index].push(*inner);
+                    let is_empty = state.task().is_some_and(|task| task.input.is_empty());
+                    if is_empty && loaded[*inner].moves_money {
+                        let message =
+                            format!("`{name}` moves money, and is told nothing: no Input");
+                        findings.push(one.finding(Rule::Call, Some(&state.name), message));
+                    }
+                }
                 None => {
                     let message = format!("machine `{name}` is not among the files");
                     findings.push(one.finding(Rule::Name, Some(&state.name), message));
@@ -88,6 +96,16 @@ pub(super) fn check(one: &Loaded, findings: &mut Vec<Finding>) {
         if state.money.is_some() {
             money(one, state, findings);
         }
+        for next in successors(state).into_iter().filter(|_| one.moves_money) {
+            let next = machine.state(next);
+            if next.task().is_some_and(|task| task.is_for_compensation) {
+                let message = format!(
+                    "`{}` leads to `{}`, which undoes something",
+                    state.name, next.name
+                );
+                findings.push(one.finding(Rule::Call, Some(&state.name), message));
+            }
+        }
     }
     cycles(one, findings);
 }
@@ -116,35 +134,73 @@ fn calls(one: &Loaded, state: &State, task: &Task, findings: &mut Vec<Finding>) 
             findings.push(one.finding(Rule::Retry, Some(name), message));
         }
     }
-    if !matches!(task.work, Work::Service(_)) {
+    let Work::Service(service) = &task.work else {
+        return;
+    };
+    let undoes = task.is_for_compensation;
+    let changes = (task.is_for_update || state.money.is_some()) && !undoes;
+    let status = outcome::of_no_answer(task);
+    let as_what = match status {
+        Status::Failed if changes => Some("one that did nothing"),
+        Status::Succeeded | Status::Skipped if changes || undoes => Some("done"),
+        _ => None,
+    };
+    if let Some(as_what) = as_what {
+        let message =
+            format!("a call of `{name}` without an answer counts as {as_what}; nobody knows: UN");
+        findings.push(one.finding(Rule::Status, Some(name), message));
+    }
+    let succeeds = |rule: &StatusRule| matches!(rule.status, Status::Succeeded | Status::Skipped);
+    if (changes || undoes) && !task.status.is_empty() && !task.status.iter().any(succeeds) {
+        let message = format!("no result of `{name}` counts as success");
+        findings.push(one.finding(Rule::Status, Some(name), message));
+    }
+    if !one.moves_money || !(changes || undoes) {
         return;
     }
-    let status = outcome::of_no_answer(task);
-    let changes = task.is_for_update || state.money.is_some();
-    let as_what = match status {
-        Status::Failed if changes && !task.is_for_compensation => "one that did nothing",
-        Status::Succeeded | Status::Skipped if changes || task.is_for_compensation => "done",
-        _ => return,
-    };
-    let message =
-        format!("a call of `{name}` without an answer counts as {as_what}; nobody knows: UN");
-    findings.push(one.finding(Rule::Status, Some(name), message));
+    if service.name.is_empty() || service.method.is_empty() {
+        let message = format!("`{name}` does not say what it calls");
+        findings.push(one.finding(Rule::Call, Some(name), message));
+    }
+    if service.is_async {
+        let message = format!("`{name}` is not waited for: nobody hears whether it is done");
+        findings.push(one.finding(Rule::Call, Some(name), message));
+    }
 }
 
 /// What undoes a debit gives the same back to the same account, as far as it says.
 fn money(one: &Loaded, state: &State, findings: &mut Vec<Finding>) {
     let Some(task) = state.task() else {
         let message = format!("`{}` moves no money: it calls nothing", state.name);
-        findings.push(one.finding(Rule::Compensation, Some(&state.name), message));
+        findings.push(one.finding(Rule::Call, Some(&state.name), message));
         return;
     };
     if !matches!(task.work, Work::Service(_)) {
         let message = format!("`{}` moves no money: it calls no service", state.name);
-        findings.push(one.finding(Rule::Compensation, Some(&state.name), message));
+        findings.push(one.finding(Rule::Call, Some(&state.name), message));
+    }
+    let says = |of: &State| {
+        of.extensions
+            .as_ref()
+            .is_some_and(|all| all.contains_key("amount"))
+    };
+    if task.input.is_empty() && says(state) {
+        let message = format!("`{}` is not told the amount: it has no Input", state.name);
+        findings.push(one.finding(Rule::Call, Some(&state.name), message));
     }
     let Some(undo) = task.compensate.map(|undo| one.machine.state(undo)) else {
         return;
     };
+    if state.money == Some(Money::Debit)
+        && !task.input.is_empty()
+        && undo.task().is_some_and(|undo| undo.input.is_empty())
+    {
+        let message = format!(
+            "`{}` is not told what to give back: it has no Input",
+            undo.name
+        );
+        findings.push(one.finding(Rule::Call, Some(&undo.name), message));
+    }
     let is_service = undo
         .task()
         .is_some_and(|undo| matches!(undo.work, Work::Service(_)));
@@ -183,7 +239,7 @@ fn money(one: &Loaded, state: &State, findings: &mut Vec<Finding>) {
             _ => return,
         }
     };
-    findings.push(one.finding(Rule::Compensation, Some(&state.name), message));
+    findings.push(one.finding(Rule::Call, Some(&state.name), message));
 }
 
 /// Each pass is compensated, but only the last one's variables are left.

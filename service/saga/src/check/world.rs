@@ -27,6 +27,8 @@ pub(super) enum At {
 pub(super) struct Mark {
     pub record: Option<Status>,
     pub done: Done,
+    /// A debit that is refused once is refused for good.
+    pub is_refused: bool,
 }
 
 /// What one copy has come to.
@@ -38,6 +40,12 @@ pub(super) struct Run {
     pub is_compensated: bool,
     /// It came to a Fail.
     pub has_failed: bool,
+    /// It is on its way again: what it does replaces what it did.
+    pub is_forward: bool,
+    /// A state came to this and was gone through again: its history keeps both.
+    pub kept_failed: bool,
+    /// The same.
+    pub kept_unknown: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +75,7 @@ impl World {
         let nothing = Mark {
             record: None,
             done: Done::No,
+            is_refused: false,
         };
         Self {
             at: At::Enter(program.start(0), false),
@@ -165,7 +174,11 @@ impl World {
 
     /// `engine/decide.rs`: what a copy comes to, by what its states came to.
     pub fn status(&self, program: &Program<'_>, copy: usize, threw: bool) -> Status {
-        let (mut changed, mut failed) = (false, false);
+        let run = &self.runs[copy];
+        if run.kept_unknown {
+            return Status::Unknown;
+        }
+        let (mut changed, mut failed) = (false, run.kept_failed);
         for node in program.nodes(copy) {
             let Some(task) = program.task(node) else {
                 continue;
@@ -179,7 +192,7 @@ impl World {
                 Some(Status::Skipped) | None => {}
             }
         }
-        match (failed || threw || self.runs[copy].has_failed, changed) {
+        match (failed || threw || run.has_failed, changed) {
             (false, _) => Status::Succeeded,
             (true, true) => Status::Unknown,
             (true, false) => Status::Failed,
