@@ -75,7 +75,7 @@ fn safe_machines_are_accepted_and_lose_nothing() {
     for machines in safe() {
         let name = &machines[0]["Name"];
         assert_eq!(errors(&machines), [], "{name}");
-        let broken = breaks(&machines, schedules(1_000));
+        let broken = breaks(&machines, schedules(300));
         if let Some((seed, _)) = broken {
             println!("{name}, seed {seed}; HISTORY=1 shows it");
             let _ = bank::run(&machines, seed);
@@ -101,7 +101,7 @@ enum Verdict {
 fn judge(mutant: &Mutant) -> (Verdict, Option<Broken>, Vec<Finding>) {
     let found = errors(&mutant.machines);
     if found.is_empty() {
-        return match breaks(&mutant.machines, schedules(150)) {
+        return match breaks(&mutant.machines, schedules(40)) {
             None => (Verdict::Equivalent, None, found),
             Some((seed, broken)) => {
                 let missed = format!("{}: {broken:?} with seed {seed}", mutant.what);
@@ -115,7 +115,7 @@ fn judge(mutant: &Mutant) -> (Verdict, Option<Broken>, Vec<Finding>) {
     {
         return (Verdict::Structural, None, found);
     }
-    match breaks(&mutant.machines, schedules(400)) {
+    match breaks(&mutant.machines, schedules(120)) {
         Some((_, broken)) => (Verdict::Unsafe, Some(broken), found),
         None if found.iter().any(|finding| finding.rule.is_structural()) => {
             (Verdict::Structural, None, found)

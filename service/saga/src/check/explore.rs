@@ -38,7 +38,7 @@ pub(super) struct Explorer<'p, 'a> {
     ends: BTreeMap<Vec<Node>, BTreeMap<Vec<Node>, usize>>,
     outcomes: HashMap<Node, Vec<Outcome>>,
     at: usize,
-    /// What follows is nothing to count on: the network breaks, or the time is over.
+    /// What follows is nothing to count on: a call fails that has not always failed, or the time is over.
     by_chance: bool,
     wrong: BTreeMap<(Rule, Node), Wrong>,
 }
@@ -282,10 +282,10 @@ impl Explorer<'_, '_> {
                 let outcomes = outcomes
                     .or_insert_with(|| outcome::of_task(task, machine))
                     .clone();
-                for outcome in &outcomes {
-                    let exception = outcome.exception.as_ref();
-                    self.by_chance = exception.is_some_and(Exception::is_of_network);
-                    self.settle(world.clone(), node, task, outcome, again);
+                for (number, outcome) in outcomes.iter().enumerate() {
+                    let is_same = world.marks[node].refused == Some(number);
+                    self.by_chance = outcome.status != Status::Succeeded && !is_same;
+                    self.settle(world.clone(), node, task, (number, outcome), again);
                     self.by_chance = false;
                 }
             }
@@ -342,7 +342,7 @@ impl Explorer<'_, '_> {
         mut world: World,
         node: Node,
         task: &Task,
-        outcome: &Outcome,
+        (number, outcome): (usize, &Outcome),
         again: bool,
     ) {
         let copy = self.program.copy_of(node);
@@ -381,10 +381,13 @@ impl Explorer<'_, '_> {
             // Who has done it does not refuse it: calls are carried out once.
             return;
         }
-        if mark.is_refused && !outcome.refuses && !is_of_network {
+        let is_silent = is_of_network && outcome.done == Done::No;
+        if mark.refused.is_some_and(|refused| refused != number) && !is_silent {
             return;
         }
-        mark.is_refused |= outcome.refuses && may_refuse;
+        if outcome.refuses && may_refuse {
+            mark.refused = Some(number);
+        }
         mark.record = Some(status);
         if money.is_some() {
             // What is done once is not done again, nor undone by a call that fails.
@@ -397,7 +400,10 @@ impl Explorer<'_, '_> {
         if outcome.exception.is_none() {
             assign(&mut world, copy, task, &outcome.result);
         }
-        self.route(world, node, task, outcome.exception.as_ref(), by);
+        // A loop does not look at exceptions that are none.
+        let is_fine = task.repeat.is_some() && status == Status::Succeeded;
+        let exception = outcome.exception.as_ref().filter(|_| !is_fine);
+        self.route(world, node, task, exception, by);
     }
 
     /// Where a task's end leads.
@@ -616,17 +622,15 @@ impl Explorer<'_, '_> {
     fn recover(&mut self, world: World) {
         // Compensation has been looked at: it may come at any time.
         let ways = world.ways(self.program);
-        let last = world.runs[0].last;
-        if let (false, Some(last)) = (ways.1, last)
-            && world.marks[last].record == Some(Status::Failed)
-            && self.program.money(last) == Some(Money::Debit)
-            && let Some(debit) = world.moved(self.program, Money::Debit).first()
+        if world.runs[0]
+            .last
+            .is_some_and(|last| world.marks[last].refused.is_some())
         {
-            let (taken, refused) = (self.program.name(*debit), self.program.name(last));
-            let message = format!(
-                "`{refused}` is refused, recovery only goes forward, and `{taken}` has taken money"
-            );
-            self.note(Rule::DebitLost, *debit, message);
+            // It is tried again and again, and listed, until somebody decides.
+            self.resting.push(self.at);
+            if !ways.1 {
+                self.at_rest(&world, "", "recovery only goes forward to what is refused");
+            }
         }
         if ways.0 {
             self.forward(world, 0, "recovery goes forward".into());

@@ -245,7 +245,7 @@ pub(super) fn of_task(task: &Task, machine: &crate::lang::Machine) -> Vec<Outcom
             whole.is_ok_and(|whole| format!("{whole:?}") != format!("{:?}", repeat.completion));
         let some: Vec<Outcome> = all
             .iter()
-            .filter(|outcome| ends_early || outcome.status != Status::Succeeded)
+            .filter(|one| ends_early || one.status != Status::Succeeded || one.done == Done::No)
             .map(|outcome| Outcome {
                 done: Done::Partly,
                 status: match outcome.status {

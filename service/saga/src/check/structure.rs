@@ -96,17 +96,11 @@ pub(super) fn check(one: &Loaded, findings: &mut Vec<Finding>) {
         if state.money.is_some() {
             money(one, state, findings);
         }
-        for next in successors(state).into_iter().filter(|_| one.moves_money) {
-            let next = machine.state(next);
-            if next.task().is_some_and(|task| task.is_for_compensation) {
-                let message = format!(
-                    "`{}` leads to `{}`, which undoes something",
-                    state.name, next.name
-                );
-                findings.push(one.finding(Rule::Call, Some(&state.name), message));
-            }
+        for next in successors(state) {
+            forward(one, &format!("`{}`", state.name), next, findings);
         }
     }
+    forward(one, "the start", machine.start, findings);
     cycles(one, findings);
 }
 
@@ -121,6 +115,16 @@ fn reached(machine: &Machine) -> Vec<bool> {
         }
     }
     reached
+}
+
+/// What undoes money is not gone to.
+fn forward(one: &Loaded, from: &str, to: StateId, findings: &mut Vec<Finding>) {
+    let state = one.machine.state(to);
+    let undoes = state.task().is_some_and(|task| task.is_for_compensation);
+    if undoes && one.moves_money {
+        let message = format!("{from} leads to `{}`, which undoes something", state.name);
+        findings.push(one.finding(Rule::Call, Some(&state.name), message));
+    }
 }
 
 fn calls(one: &Loaded, state: &State, task: &Task, findings: &mut Vec<Finding>) {

@@ -27,8 +27,8 @@ pub(super) enum At {
 pub(super) struct Mark {
     pub record: Option<Status>,
     pub done: Done,
-    /// A debit that is refused once is refused for good.
-    pub is_refused: bool,
+    /// By which outcome it was refused: the next time it is, too.
+    pub refused: Option<usize>,
 }
 
 /// What one copy has come to.
@@ -75,7 +75,7 @@ impl World {
         let nothing = Mark {
             record: None,
             done: Done::No,
-            is_refused: false,
+            refused: None,
         };
         Self {
             at: At::Enter(program.start(0), false),

@@ -162,6 +162,11 @@ pub fn run(machines: &[Value], seed: u64) -> Result<(), Broken> {
                 late.push(call);
                 continue;
             };
+            if !matches!(&outcome, Outcome::Exception(exception) if exception.is_of_network()) {
+                // Who has answered a call does not carry out an earlier attempt of it afterwards.
+                let method = &call.service.method;
+                late.retain(|other| other.args != call.args || other.service.method != *method);
+            }
             let call = call.id;
             sagas
                 .apply(now_ms, Command::Returned { call, outcome }, &mut effects)
@@ -203,10 +208,11 @@ pub fn run(machines: &[Value], seed: u64) -> Result<(), Broken> {
             );
         }
     }
+    // Who is refused for good is listed, and waits for somebody's decision; so is who has nothing to go forward from.
     let waits = saga
         .recovery
         .as_ref()
-        .is_none_or(|recovery| recovery.refused.is_some());
+        .is_none_or(|recovery| recovery.refused.is_some() || refuses.is_some());
     match (
         bank.is_short,
         waits && !saga.is_running,
