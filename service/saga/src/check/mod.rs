@@ -13,7 +13,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::lang::{Doubt, Fault, Machine, Path, Place, load_named};
+use crate::lang::{Doubt, Fault, Machine, Path, Place, as_plain, load_named};
 
 /// A machine's text, and where it is from.
 #[derive(Clone, Copy, Debug)]
@@ -170,15 +170,15 @@ struct Loaded {
     /// Or what it starts.
     moves_money: bool,
     is_started: bool,
+    is_drawn: bool,
 }
 
 impl Loaded {
     fn place(&self, path: Path) -> Place {
         // Lines of a designer's file are those of its drawing.
-        let is_drawn = self.machine.text.contains("\"edges\"");
         Place {
             file: Some(self.file.clone()),
-            line: (!is_drawn).then(|| path.find(&self.machine.text)),
+            line: (!self.is_drawn).then(|| path.find(&self.machine.text)),
             path,
         }
     }
@@ -211,6 +211,7 @@ pub fn check(sources: &[Source<'_>], strict: bool) -> Vec<Finding> {
                 file: source.file.into(),
                 moves_money: program::moves_money(&machine),
                 is_started: false,
+                is_drawn: as_plain(source.text).is_some_and(|(_, is_drawn)| is_drawn),
                 machine,
             }),
             Err(error) => findings.push(Finding {

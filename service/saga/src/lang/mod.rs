@@ -11,6 +11,7 @@ mod rules;
 mod state;
 mod task;
 
+pub(crate) use designer::as_plain;
 pub use machine::{
     Catch, Choice, Digest, Fork, Loop, Machine, Money, Recover, Retry, Script, Service, State,
     StateId, StateKind, StatusRule, StatusWhen, Task, Work,

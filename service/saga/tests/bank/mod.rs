@@ -113,6 +113,7 @@ pub fn run(machines: &[Value], seed: u64) -> Result<(), Broken> {
     let mut dice = Dice::new(seed);
     let mut sagas = Sagas::new(Config {
         retention_ms: 1 << 50,
+        records_max: 400,
         transaction_timeout_ms: [800, 20_000, 310_000, 1_800_000][dice.below(4)],
         ..Config::default()
     });
