@@ -2,17 +2,21 @@
 //! the positions of `world.rs`; there are finitely many.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Rule;
 use super::outcome::{self, Done, Facts, Outcome};
 use super::program::{Node, Program};
 use super::world::{At, World};
 use crate::engine::{Exception, Status};
-use crate::expr::Template;
-use crate::lang::{Choice, Machine, Money, Recover, StateId, StateKind, Task, Work};
+use crate::expr::{Expr, Template};
+use crate::lang::{Choice, Money, StateId, StateKind, Task, Work};
 
-/// So many positions are looked at.
+/// So many positions are looked at,
 const WORLDS_MAX: usize = 200_000;
+/// and so many states in all of them: this is memory.
+const MARKS_MAX: usize = 8_000_000;
 
 /// What is wrong on one way.
 pub(super) struct Wrong {
@@ -23,24 +27,27 @@ pub(super) struct Wrong {
 }
 
 pub(super) struct Explorer<'p, 'a> {
-    program: &'p Program<'a>,
-    worlds: Vec<World>,
+    pub program: &'p Program<'a>,
+    pub worlds: Vec<Rc<World>>,
     /// Where each one comes from, and by what.
-    from: Vec<(usize, String)>,
-    known: HashMap<World, usize>,
+    pub from: Vec<(usize, String)>,
+    pub known: HashMap<Rc<World>, usize>,
     /// For each one, where else it may come from.
-    before_it: Vec<Vec<usize>>,
+    pub before_it: Vec<Vec<usize>>,
     /// Where the saga is over, or waits for somebody's decision.
-    resting: Vec<usize>,
+    pub resting: Vec<usize>,
     /// For each credit, which debits were done when it was called.
-    before: BTreeMap<Node, BTreeMap<Vec<Node>, usize>>,
+    pub before: BTreeMap<Node, BTreeMap<Vec<Node>, usize>>,
     /// For each set of debits, with which credits it came to an end.
-    ends: BTreeMap<Vec<Node>, BTreeMap<Vec<Node>, usize>>,
-    outcomes: HashMap<Node, Vec<Outcome>>,
-    at: usize,
+    pub ends: BTreeMap<Vec<Node>, BTreeMap<Vec<Node>, usize>>,
+    pub outcomes: HashMap<Node, Vec<Outcome>>,
+    /// The expressions of choices, and what each is about.
+    pub questions: HashMap<String, usize>,
+    pub about: Vec<Option<BTreeSet<Arc<str>>>>,
+    pub at: usize,
     /// What follows is nothing to count on: a call fails that has not always failed, or the time is over.
-    by_chance: bool,
-    wrong: BTreeMap<(Rule, Node), Wrong>,
+    pub by_chance: bool,
+    pub wrong: BTreeMap<(Rule, Node), Wrong>,
 }
 
 /// Everything that is wrong on some way of a saga.
@@ -55,20 +62,23 @@ pub(super) fn explore(program: &Program<'_>) -> Vec<Wrong> {
         before: BTreeMap::new(),
         ends: BTreeMap::new(),
         outcomes: HashMap::new(),
+        questions: HashMap::new(),
+        about: Vec::new(),
         at: 0,
         by_chance: false,
         wrong: BTreeMap::new(),
     };
     explorer.add(World::new(program), String::new());
     while explorer.at < explorer.worlds.len() {
-        if explorer.worlds.len() > WORLDS_MAX {
+        let count = explorer.worlds.len();
+        if count > WORLDS_MAX || count * program.len() > MARKS_MAX {
             let start = program.start(0);
-            let why = format!("it has more than {WORLDS_MAX} positions: nothing is proven");
+            let why = format!("there are more than {count} positions: nothing is proven");
             explorer.note(Rule::TooLarge, start, why);
             break;
         }
-        let world = explorer.worlds[explorer.at].clone();
-        explorer.visit(world);
+        let world = Rc::clone(&explorer.worlds[explorer.at]);
+        explorer.visit(World::clone(&world));
         explorer.at += 1;
     }
     explorer.compare();
@@ -77,9 +87,10 @@ pub(super) fn explore(program: &Program<'_>) -> Vec<Wrong> {
 }
 
 impl Explorer<'_, '_> {
-    fn add(&mut self, world: World, by: String) {
+    pub fn add(&mut self, world: World, by: String) {
         let next = self.worlds.len();
-        let index = *self.known.entry(world.clone()).or_insert(next);
+        let world = Rc::new(world);
+        let index = *self.known.entry(Rc::clone(&world)).or_insert(next);
         if index == next {
             self.worlds.push(world);
             self.from.push((self.at, by));
@@ -90,7 +101,7 @@ impl Explorer<'_, '_> {
         }
     }
 
-    fn path(&self, mut at: usize) -> Vec<String> {
+    pub fn path(&self, mut at: usize) -> Vec<String> {
         let mut path = Vec::new();
         while at != 0 {
             let (from, by) = &self.from[at];
@@ -103,12 +114,12 @@ impl Explorer<'_, '_> {
         path
     }
 
-    fn note(&mut self, rule: Rule, node: Node, message: String) {
+    pub fn note(&mut self, rule: Rule, node: Node, message: String) {
         let path = self.path(self.at);
         self.note_at(rule, node, message, path);
     }
 
-    fn note_at(&mut self, rule: Rule, node: Node, message: String, path: Vec<String>) {
+    pub fn note_at(&mut self, rule: Rule, node: Node, message: String, path: Vec<String>) {
         self.wrong.entry((rule, node)).or_insert(Wrong {
             rule,
             node,
@@ -117,7 +128,7 @@ impl Explorer<'_, '_> {
         });
     }
 
-    fn names(&self, nodes: &[Node]) -> String {
+    pub fn names(&self, nodes: &[Node]) -> String {
         let names: Vec<String> = nodes.iter().map(|node| self.program.name(*node)).collect();
         match names.is_empty() {
             true => "nothing".into(),
@@ -125,7 +136,7 @@ impl Explorer<'_, '_> {
         }
     }
 
-    fn visit(&mut self, world: World) {
+    pub fn visit(&mut self, world: World) {
         let (_, compensates) = world.ways(self.program);
         if compensates && !matches!(world.at, At::Over) && !world.runs[0].is_compensated {
             // The time may be over anywhere.
@@ -141,7 +152,7 @@ impl Explorer<'_, '_> {
         }
     }
 
-    fn enter(&mut self, mut world: World, node: Node, again: bool) {
+    pub fn enter(&mut self, mut world: World, node: Node, again: bool) {
         let state = self.program.state(node);
         let copy = self.program.copy_of(node);
         let name = self.program.name(node);
@@ -175,7 +186,7 @@ impl Explorer<'_, '_> {
     }
 
     /// After a state without a route of its own.
-    fn go_on(&mut self, mut world: World, node: Node, by: String) {
+    pub fn go_on(&mut self, mut world: World, node: Node, by: String) {
         match self.program.next(node) {
             Some(next) => {
                 world.at = At::Enter(next, false);
@@ -185,7 +196,7 @@ impl Explorer<'_, '_> {
         }
     }
 
-    fn branches(&mut self, mut world: World) {
+    pub fn branches(&mut self, mut world: World) {
         let Some(open) = world.forks.last().cloned() else {
             return;
         };
@@ -225,7 +236,36 @@ impl Explorer<'_, '_> {
         }
     }
 
-    fn choose(&mut self, world: World, node: Node, choice: &Choice) {
+    pub fn question(&mut self, expression: &Expr) -> usize {
+        let next = self.about.len();
+        let question = *self
+            .questions
+            .entry(format!("{expression:?}"))
+            .or_insert(next);
+        if question == next {
+            self.about.push(expression.reads());
+        }
+        question
+    }
+
+    pub fn assign(&self, world: &mut World, copy: usize, task: &Task, result: &Facts) {
+        for (name, template) in &task.output {
+            let value = match template {
+                Template::Literal(value) => Some(value.clone()),
+                Template::Expr(expression) => result.eval(expression).flatten(),
+                _ => None,
+            };
+            world.set(copy, name, value.as_ref());
+            let is_about = |question: usize| {
+                self.about[question]
+                    .as_ref()
+                    .is_none_or(|about| about.contains(name))
+            };
+            world.forget(copy, is_about);
+        }
+    }
+
+    pub fn choose(&mut self, world: World, node: Node, choice: &Choice) {
         let copy = self.program.copy_of(node);
         let name = self.program.name(node);
         let to = |target: StateId| self.program.node(copy, target);
@@ -238,20 +278,20 @@ impl Explorer<'_, '_> {
         };
         let mut world = world;
         for (expression, target) in &choice.choices {
-            let question = format!("{expression:?}");
+            let question = self.question(expression);
             let holds = match world.facts(copy).eval(expression) {
                 Some(Some(value)) => Some(value == serde_json::Value::Bool(true)),
                 Some(None) => return self.fail(world, copy, true, name),
-                None => world.asked(copy, &question),
+                None => world.asked(copy, question),
             };
             match holds {
                 Some(true) => return go(self, world, *target),
                 Some(false) => {}
                 None => {
                     let mut held = world.clone();
-                    held.answer(copy, &question, true);
+                    held.answer(copy, question, true);
                     go(self, held, *target);
-                    world.answer(copy, &question, false);
+                    world.answer(copy, question, false);
                 }
             }
         }
@@ -261,7 +301,7 @@ impl Explorer<'_, '_> {
         }
     }
 
-    fn task(&mut self, world: World, node: Node, task: &Task, again: bool) {
+    pub fn task(&mut self, world: World, node: Node, task: &Task, again: bool) {
         let name = self.program.name(node);
         let copy = self.program.copy_of(node);
         let resumes = world
@@ -283,7 +323,7 @@ impl Explorer<'_, '_> {
                     .or_insert_with(|| outcome::of_task(task, machine))
                     .clone();
                 for (number, outcome) in outcomes.iter().enumerate() {
-                    let is_same = world.marks[node].refused == Some(number);
+                    let is_same = world.marks[node].refused.map(usize::from) == Some(number);
                     self.by_chance = outcome.status != Status::Succeeded && !is_same;
                     self.settle(world.clone(), node, task, (number, outcome), again);
                     self.by_chance = false;
@@ -292,52 +332,7 @@ impl Explorer<'_, '_> {
         }
     }
 
-    /// What must be true before money is moved.
-    fn calls_money(&mut self, world: &World, node: Node) {
-        let name = self.program.name(node);
-        let mark = world.marks[node];
-        match self.program.money(node) {
-            Some(Money::Credit) if matches!(mark.record, None | Some(Status::Failed)) => {
-                let debits = world.moved(self.program, Money::Debit);
-                let partly = debits
-                    .iter()
-                    .find(|debit| world.marks[**debit].done == Done::Partly);
-                if let Some(partly) = partly {
-                    let partly = self.program.name(*partly);
-                    let message =
-                        format!("`{name}` pays out when `{partly}` has taken only a part");
-                    self.note(Rule::CreditFirst, node, message);
-                } else if debits.is_empty() {
-                    let message = format!("`{name}` pays out what no debit has taken");
-                    self.note(Rule::CreditFirst, node, message);
-                }
-                let at = self.at;
-                self.before
-                    .entry(node)
-                    .or_default()
-                    .entry(debits)
-                    .or_insert(at);
-            }
-            Some(Money::Debit) if mark.done == Done::No => {
-                let is_paid = |credit: &Node| {
-                    self.program.money(*credit) == Some(Money::Credit)
-                        && (world.marks[*credit].done != Done::No
-                            || matches!(
-                                world.marks[*credit].record,
-                                Some(Status::Succeeded | Status::Unknown)
-                            ))
-                };
-                if let Some(credit) = (0..self.program.len()).find(is_paid) {
-                    let credit = self.program.name(credit);
-                    let message = format!("`{credit}` has paid out before `{name}` takes");
-                    self.note(Rule::CreditFirst, node, message);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn settle(
+    pub fn settle(
         &mut self,
         mut world: World,
         node: Node,
@@ -382,11 +377,15 @@ impl Explorer<'_, '_> {
             return;
         }
         let is_silent = is_of_network && outcome.done == Done::No;
-        if mark.refused.is_some_and(|refused| refused != number) && !is_silent {
+        if mark
+            .refused
+            .is_some_and(|refused| usize::from(refused) != number)
+            && !is_silent
+        {
             return;
         }
         if outcome.refuses && may_refuse {
-            mark.refused = Some(number);
+            mark.refused = u16::try_from(number).ok();
         }
         mark.record = Some(status);
         if money.is_some() {
@@ -398,7 +397,7 @@ impl Explorer<'_, '_> {
             return self.fail(world, copy, true, by);
         }
         if outcome.exception.is_none() {
-            assign(&mut world, copy, task, &outcome.result);
+            self.assign(&mut world, copy, task, &outcome.result);
         }
         // A loop does not look at exceptions that are none.
         let is_fine = task.repeat.is_some() && status == Status::Succeeded;
@@ -407,7 +406,7 @@ impl Explorer<'_, '_> {
     }
 
     /// Where a task's end leads.
-    fn route(
+    pub fn route(
         &mut self,
         mut world: World,
         node: Node,
@@ -426,7 +425,7 @@ impl Explorer<'_, '_> {
         }
     }
 
-    fn start(&mut self, mut world: World, node: Node, inner: usize, again: bool, name: String) {
+    pub fn start(&mut self, mut world: World, node: Node, inner: usize, again: bool, name: String) {
         let copy = self.program.copy_of(node);
         world.runs[copy].last = Some(node);
         let run = &world.runs[inner];
@@ -444,7 +443,7 @@ impl Explorer<'_, '_> {
     }
 
     /// A copy is at the end of its way.
-    fn end(&mut self, mut world: World, copy: usize, by: String) {
+    pub fn end(&mut self, mut world: World, copy: usize, by: String) {
         if world.branch(self.program, copy).is_some() {
             world.leave_branch(false, None, false);
             return self.add(world, by);
@@ -462,7 +461,7 @@ impl Explorer<'_, '_> {
     }
 
     /// A copy cannot go on.
-    fn fail(&mut self, mut world: World, copy: usize, is_engines: bool, by: String) {
+    pub fn fail(&mut self, mut world: World, copy: usize, is_engines: bool, by: String) {
         if world.branch(self.program, copy).is_some() {
             world.leave_branch(true, None, false);
             return self.add(world, by);
@@ -471,7 +470,7 @@ impl Explorer<'_, '_> {
         self.stopped(world, copy, is_engines, by);
     }
 
-    fn stopped(&mut self, mut world: World, copy: usize, threw: bool, by: String) {
+    pub fn stopped(&mut self, mut world: World, copy: usize, threw: bool, by: String) {
         if copy != 0 {
             return self.tell(world, copy, threw, by);
         }
@@ -485,7 +484,7 @@ impl Explorer<'_, '_> {
     }
 
     /// The state that started a copy hears of its end.
-    fn tell(&mut self, mut world: World, inner: usize, threw: bool, by: String) {
+    pub fn tell(&mut self, mut world: World, inner: usize, threw: bool, by: String) {
         let Some(node) = self.program.copies[inner].caller else {
             return;
         };
@@ -510,287 +509,8 @@ impl Explorer<'_, '_> {
         for (status, facts) in outcome::of_child(task, status) {
             let mut world = world.clone();
             world.marks[node].record = Some(status);
-            assign(&mut world, copy, task, &facts);
+            self.assign(&mut world, copy, task, &facts);
             self.route(world, node, task, None, by.clone());
         }
-    }
-
-    fn trigger(&mut self, mut world: World, node: Node) {
-        let copy = self.program.copy_of(node);
-        let name = self.program.name(node);
-        let machine: &Machine = self.program.copies[copy].machine;
-        if machine.recover == Some(Recover::Pivot) && world.is_past_pivot(self.program, copy) {
-            world.runs[copy].status = Some(Status::Unknown);
-            return self.stopped(world, copy, false, format!("{name} comes too late"));
-        }
-        let needs = self.program.nodes(copy).any(|node| {
-            matches!(
-                world.marks[node].record,
-                Some(Status::Succeeded | Status::Unknown)
-            ) && self
-                .program
-                .task(node)
-                .is_some_and(|task| task.compensate.is_some())
-        });
-        if self.undo(&mut world, copy, &name).is_none() {
-            return;
-        }
-        if !needs {
-            return self.end(world, copy, name);
-        }
-        self.go_on(world, node, name);
-    }
-
-    /// The saga is compensated, and that is its end.
-    fn undo_all(&mut self, mut world: World, by: &str) {
-        world.forks.clear();
-        if self.undo(&mut world, 0, by).is_none() {
-            return;
-        }
-        world.runs[0].status = Some(Status::Unknown);
-        world.runs[0].is_compensated = true;
-        world.at = At::Over;
-        self.add(world, by.into());
-    }
-
-    /// Undoes what a copy did; `None` if that cannot be.
-    fn undo(&mut self, world: &mut World, copy: usize, by: &str) -> Option<()> {
-        for node in self.program.nodes(copy) {
-            if !matches!(
-                world.marks[node].record,
-                Some(Status::Succeeded | Status::Unknown)
-            ) {
-                continue;
-            }
-            let Some(task) = self.program.task(node) else {
-                continue;
-            };
-            let Some(compensation) = task.compensate else {
-                if task.is_for_update && matches!(task.work, Work::Service(_)) {
-                    let name = self.program.name(node);
-                    let mut path = self.path(self.at);
-                    path.push(by.into());
-                    let message = format!("`{name}` may be done, and has no compensation");
-                    self.note_at(Rule::Uncompensated, node, message, path);
-                    return None;
-                }
-                continue;
-            };
-            let compensation = self.program.node(copy, compensation);
-            match self.program.starts[node] {
-                None => self.undone(world, node, by)?,
-                Some(inner) => {
-                    let undoes = self.program.task(compensation);
-                    let by_itself =
-                        undoes.is_some_and(|task| matches!(task.work, Work::CompensateSubMachine));
-                    if by_itself {
-                        self.undo(world, inner, by)?;
-                    } else {
-                        for copy in world.family(self.program, inner) {
-                            for node in self.program.nodes(copy) {
-                                self.undone(world, node, by)?;
-                            }
-                        }
-                    }
-                    world.marks[node].record = None;
-                }
-            }
-        }
-        world.runs[copy].is_compensated = true;
-        Some(())
-    }
-
-    fn undone(&mut self, world: &mut World, node: Node, by: &str) -> Option<()> {
-        let mark = &mut world.marks[node];
-        if matches!(mark.record, None | Some(Status::Failed)) {
-            return Some(());
-        }
-        if self.program.money(node) == Some(Money::Credit) {
-            let name = self.program.name(node);
-            let mut path = self.path(self.at);
-            path.push(by.into());
-            let message = format!("`{name}` is taken back, when its money may be spent");
-            self.note_at(Rule::CreditUndone, node, message, path);
-            return None;
-        }
-        mark.record = None;
-        mark.done = Done::No;
-        Some(())
-    }
-
-    /// Recovery of a saga that has stopped.
-    fn recover(&mut self, world: World) {
-        // Compensation has been looked at: it may come at any time.
-        let ways = world.ways(self.program);
-        if world.runs[0]
-            .last
-            .is_some_and(|last| world.marks[last].refused.is_some())
-        {
-            // It is tried again and again, and listed, until somebody decides.
-            self.resting.push(self.at);
-            if !ways.1 {
-                self.at_rest(&world, "", "recovery only goes forward to what is refused");
-            }
-        }
-        if ways.0 {
-            self.forward(world, 0, "recovery goes forward".into());
-        }
-    }
-
-    fn forward(&mut self, mut world: World, copy: usize, by: String) {
-        let stuck = |explorer: &mut Self, world: World| match copy {
-            0 => {
-                if !world.ways(explorer.program).1 {
-                    explorer.resting.push(explorer.at);
-                    explorer.at_rest(&world, "", "there is nothing to go forward from");
-                }
-            }
-            _ => explorer.tell(world, copy, true, format!("{by}: refused")),
-        };
-        let Some(last) = world.runs[copy].last else {
-            return stuck(self, world);
-        };
-        let machine = self.program.copies[copy].machine;
-        world.runs[copy].status = None;
-        world.runs[copy].has_failed = false;
-        world.runs[copy].is_forward = true;
-        if let Some(mut fork) = machine.fork_of(self.program.id(last)) {
-            while let Some(outer) = machine.fork_of(fork) {
-                fork = outer;
-            }
-            world.at = At::Enter(self.program.node(copy, fork), true);
-            return self.add(world, by);
-        }
-        let is_done = matches!(
-            world.marks[last].record,
-            Some(Status::Succeeded | Status::Skipped)
-        );
-        world.at = match (is_done, self.program.next(last)) {
-            (true, None) => return stuck(self, world),
-            (true, Some(next)) => At::Enter(next, false),
-            (false, _) => At::Enter(last, true),
-        };
-        self.add(world, by);
-    }
-
-    fn over(&mut self, world: &World) {
-        self.resting.push(self.at);
-        self.at_rest(world, "", "the saga is over");
-        self.comes_to(world);
-    }
-
-    /// Which credits there are at an end.
-    fn comes_to(&mut self, world: &World) {
-        let credits = world.moved(self.program, Money::Credit);
-        if !credits.is_empty() {
-            let debits = world.moved(self.program, Money::Debit);
-            let at = self.at;
-            self.ends
-                .entry(debits)
-                .or_default()
-                .entry(credits)
-                .or_insert(at);
-        }
-    }
-
-    /// Nothing more happens: all money must be somewhere.
-    fn at_rest(&mut self, world: &World, by: &str, when: &str) {
-        if world.runs[0].status == Some(Status::Unknown)
-            && world.is_past_pivot(self.program, 0)
-            && when.starts_with("the machine")
-        {
-            // It goes forward from here.
-            return;
-        }
-        let mut path = self.path(self.at);
-        if !by.is_empty() {
-            path.push(by.into());
-        }
-        let debits = world.moved(self.program, Money::Debit);
-        let credits = world.moved(self.program, Money::Credit);
-        let partly = credits
-            .iter()
-            .find(|credit| world.marks[**credit].done == Done::Partly);
-        if let (Some(debit), true) = (debits.first(), credits.is_empty()) {
-            let name = self.program.name(*debit);
-            let message = format!(
-                "{when}, and `{name}` may have taken money that is neither paid out nor given back"
-            );
-            self.note_at(Rule::DebitLost, *debit, message, path);
-        } else if let Some(partly) = partly {
-            let name = self.program.name(*partly);
-            let message = format!("{when}, and `{name}` has paid out only a part");
-            self.note_at(Rule::Unbalanced, *partly, message, path);
-        }
-    }
-
-    /// Where a saga can be from which no way leads to its end, nor to somebody who decides.
-    fn endless(&mut self) {
-        if !self.program.moves_money() || !self.wrong.is_empty() {
-            return;
-        }
-        let mut ends = vec![false; self.worlds.len()];
-        let mut open = std::mem::take(&mut self.resting);
-        while let Some(at) = open.pop() {
-            if !std::mem::replace(&mut ends[at], true) {
-                open.extend(&self.before_it[at]);
-            }
-        }
-        if let Some(at) = ends.iter().position(|ends| !ends) {
-            let path = self.path(at);
-            let message = "from there on the saga does not end, whatever is answered".into();
-            self.note_at(Rule::Stuck, self.program.start(0), message, path);
-        }
-    }
-
-    /// Two ways whose money cannot both come to nothing.
-    fn compare(&mut self) {
-        for (credit, sets) in std::mem::take(&mut self.before) {
-            if let Some((less, more, at)) = nested(&sets) {
-                let name = self.program.name(credit);
-                let (less, more) = (self.names(&less), self.names(&more));
-                let message = format!(
-                    "`{name}` pays out after {less} on this way, but after {more} on another one"
-                );
-                let path = self.path(at);
-                self.note_at(Rule::CreditFirst, credit, message, path);
-            }
-        }
-        for (debits, sets) in std::mem::take(&mut self.ends) {
-            if let Some((less, more, at)) = nested(&sets) {
-                let node = less[0];
-                let (less, more) = (self.names(&less), self.names(&more));
-                let debits = self.names(&debits);
-                let message = format!(
-                    "what {debits} took is paid out by {less} on this way, but by {more} on another one"
-                );
-                let path = self.path(at);
-                self.note_at(Rule::Unbalanced, node, message, path);
-            }
-        }
-    }
-}
-
-/// A set that is a part of another one.
-fn nested(sets: &BTreeMap<Vec<Node>, usize>) -> Option<(Vec<Node>, Vec<Node>, usize)> {
-    let set = |nodes: &[Node]| nodes.iter().copied().collect::<BTreeSet<Node>>();
-    for (less, at) in sets.iter().filter(|(less, _)| !less.is_empty()) {
-        for more in sets.keys() {
-            if less != more && set(less).is_subset(&set(more)) {
-                return Some((less.clone(), more.clone(), *at));
-            }
-        }
-    }
-    None
-}
-
-fn assign(world: &mut World, copy: usize, task: &Task, result: &Facts) {
-    for (name, template) in &task.output {
-        let value = match template {
-            Template::Literal(value) => Some(value.clone()),
-            Template::Expr(expression) => result.eval(expression).flatten(),
-            _ => None,
-        };
-        world.set(copy, name, value.as_ref());
     }
 }

@@ -4,9 +4,11 @@
 //! would, unless a choice depends on more than is known here.
 
 mod explore;
+mod money;
 mod outcome;
 mod program;
 mod structure;
+mod undo;
 mod world;
 
 use std::fmt;

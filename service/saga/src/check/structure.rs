@@ -277,17 +277,21 @@ fn cycles(one: &Loaded, findings: &mut Vec<Finding>) {
 
 fn cycle(machine: &Machine, start: usize) -> Option<Vec<StateId>> {
     let start = StateId(u16::try_from(start).ok()?);
-    let mut seen = vec![false; machine.states.len()];
-    let mut open = std::collections::VecDeque::from([vec![start]]);
-    while let Some(path) = open.pop_front() {
-        for next in successors(machine.state(path[path.len() - 1])) {
-            let mut path = path.clone();
-            path.push(next);
+    let mut from = vec![None; machine.states.len()];
+    let mut open = std::collections::VecDeque::from([start]);
+    while let Some(at) = open.pop_front() {
+        for next in successors(machine.state(at)) {
             if next == start {
+                let mut path = vec![start, at];
+                while let Some(before) = from[usize::from(path[path.len() - 1].0)] {
+                    path.push(before);
+                }
+                path.reverse();
                 return Some(path);
             }
-            if !std::mem::replace(&mut seen[usize::from(next.0)], true) {
-                open.push_back(path);
+            if from[usize::from(next.0)].is_none() {
+                from[usize::from(next.0)] = Some(at);
+                open.push_back(next);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Where a saga can be: a position, what was done and what is known of it, for every state of every copy.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -28,7 +29,7 @@ pub(super) struct Mark {
     pub record: Option<Status>,
     pub done: Done,
     /// By which outcome it was refused: the next time it is, too.
-    pub refused: Option<usize>,
+    pub refused: Option<u16>,
 }
 
 /// What one copy has come to.
@@ -66,9 +67,14 @@ pub(super) struct World {
     pub marks: Vec<Mark>,
     pub runs: Vec<Run>,
     pub forks: Vec<OpenFork>,
-    /// What is known of a copy's variables, and of what its choices have asked (`?expression`), as JSON.
-    vars: BTreeMap<(usize, String), String>,
+    /// What is known of a copy's variables, as JSON.
+    vars: BTreeMap<(usize, Arc<str>), String>,
+    /// What a copy's choices have asked and found, of what nobody knows.
+    asked: BTreeMap<(usize, usize), bool>,
 }
+
+/// Longer values are not remembered.
+const VALUE_BYTES_MAX: usize = 256;
 
 impl World {
     pub fn new(program: &Program<'_>) -> Self {
@@ -83,45 +89,56 @@ impl World {
             runs: vec![Run::default(); program.copies.len()],
             forks: Vec::new(),
             vars: BTreeMap::new(),
+            asked: BTreeMap::new(),
         }
     }
 
     pub fn facts(&self, copy: usize) -> Facts {
-        let of_copy = self
+        let known = self
             .vars
-            .range((copy, String::new())..(copy + 1, String::new()));
-        let known = of_copy.filter(|((_, name), _)| !name.starts_with('?'));
+            .range((copy, Arc::from(""))..(copy + 1, Arc::from("")));
         let map: Map<String, Value> = known
-            .map(|((_, name), text)| (name.clone(), serde_json::from_str(text).unwrap_or_default()))
+            .map(|((_, name), text)| {
+                (
+                    name.to_string(),
+                    serde_json::from_str(text).unwrap_or_default(),
+                )
+            })
             .collect();
         Facts::Vars(map)
     }
 
     /// A variable has a value, or one that nobody knows.
-    pub fn set(&mut self, copy: usize, name: &str, value: Option<&Value>) {
-        match value {
-            Some(value) => self.vars.insert((copy, name.into()), value.to_string()),
-            None => self.vars.remove(&(copy, name.into())),
+    pub fn set(&mut self, copy: usize, name: &Arc<str>, value: Option<&Value>) {
+        let text = value
+            .map(Value::to_string)
+            .filter(|text| text.len() <= VALUE_BYTES_MAX);
+        match text {
+            Some(text) => self.vars.insert((copy, Arc::clone(name)), text),
+            None => self.vars.remove(&(copy, Arc::clone(name))),
         };
-        self.vars.retain(|(of, known), _| {
-            *of != copy || !known.starts_with('?') || !known.contains(name)
-        });
     }
 
     /// What a choice has found before, and still does.
-    pub fn asked(&self, copy: usize, question: &str) -> Option<bool> {
-        Some(self.vars.get(&(copy, format!("?{question}")))? == "true")
+    pub fn asked(&self, copy: usize, question: usize) -> Option<bool> {
+        self.asked.get(&(copy, question)).copied()
     }
 
-    pub fn answer(&mut self, copy: usize, question: &str, holds: bool) {
-        self.vars
-            .insert((copy, format!("?{question}")), holds.to_string());
+    pub fn answer(&mut self, copy: usize, question: usize, holds: bool) {
+        self.asked.insert((copy, question), holds);
+    }
+
+    /// Something that questions are about has changed.
+    pub fn forget(&mut self, copy: usize, is_about: impl Fn(usize) -> bool) {
+        self.asked
+            .retain(|(of, question), _| *of != copy || !is_about(*question));
     }
 
     /// A copy starts from the beginning. What it did before stays done.
     pub fn start(&mut self, copy: usize) {
         self.runs[copy] = Run::default();
         self.vars.retain(|(of, _), _| *of != copy);
+        self.asked.retain(|(of, _), _| *of != copy);
     }
 
     /// The fork of a copy that is at hand.
