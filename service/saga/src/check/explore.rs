@@ -18,6 +18,9 @@ const WORLDS_MAX: usize = 200_000;
 /// and so many states in all of them: this is memory.
 const MARKS_MAX: usize = 8_000_000;
 
+/// Something for each set of states.
+pub(super) type Sets<T> = BTreeMap<Vec<Node>, T>;
+
 /// What is wrong on one way.
 pub(super) struct Wrong {
     pub rule: Rule,
@@ -37,9 +40,9 @@ pub(super) struct Explorer<'p, 'a> {
     /// Where the saga is over, or waits for somebody's decision.
     pub resting: Vec<usize>,
     /// For each credit, which debits were done when it was called.
-    pub before: BTreeMap<Node, BTreeMap<Vec<Node>, usize>>,
+    pub before: BTreeMap<Node, Sets<usize>>,
     /// For each set of debits, with which credits it came to an end.
-    pub ends: BTreeMap<Vec<Node>, BTreeMap<Vec<Node>, usize>>,
+    pub ends: Sets<Sets<(usize, String)>>,
     pub outcomes: HashMap<Node, Vec<Outcome>>,
     /// The expressions of choices, and what each is about.
     pub questions: HashMap<String, usize>,
@@ -455,7 +458,7 @@ impl Explorer<'_, '_> {
         world.runs[copy].status = Some(status);
         if copy == 0 {
             self.at_rest(&world, &by, "the machine ends");
-            self.comes_to(&world);
+            self.comes_to(&world, &by);
         }
         self.stopped(world, copy, false, by);
     }

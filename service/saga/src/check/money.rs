@@ -1,9 +1,9 @@
 //! What must be true of money, on a way and at its end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::Rule;
-use super::explore::Explorer;
+use super::explore::{Explorer, Sets};
 use super::outcome::Done;
 use super::program::Node;
 use super::world::World;
@@ -59,20 +59,17 @@ impl Explorer<'_, '_> {
     pub fn over(&mut self, world: &World) {
         self.resting.push(self.at);
         self.at_rest(world, "", "the saga is over");
-        self.comes_to(world);
+        self.comes_to(world, "");
     }
 
     /// Which credits there are at an end.
-    pub fn comes_to(&mut self, world: &World) {
+    pub fn comes_to(&mut self, world: &World, by: &str) {
         let credits = world.moved(self.program, Money::Credit);
         if !credits.is_empty() {
             let debits = world.moved(self.program, Money::Debit);
             let at = self.at;
-            self.ends
-                .entry(debits)
-                .or_default()
-                .entry(credits)
-                .or_insert(at);
+            let ends = self.ends.entry(debits).or_default();
+            ends.entry(credits).or_insert((at, by.into()));
         }
     }
 
@@ -100,6 +97,10 @@ impl Explorer<'_, '_> {
                 "{when}, and `{name}` may have taken money that is neither paid out nor given back"
             );
             self.note_at(Rule::DebitLost, *debit, message, path);
+        } else if let (Some(credit), true) = (credits.first(), debits.is_empty()) {
+            let name = self.program.name(*credit);
+            let message = format!("{when}, and `{name}` has paid out what is taken from nobody");
+            self.note_at(Rule::Unbalanced, *credit, message, path);
         } else if let Some(partly) = partly {
             let name = self.program.name(*partly);
             let message = format!("{when}, and `{name}` has paid out only a part");
@@ -140,14 +141,15 @@ impl Explorer<'_, '_> {
             }
         }
         for (debits, sets) in std::mem::take(&mut self.ends) {
-            if let Some((less, more, at)) = nested(&sets) {
+            if let Some((less, more, (at, by))) = nested(&sets) {
                 let node = less[0];
                 let (less, more) = (self.names(&less), self.names(&more));
                 let debits = self.names(&debits);
                 let message = format!(
                     "what {debits} took is paid out by {less} on this way, but by {more} on another one"
                 );
-                let path = self.path(at);
+                let mut path = self.path(at);
+                path.extend(Some(by).filter(|by| !by.is_empty()));
                 self.note_at(Rule::Unbalanced, node, message, path);
             }
         }
@@ -155,12 +157,12 @@ impl Explorer<'_, '_> {
 }
 
 /// A set that is a part of another one.
-fn nested(sets: &BTreeMap<Vec<Node>, usize>) -> Option<(Vec<Node>, Vec<Node>, usize)> {
+fn nested<T: Clone>(sets: &Sets<T>) -> Option<(Vec<Node>, Vec<Node>, T)> {
     let set = |nodes: &[Node]| nodes.iter().copied().collect::<BTreeSet<Node>>();
     for (less, at) in sets.iter().filter(|(less, _)| !less.is_empty()) {
         for more in sets.keys() {
             if less != more && set(less).is_subset(&set(more)) {
-                return Some((less.clone(), more.clone(), *at));
+                return Some((less.clone(), more.clone(), at.clone()));
             }
         }
     }

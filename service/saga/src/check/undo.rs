@@ -60,7 +60,9 @@ impl Explorer<'_, '_> {
                 continue;
             };
             let Some(compensation) = task.compensate else {
-                if task.is_for_update && matches!(task.work, Work::Service(_)) {
+                if self.program.money(node) == Some(Money::Credit) {
+                    self.undone(world, node, by)?;
+                } else if task.is_for_update && matches!(task.work, Work::Service(_)) {
                     let name = self.program.name(node);
                     let mut path = self.path(self.at);
                     path.push(by.into());
@@ -99,11 +101,12 @@ impl Explorer<'_, '_> {
         if matches!(mark.record, None | Some(Status::Failed)) {
             return Some(());
         }
-        if self.program.money(node) == Some(Money::Credit) {
+        if self.program.money(node) == Some(Money::Credit) && mark.done != Done::No {
             let name = self.program.name(node);
             let mut path = self.path(self.at);
             path.push(by.into());
-            let message = format!("`{name}` is taken back, when its money may be spent");
+            let message =
+                format!("`{name}` has paid out, its money may be spent, and all is undone");
             self.note_at(Rule::CreditUndone, node, message, path);
             return None;
         }
