@@ -203,7 +203,12 @@ impl Explorer<'_, '_> {
         let Some(open) = world.forks.last().cloned() else {
             return;
         };
-        for (index, branch) in open.left.iter().enumerate() {
+        // In which order branches are done matters only if some take what others pay out.
+        let orders = match self.program.mixes_money(open.node) {
+            true => open.left.len(),
+            false => 1,
+        };
+        for (index, branch) in open.left.iter().enumerate().take(orders) {
             let StateKind::Fork(fork) = &self.program.state(open.node).kind else {
                 return;
             };

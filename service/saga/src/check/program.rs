@@ -1,6 +1,6 @@
 //! A machine with its sub-machines in it: each place that starts one has its own copy of that one's states.
 
-use crate::lang::{Machine, Money, State, StateId, Task, Work};
+use crate::lang::{Machine, Money, State, StateId, StateKind, Task, Work};
 
 /// So deep sub-machines are followed, as the engine follows them.
 const DEPTH_MAX: usize = 16;
@@ -123,7 +123,31 @@ impl<'a> Program<'a> {
         self.copies.iter().any(|copy| moves_money(copy.machine))
     }
 
-    /// `Inner.Debit in Sub`, or the name alone.
+    /// Whether branches of a fork both take and pay.
+    pub fn mixes_money(&self, fork: Node) -> bool {
+        let StateKind::Fork(of) = &self.state(fork).kind else {
+            return false;
+        };
+        let copy = self.of[fork];
+        let states = of.states.iter().flatten();
+        let mut open: Vec<Node> = states.map(|id| self.node(copy, *id)).collect();
+        let mut found = [false; 2];
+        while let Some(node) = open.pop() {
+            match self.money(node) {
+                Some(Money::Debit) => found[0] = true,
+                Some(Money::Credit) => found[1] = true,
+                None => {}
+            }
+            open.extend(
+                self.starts[node]
+                    .into_iter()
+                    .flat_map(|inner| self.nodes(inner)),
+            );
+        }
+        found == [true; 2]
+    }
+
+    /// `Sub/Debit`, or the name alone.
     pub fn name(&self, node: Node) -> String {
         let name = self.state(node).name.to_string();
         match self.copies[self.of[node]].caller {
