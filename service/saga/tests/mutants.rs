@@ -3,7 +3,8 @@
 //! refused one counts as unsafe only if a schedule of the engine breaks an invariant with it; mistakes of form (names that
 //! lead nowhere, states that nothing leads to, cycles, unknown keys, retries without bound) are counted apart.
 //!
-//! `SCHEDULES=1000` for more of them, `SEEDS=17` to see what one seed does to the safe machines.
+//! `SCHEDULES=1000` and `MUTANTS=10000` for more of them; `SHOW=Unproven` shows mutants of a verdict; `HISTORY=1` what each
+//! schedule did.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod bank;
@@ -14,7 +15,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bank::Broken;
+use bank::{Broken, Dice};
 use diwan_saga::check::{Finding, Severity, Source, check};
 use mutations::{Mutant, mutants};
 use serde_json::Value;
@@ -175,4 +176,39 @@ fn unsafe_mutants_are_refused() {
     );
     let count = |verdict: Verdict| counts.get(&format!("{verdict:?}")).copied().unwrap_or(0);
     assert!(count(Verdict::Unsafe) >= 500, "{counts:#?}");
+}
+
+#[test]
+fn two_mistakes_are_not_missed_either() {
+    let safe = safe();
+    let count = std::env::var("MUTANTS").map_or(300, |count| count.parse().unwrap());
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut missed = Vec::new();
+    for seed in 1..=count {
+        let mut dice = Dice::new(seed);
+        let mut first = mutants(&safe[dice.below(safe.len())]);
+        let first = first.swap_remove(dice.below(first.len()));
+        // What is refused for its form is refused; there is nothing to see in a second mistake.
+        if errors(&first.machines)
+            .iter()
+            .any(|finding| finding.rule.is_structural())
+        {
+            continue;
+        }
+        let mut second = mutants(&first.machines);
+        let second = second.swap_remove(dice.below(second.len()));
+        match judge(&second).0 {
+            Verdict::Missed(what) => {
+                missed.push(format!("seed {seed}: {}, and {what}", first.what))
+            }
+            verdict => *counts.entry(format!("{verdict:?}")).or_default() += 1,
+        }
+    }
+    println!("two mistakes: {counts:?}");
+    assert!(
+        missed.is_empty(),
+        "{} missed:\n{}",
+        missed.len(),
+        missed.join("\n")
+    );
 }

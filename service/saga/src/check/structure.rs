@@ -154,6 +154,12 @@ fn calls(one: &Loaded, state: &State, task: &Task, findings: &mut Vec<Finding>) 
             format!("a call of `{name}` without an answer counts as {as_what}; nobody knows: UN");
         findings.push(one.finding(Rule::Status, Some(name), message));
     }
+    if state.money.is_some() && !undoes && !task.is_for_update {
+        let message = format!(
+            "`{name}` moves money and is not `IsForUpdate`: what nobody knows counts as failed"
+        );
+        findings.push(one.finding(Rule::Status, Some(name), message));
+    }
     let succeeds = |rule: &StatusRule| matches!(rule.status, Status::Succeeded | Status::Skipped);
     if (changes || undoes) && !task.status.is_empty() && !task.status.iter().any(succeeds) {
         let message = format!("no result of `{name}` counts as success");

@@ -171,7 +171,7 @@ fn of_machine(machine: &Value) -> Made {
             with(format!("{name} can be taken back"), &|machine| {
                 let state = machine["States"][name.as_str()].as_object_mut().unwrap();
                 state.insert("CompensateState".into(), json!("TakeBack"));
-                let undo = json!({"Type": "ServiceTask", "ServiceName": "bank", "ServiceMethod": "takeBack", "Input": state["Input"], "IsForCompensation": true});
+                let undo = json!({"Type": "ServiceTask", "ServiceName": "bank", "ServiceMethod": "takeBack", "Input": state.get("Input"), "IsForCompensation": true});
                 machine["States"]["TakeBack"] = undo;
                 let machine = machine.as_object_mut().unwrap();
                 machine.remove("RecoverStrategy");
