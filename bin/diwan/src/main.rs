@@ -5,6 +5,7 @@ mod json;
 mod logs;
 mod raft;
 mod registry;
+mod saga;
 mod server;
 mod sim;
 mod table;
@@ -30,6 +31,7 @@ Start here:
   diwan raft status                what its Raft group does; add and remove members
   diwan registry services          what is published in the service registry, by whom and to whom
   diwan tx list --stuck            distributed transactions that wait for somebody
+  diwan saga check transfer.json   can this saga lose money, whatever happens?
   diwan call bolt://127.0.0.1:12200 com.x.Hello:1.0 say '[\"Ann\"]'
                                    call any SOFARPC service, Java or Rust, with JSON
   diwan help call                  what each command does, with examples
@@ -58,6 +60,9 @@ enum Command {
     /// Look into distributed transactions, and decide what nobody finishes
     #[command(after_help = tx::HELP)]
     Tx(tx::TxArguments),
+    /// Prove that sagas lose no money before they run, and look after those that do
+    #[command(after_help = saga::HELP)]
+    Saga(saga::SagaArguments),
     /// Put the production code to the test in simulated worlds
     #[command(subcommand)]
     Sim(sim::Sim),
@@ -128,6 +133,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Raft(arguments) => return raft::run(arguments),
         Command::Registry(arguments) => return registry::run(&arguments),
         Command::Tx(arguments) => return tx::run(&arguments),
+        Command::Saga(arguments) => return saga::run(&arguments),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

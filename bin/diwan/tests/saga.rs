@@ -247,6 +247,24 @@ fn a_saga_that_cannot_go_on_is_listed_and_decided() {
         |_, said| said["sagas"].as_array().is_some_and(|all| all.len() == 1),
     );
     assert!(stuck["sagas"][0]["recovers_ms"].is_u64(), "{stuck}");
+    let diwan = |arguments: &[&str]| {
+        let mut command = support::diwan();
+        command
+            .arg("saga")
+            .args(arguments)
+            .args(["--admin", &world.node.admin]);
+        support::said(command.output().unwrap())
+    };
+    let (code, listed, _) = diwan(&["list", "--stuck"]);
+    assert!(
+        code == 0 && listed.contains("S2") && listed.contains("undo B fails"),
+        "{listed}"
+    );
+    let (code, shown, _) = diwan(&["show", "S2"]);
+    assert!(code == 0 && shown.contains("UndoB"), "{shown}");
+    let (_, machines, _) = diwan(&["machines"]);
+    assert!(machines.contains("order"), "{machines}");
+    assert_eq!(diwan(&["skip", "S9"]).0, 1);
     // Somebody has looked after it.
     book.0.lock().unwrap().failures.clear();
     world.until("POST /saga/v1/sagas/S2/compensate", "", |code, _| {

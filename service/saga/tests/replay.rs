@@ -6,6 +6,8 @@ mod world;
 
 use std::collections::BTreeMap;
 
+use diwan_saga::check::{Source, check};
+use diwan_saga::draw;
 use diwan_saga::engine::{
     Call, CallId, Command, Config, Effect, Exception, Kind, Outcome, Sagas, Snapshot, Status,
 };
@@ -523,6 +525,10 @@ proptest! {
     fn nothing_near_a_machine_panics(text in near_machine(), states in near_machine()) {
         let _ = load(&text);
         let whole = format!(r#"{{"Name": "m", "StartState": "A", "States": {states}}}"#);
+        let _ = check(&[Source { file: "a", text: &text }, Source { file: "b", text: &whole }], true);
+        if let Ok(machine) = load(&whole) {
+            let _ = (draw::text(&machine), draw::svg(&machine));
+        }
         // What loads can be run, on anything.
         let mut sagas = Sagas::new(Config::default());
         let mut effects = Vec::new();

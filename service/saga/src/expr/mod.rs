@@ -5,6 +5,7 @@ mod eval;
 mod lex;
 mod node;
 mod parse;
+mod reads;
 mod script;
 mod template;
 mod vars;

@@ -12,6 +12,15 @@ pub(super) fn is_drawn(root: &Value) -> bool {
     root.get("nodes").is_some() && root.get("edges").is_some()
 }
 
+/// A machine's text as plain JSON, and whether it is a drawing.
+pub(crate) fn as_plain(text: &str) -> Option<(Value, bool)> {
+    let root: Value = serde_json::from_str(text).ok()?;
+    match is_drawn(&root) {
+        true => Some((plain(&root).ok()?, true)),
+        false => Some((root, false)),
+    }
+}
+
 pub(super) fn plain(root: &Value) -> Result<Value, Refusal> {
     let root = Object::of(root, Path::root())?;
     let nodes = objects(&root, "nodes")?;

@@ -11,12 +11,14 @@ mod rules;
 mod state;
 mod task;
 
+pub(crate) use designer::as_plain;
 pub use machine::{
     Catch, Choice, Digest, Fork, Loop, Machine, Money, Recover, Retry, Script, Service, State,
     StateId, StateKind, StatusRule, StatusWhen, Task, Work,
 };
 pub use parse::{load, load_named};
 pub use place::{Path, Place};
+pub(crate) use rules::successors;
 
 /// The largest machine that is read.
 pub const MACHINE_BYTES_MAX: usize = 1 << 20;

@@ -12,7 +12,7 @@ pub(super) fn check(machine: &Machine) -> Result<(), Refusal> {
 }
 
 /// Where a state may go on, other than by compensation.
-pub(super) fn successors(state: &State) -> Vec<StateId> {
+pub(crate) fn successors(state: &State) -> Vec<StateId> {
     let mut next: Vec<StateId> = state.next.into_iter().collect();
     match &state.kind {
         StateKind::Task(task) => next.extend(task.catch.iter().filter_map(|one| one.next)),
