@@ -211,3 +211,23 @@ fn machine(from: Shard, to: Shard) -> Value {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use diwan_saga::check::{Source, check};
+
+    use super::*;
+
+    /// What `diwan saga check --strict` says of the machine of transfers.
+    #[test]
+    fn a_transfer_loses_no_money_whatever_happens() {
+        let text = machine(Shard::new(0, 500), Shard::new(500, 1000)).to_string();
+        let source = Source {
+            file: "transfer",
+            text: &text,
+        };
+        let findings = check(&[source], true);
+        let said: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        assert!(said.is_empty(), "{}", said.join("\n"));
+    }
+}
