@@ -1,7 +1,7 @@
 //! Requests on their way to the log and answers on their way back. What comes in one turn of the thread goes into the log as one batch.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ const TICK: Duration = Duration::from_millis(50);
 const FIRST_UNDO_LOG_DELETE: Duration = Duration::from_secs(3 * 60);
 const UNDO_LOG_DELETE: Duration = Duration::from_secs(24 * 60 * 60);
 const UNDO_LOG_DAYS: i16 = 7;
+/// Requests that have no answer yet; one more is refused.
+const REQUESTS_MAX: usize = 100_000;
 /// Operations of one batch.
 const BATCH_MAX: usize = 4_000;
 
@@ -136,8 +138,12 @@ pub(super) struct Desk {
     reading: RefCell<HashMap<u64, Vec<(Read, Job)>>>,
     /// Decisions whose branches are being told.
     waiting: RefCell<HashMap<i64, Vec<(Operation, Job)>>>,
-    /// Transactions that settled before anybody was seen to wait for them.
+    /// Transactions whose decision is on its way through the log.
+    deciding: RefCell<HashSet<i64>>,
+    /// Those of them that have settled before the answer to the decision was seen.
     settled: RefCell<HashMap<i64, GlobalStatus>>,
+    /// Requests that have no answer yet.
+    unanswered: Cell<usize>,
     ticking: Cell<bool>,
     /// The log's time, and when that was.
     clock: Cell<(u64, Instant)>,
@@ -171,7 +177,9 @@ impl Desk {
             proposed: RefCell::default(),
             reading: RefCell::default(),
             waiting: RefCell::default(),
+            deciding: RefCell::default(),
             settled: RefCell::default(),
+            unanswered: Cell::new(0),
             ticking: Cell::new(false),
             clock: Cell::new((0, Instant::now())),
             malformed: Cell::new(0),
@@ -305,12 +313,27 @@ impl Desk {
 
     /// An operation is to be carried out, here or by the node that leads.
     pub(super) fn submit(self: &Rc<Self>, operation: Operation, then: Then) {
+        if let Some(job) = self.accept(then) {
+            self.dispatch(operation, job);
+        }
+    }
+
+    /// One more request, unless there are too many.
+    fn accept(&self, then: Then) -> Option<Job> {
+        self.unanswered.set(self.unanswered.get() + 1);
+        if self.unanswered.get() > REQUESTS_MAX && !matches!(then, Then::Own) {
+            self.refuse(then, "too many requests wait for their answers", false);
+            return None;
+        }
         let deadline = Instant::now() + PATIENCE;
-        self.dispatch(operation, Job { then, deadline });
+        Some(Job { then, deadline })
     }
 
     fn dispatch(self: &Rc<Self>, operation: Operation, job: Job) {
         if self.leads.get() {
+            if let Some(Kind::Commit(id) | Kind::Rollback(id)) = &operation.kind {
+                self.deciding.borrow_mut().insert(*id);
+            }
             self.batch.borrow_mut().push((operation, job));
             self.waking.notify_one();
         } else {
@@ -320,8 +343,9 @@ impl Desk {
 
     /// The state is to be looked at, here or by the node that leads.
     pub(super) fn read(self: &Rc<Self>, read: Read, then: Then) {
-        let deadline = Instant::now() + PATIENCE;
-        self.dispatch_read(read, Job { then, deadline });
+        if let Some(job) = self.accept(then) {
+            self.dispatch_read(read, job);
+        }
     }
 
     fn dispatch_read(self: &Rc<Self>, read: Read, job: Job) {
@@ -336,15 +360,8 @@ impl Desk {
     /// To the node that leads; what another node has forwarded goes back instead, and its own efforts go to nobody else.
     fn forward(self: &Rc<Self>, asked: Asked, job: Job) {
         match job.then {
-            Then::Own => return,
-            Then::Peer(to) => {
-                return peers::reply(
-                    to,
-                    &Answered {
-                        why: Some("this node does not lead".into()),
-                        ..Answered::default()
-                    },
-                );
+            Then::Own | Then::Peer(_) => {
+                return self.refuse(job.then, "this node does not lead", false);
             }
             Then::Client(..) | Then::Here(_) => {}
         }
@@ -407,6 +424,7 @@ impl Desk {
     }
 
     fn refuse(&self, then: Then, why: &str, unknown: bool) {
+        self.unanswered.set(self.unanswered.get() - 1);
         match then {
             Then::Own => {}
             Then::Peer(to) | Then::Here(to) => peers::reply(
@@ -430,6 +448,7 @@ impl Desk {
     }
 
     fn finish(&self, then: Then, answer: Answer) {
+        self.unanswered.set(self.unanswered.get() - 1);
         match then {
             Then::Own => {}
             Then::Peer(to) | Then::Here(to) => peers::reply(
@@ -500,7 +519,6 @@ impl Desk {
                 {
                     self.answered(operation, job, answer);
                 }
-                self.settled.borrow_mut().clear();
                 self.ticking.set(false);
             }
             Told::Batch(number, Err(not_done)) => {
@@ -544,11 +562,14 @@ impl Desk {
     }
 
     fn answered(self: &Rc<Self>, operation: Operation, job: Job, answer: Answer) {
-        let transaction = match &operation.kind {
-            Some(Kind::Commit(id) | Kind::Rollback(id)) if answer.waiting => *id,
-            _ => return self.finish(job.then, answer),
+        let Some(Kind::Commit(transaction) | Kind::Rollback(transaction)) = operation.kind else {
+            return self.finish(job.then, answer);
         };
+        self.deciding.borrow_mut().remove(&transaction);
         let settled = self.settled.borrow_mut().remove(&transaction);
+        if !answer.waiting {
+            return self.finish(job.then, answer);
+        }
         match settled {
             Some(status) => self.finish(job.then, decided(status)),
             None => {
@@ -583,6 +604,8 @@ impl Desk {
                     }
                     None => known.leader = None,
                 });
+                self.deciding.borrow_mut().clear();
+                self.settled.borrow_mut().clear();
                 // Whoever waits asks the one that leads now.
                 let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
                 for (operation, job) in waiting.into_values().flatten() {
@@ -611,7 +634,10 @@ impl Desk {
                             self.finish(job.then, decided(status));
                         }
                     }
-                    None => drop(self.settled.borrow_mut().insert(transaction, status)),
+                    None if self.deciding.borrow().contains(&transaction) => {
+                        self.settled.borrow_mut().insert(transaction, status);
+                    }
+                    None => {}
                 },
                 Effect::Ended { global, status } => {
                     tracing::debug!(xid = global.xid, %status, "a transaction has ended");
