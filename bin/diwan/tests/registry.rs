@@ -504,10 +504,8 @@ fn half_closed_connections_are_ended_and_their_instances_go() {
             .and_then(|services| services.first()?["instances"].as_u64())
             .unwrap_or(0)
     };
-    until(
-        || TcpStream::connect(&registry.listen).map_err(|error| error.kind()),
-        Result::is_ok,
-    );
+    let connect = || TcpStream::connect(&registry.listen).map_err(|error| error.kind());
+    drop(until(connect, Result::is_ok).unwrap());
     let mut half = TcpStream::connect(&registry.listen).unwrap();
     half.write_all(&[1, 1, 0, 1, 1, 0, 0]).unwrap();
     let mut stream = registry.connect(3);

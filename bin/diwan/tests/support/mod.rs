@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Long enough for anything that happens at all.
@@ -16,10 +17,17 @@ pub fn diwan() -> Command {
     command
 }
 
-/// An address of loopback that nobody uses.
+/// An address of loopback that nobody uses, and that no test of this process is given again. It is none of those that connections
+/// take by themselves: a node that starts later, or again, finds it free.
 pub fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = NEXT.fetch_add(1, Relaxed) + std::process::id() * 61;
+        let addr = format!("127.0.0.1:{}", 10_000 + next % 12_000);
+        if TcpListener::bind(&addr).is_ok() {
+            return addr;
+        }
+    }
 }
 
 /// Exit code, standard output and standard error.

@@ -253,16 +253,17 @@ async fn start_node_as(command: &[String], serves: SocketAddr) -> io::Result<Chi
     Ok(child)
 }
 
-/// Addresses that nobody listens on now.
+/// Addresses that nobody listens on now, and that no connection takes by itself: the node is to find them free when it starts again.
 fn free_addresses<const N: usize>() -> io::Result<[SocketAddr; N]> {
-    let mut held = Vec::new();
-    let mut addresses = [SocketAddr::from(([127, 0, 0, 1], 0)); N];
-    for address in &mut addresses {
-        let listener = TcpListener::bind(*address)?;
-        *address = listener.local_addr()?;
-        held.push(listener);
-    }
-    Ok(addresses)
+    // Below what Linux gives to connections.
+    let first = 14_000 + (std::process::id() % 1_000) as u16 * 16;
+    let free = (first..32_000).filter_map(|port| {
+        let addr = SocketAddr::from(([127, 0, 0, 1], port));
+        TcpListener::bind(addr).is_ok().then_some(addr)
+    });
+    let free: Vec<SocketAddr> = free.take(N).collect();
+    free.try_into()
+        .map_err(|_| io::Error::other("there are no free ports below 32,000"))
 }
 
 async fn start_account(
