@@ -3,6 +3,7 @@
 mod call;
 mod json;
 mod logs;
+mod operator;
 mod raft;
 mod registry;
 mod saga;

@@ -1,16 +1,15 @@
 //! `diwan registry`: what an operator sees of the service registry and does with it, through a node's administration.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use hyper::Method;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde_json::Value;
 
-use crate::raft::http;
+use crate::operator::{self, Node, cell, cells, encoded, list};
 use crate::table::table;
 
 pub(crate) const HELP: &str = "\
@@ -33,17 +32,8 @@ Exit codes: 0 done, 1 refused or not answered, 2 command line; of `diff`: 1 if t
 
 #[derive(Args)]
 pub(crate) struct RegistryArguments {
-    /// Administration of a node on this machine
-    #[arg(
-        long,
-        value_name = "IP:PORT",
-        default_value = "127.0.0.1:8790",
-        global = true
-    )]
-    admin: SocketAddr,
-    /// Print the node's answer as it is, in JSON
-    #[arg(long, global = true)]
-    json: bool,
+    #[command(flatten)]
+    node: Node,
     /// Wait for the answer for so long
     #[arg(long, default_value_t = 10_000, global = true)]
     timeout_ms: u64,
@@ -103,16 +93,10 @@ enum Guard {
 
 pub(crate) fn run(arguments: &RegistryArguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let (method, path) = request(&arguments.command);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let timeout = Duration::from_millis(arguments.timeout_ms);
     let path = format!("/registry/v1/{path}");
-    let answer = runtime.block_on(http::ask(method, arguments.admin, &path, timeout))?;
-    match arguments.json {
-        true => println!("{}", serde_json::to_string_pretty(&answer)?),
-        false => print!("{}", text(&arguments.command, &answer)),
-    }
+    let timeout = Duration::from_millis(arguments.timeout_ms);
+    let text = |answer: &Value| text(&arguments.command, answer);
+    let answer = operator::ask(&arguments.node, timeout, method, &path, String::new(), text)?;
     let differ = matches!(arguments.command, RegistryCommand::Diff { .. })
         && !list(&answer["slots"]).is_empty();
     Ok(match differ {
@@ -153,17 +137,6 @@ fn request(command: &RegistryCommand) -> (Method, String) {
     }
 }
 
-/// What may have a meaning in a URL: all but these.
-const MEANING: AsciiSet = NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
-pub(crate) fn encoded(text: &str) -> PercentEncode<'_> {
-    utf8_percent_encode(text, &MEANING)
-}
-
 fn text(command: &RegistryCommand, answer: &Value) -> String {
     match command {
         RegistryCommand::Services { .. } => services(answer),
@@ -177,23 +150,6 @@ fn text(command: &RegistryCommand, answer: &Value) -> String {
         RegistryCommand::Guard(Guard::List) => guarded(answer),
         RegistryCommand::Guard(Guard::Release { .. }) => released(answer),
     }
-}
-
-pub(crate) fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-pub(crate) fn cell(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => "-".to_owned(),
-        Value::Bool(flag) => if *flag { "yes" } else { "no" }.to_owned(),
-        other => other.to_string(),
-    }
-}
-
-pub(crate) fn cells(value: &Value, columns: &[&str]) -> Vec<String> {
-    columns.iter().map(|column| cell(&value[*column])).collect()
 }
 
 /// The default tenant is on nearly every service: it is left out.

@@ -1,6 +1,5 @@
 //! `diwan tx`: what an operator sees of distributed transactions and decides about them, through a node's administration.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,8 +7,7 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::Value;
 
-use crate::raft::http;
-use crate::registry::{cell, cells, encoded, list};
+use crate::operator::{self, Node, cell, cells, encoded, list};
 use crate::table::table;
 
 pub(crate) const HELP: &str = "\
@@ -29,17 +27,8 @@ Exit codes: 0 done, 1 refused or not answered, 2 command line.";
 
 #[derive(Args)]
 pub(crate) struct TxArguments {
-    /// Administration of a node on this machine
-    #[arg(
-        long,
-        value_name = "IP:PORT",
-        default_value = "127.0.0.1:8790",
-        global = true
-    )]
-    admin: SocketAddr,
-    /// Print the node's answer as it is, in JSON
-    #[arg(long, global = true)]
-    json: bool,
+    #[command(flatten)]
+    node: Node,
     /// Wait for the answer for so long
     #[arg(long, default_value_t = 30_000, global = true)]
     timeout_ms: u64,
@@ -87,16 +76,10 @@ enum TxCommand {
 
 pub(crate) fn run(arguments: &TxArguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let (method, path) = request(&arguments.command);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let timeout = Duration::from_millis(arguments.timeout_ms);
     let path = format!("/tx/v1/{path}");
-    let answer = runtime.block_on(http::ask(method, arguments.admin, &path, timeout))?;
-    match arguments.json {
-        true => println!("{}", serde_json::to_string_pretty(&answer)?),
-        false => print!("{}", text(&arguments.command, &answer)),
-    }
+    let timeout = Duration::from_millis(arguments.timeout_ms);
+    let text = |answer: &Value| text(&arguments.command, answer);
+    operator::ask(&arguments.node, timeout, method, &path, String::new(), text)?;
     Ok(ExitCode::SUCCESS)
 }
 

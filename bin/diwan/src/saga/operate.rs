@@ -1,6 +1,5 @@
 //! Sagas at a node, as an operator sees them and decides about them.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,19 +8,14 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::read;
-use crate::raft::http;
-use crate::registry::{cell, cells, encoded, list};
+use crate::operator::{self, Node, cell, cells, encoded, list};
 use crate::table::table;
 
 /// Which node, and how it is answered.
 #[derive(Args)]
 pub(super) struct At {
-    /// Administration of a node on this machine
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8790")]
-    admin: SocketAddr,
-    /// Print the node's answer as it is, in JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    node: Node,
     /// Wait for the answer for so long
     #[arg(long, default_value_t = 30_000)]
     timeout_ms: u64,
@@ -68,16 +62,9 @@ type Done = Result<ExitCode, Box<dyn std::error::Error>>;
 
 /// Asks a node, and prints what it says.
 fn ask(at: &At, method: Method, path: &str, body: String, text: fn(&Value) -> String) -> Done {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let timeout = Duration::from_millis(at.timeout_ms);
     let path = format!("/saga/v1/{path}");
-    let answer = runtime.block_on(http::send(method, at.admin, &path, body, timeout))?;
-    match at.json {
-        true => println!("{}", serde_json::to_string_pretty(&answer)?),
-        false => print!("{}", text(&answer)),
-    }
+    let timeout = Duration::from_millis(at.timeout_ms);
+    operator::ask(&at.node, timeout, method, &path, body, text)?;
     Ok(ExitCode::SUCCESS)
 }
 
