@@ -47,3 +47,15 @@ pub(super) fn caller(
         })
     })
 }
+
+/// The way into a group's log.
+pub(super) fn proposer(node: NodeHandle, group: &'static str) -> diwan_registry::edge::Proposer {
+    Arc::new(move |command| {
+        let node = node.clone();
+        Box::pin(async move {
+            let committed = node.propose(group, command).await;
+            let committed = committed.map_err(|error| error.to_string())?;
+            Ok(committed.answer)
+        })
+    })
+}

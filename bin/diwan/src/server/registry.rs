@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diwan_raft::{Configuration, PeerId};
-use diwan_registry::edge::{self, AccessKeys, Http, Nodes, OPERATE_CLASS, Proposer};
+use diwan_registry::edge::{self, AccessKeys, Http, Nodes, OPERATE_CLASS};
 use diwan_registry::settings::Settings;
 use diwan_registry::state;
 use diwan_registry_wire::nodes::NODES_CLASS as CLASS;
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::config::Registry;
-use super::group::{caller, members, watch_members};
+use super::group::{caller, members, proposer, watch_members};
 use super::{ServeError, io};
 
 /// The group whose log holds the settings. Its members are the registry's nodes.
@@ -107,7 +107,7 @@ impl Role {
         );
         let http = Http {
             registry: registry.clone(),
-            propose: proposer(node.clone()),
+            propose: proposer(node.clone(), GROUP),
             nodes: Some(Nodes {
                 name: name.to_string(),
                 all,
@@ -163,14 +163,3 @@ async fn until_settings_are_known(node: &NodeHandle) {
 
 /// A node that says nothing for so long is asked again.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
-
-fn proposer(node: NodeHandle) -> Proposer {
-    Arc::new(move |command| {
-        let node = node.clone();
-        Box::pin(async move {
-            let committed = node.propose(GROUP, command).await;
-            let committed = committed.map_err(|error| error.to_string())?;
-            Ok(committed.answer)
-        })
-    })
-}

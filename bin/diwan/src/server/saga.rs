@@ -6,11 +6,12 @@ use std::sync::Arc;
 use diwan_raft::Configuration;
 use diwan_runtime::{GroupOptions, NodeHandle};
 use diwan_saga::engine::Config;
-use diwan_saga::host::{self, Host, Proposer, Shared, Signal};
+use diwan_saga::host::{self, Host, Shared, Signal};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::config::{Registry, Saga};
+use super::group::proposer;
 use super::invoke::Participants;
 use super::{ServeError, io};
 
@@ -54,7 +55,7 @@ impl Role {
         let host = host::start(host::Options {
             shared: self.shared,
             signals: self.signals,
-            propose: proposer(node.clone()),
+            propose: proposer(node.clone(), GROUP),
             invoker: Arc::new(participants),
         });
         let addr = self.listen;
@@ -67,15 +68,4 @@ impl Role {
         tracing::info!(listen = %addr, "sagas");
         Ok(host)
     }
-}
-
-fn proposer(node: NodeHandle) -> Proposer {
-    Arc::new(move |command| {
-        let node = node.clone();
-        Box::pin(async move {
-            let committed = node.propose(GROUP, command).await;
-            let committed = committed.map_err(|error| error.to_string())?;
-            Ok(committed.answer)
-        })
-    })
 }
