@@ -11,7 +11,6 @@ import org.apache.seata.core.model.BranchType;
 import org.apache.seata.core.model.GlobalStatus;
 import org.apache.seata.core.model.TransactionManager;
 import org.apache.seata.rm.DefaultResourceManager;
-import org.apache.seata.rm.tcc.TCCResource;
 import org.apache.seata.rm.tcc.api.BusinessActionContext;
 
 /**
@@ -100,7 +99,7 @@ final class KillCheck {
             balances[i] = new AtomicLong(OPENING);
         }
         for (String name : List.of("debit", "credit")) {
-            DefaultResourceManager.get().registerResource(resource(name));
+            DefaultResourceManager.get().registerResource(Client.tccResource(name, new Action(name)));
         }
         TransactionManager tm = Client.startTm(options.tc());
         Client.startRm(options.tc());
@@ -206,24 +205,6 @@ final class KillCheck {
         System.out.println(booked + " booked, " + cancelled + " cancelled, " + failed + " requests failed, sum " + sum);
         System.out.println(wrong.get() == 0 ? "ALL PASS" : wrong.get() + " FAILED");
         return wrong.get();
-    }
-
-    private static TCCResource resource(String name) throws Exception {
-        TCCResource resource = new TCCResource();
-        resource.setActionName(name);
-        resource.setAppName(Client.APPLICATION);
-        resource.setTargetBean(new Action(name));
-        resource.setPrepareMethod(Action.class.getMethod("prepare", BusinessActionContext.class));
-        resource.setCommitMethodName("commit");
-        resource.setCommitMethod(Action.class.getMethod("commit", BusinessActionContext.class));
-        resource.setRollbackMethodName("rollback");
-        resource.setRollbackMethod(Action.class.getMethod("rollback", BusinessActionContext.class));
-        Class<?>[] parameters = {BusinessActionContext.class};
-        resource.setCommitArgsClasses(parameters);
-        resource.setRollbackArgsClasses(parameters);
-        resource.setPhaseTwoCommitKeys(new String[1]);
-        resource.setPhaseTwoRollbackKeys(new String[1]);
-        return resource;
     }
 
     private static void pause(long ms) {
