@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use hyper::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::operator::{self, Node, cell, cells, encoded, list};
 use crate::table::table;
@@ -22,6 +22,7 @@ Examples:
   diwan registry diff 10.0.0.1:8701 10.0.0.2:8701          what two nodes do not show alike
   diwan registry switch close                              no pushes any more, anywhere, until `switch open`
   diwan registry offline 10.0.0.7                          what the client at 10.0.0.7 publishes is shown no more
+  diwan registry keys add shop < secret                    clients must sign what they register, with this key or another one
   diwan registry guard list                                instances that the shrink guard holds back
   diwan registry guard release com.x.Hello:1.0             let them go
   diwan registry services --json | jq .services
@@ -68,6 +69,9 @@ enum RegistryCommand {
     Offline { ip: Option<IpAddr> },
     /// Clients at an address publish again
     Online { ip: IpAddr },
+    /// Keys with which clients sign what they register
+    #[command(subcommand)]
+    Keys(Keys),
     /// Instances that vanished in large numbers and are held back
     #[command(subcommand)]
     Guard(Guard),
@@ -84,6 +88,16 @@ enum Position {
 }
 
 #[derive(Subcommand)]
+enum Keys {
+    /// List their names
+    List,
+    /// Add one, or change its secret, which is read from standard input; with the first one, clients must sign
+    Add { key: String },
+    /// Remove one: whoever signs with it is refused; after the last one nobody has to sign
+    Remove { key: String },
+}
+
+#[derive(Subcommand)]
 enum Guard {
     /// List the services
     List,
@@ -96,7 +110,14 @@ pub(crate) fn run(arguments: &RegistryArguments) -> Result<ExitCode, Box<dyn std
     let path = format!("/registry/v1/{path}");
     let timeout = Duration::from_millis(arguments.timeout_ms);
     let text = |answer: &Value| text(&arguments.command, answer);
-    let answer = operator::ask(&arguments.node, timeout, method, &path, String::new(), text)?;
+    let body = match &arguments.command {
+        RegistryCommand::Keys(Keys::Add { key }) => {
+            let secret = std::io::read_to_string(std::io::stdin())?;
+            json!({ "key": key, "secret": secret.trim() }).to_string()
+        }
+        _ => String::new(),
+    };
+    let answer = operator::ask(&arguments.node, timeout, method, &path, body, text)?;
     let differ = matches!(arguments.command, RegistryCommand::Diff { .. })
         && !list(&answer["slots"]).is_empty();
     Ok(match differ {
@@ -130,6 +151,11 @@ fn request(command: &RegistryCommand) -> (Method, String) {
         RegistryCommand::Offline { ip: None } => get("offline".into()),
         RegistryCommand::Offline { ip: Some(ip) } => (Method::POST, format!("offline?ip={ip}")),
         RegistryCommand::Online { ip } => (Method::POST, format!("online?ip={ip}")),
+        RegistryCommand::Keys(Keys::List) => get("keys".into()),
+        RegistryCommand::Keys(Keys::Add { .. }) => (Method::POST, "keys".into()),
+        RegistryCommand::Keys(Keys::Remove { key }) => {
+            (Method::DELETE, format!("keys?key={}", encoded(key)))
+        }
         RegistryCommand::Guard(Guard::List) => get("guard".into()),
         RegistryCommand::Guard(Guard::Release { service }) => {
             (Method::POST, of("guard/release", service))
@@ -147,6 +173,9 @@ fn text(command: &RegistryCommand, answer: &Value) -> String {
         RegistryCommand::Diff { .. } => diff(answer),
         RegistryCommand::Switch { .. } => switch(answer),
         RegistryCommand::Offline { .. } | RegistryCommand::Online { .. } => offline(answer),
+        RegistryCommand::Keys(Keys::List) => keys(answer),
+        RegistryCommand::Keys(Keys::Add { key }) => format!("{key} is known\n"),
+        RegistryCommand::Keys(Keys::Remove { key }) => format!("{key} is not known any more\n"),
         RegistryCommand::Guard(Guard::List) => guarded(answer),
         RegistryCommand::Guard(Guard::Release { .. }) => released(answer),
     }
@@ -391,6 +420,14 @@ fn offline(answer: &Value) -> String {
     }
 }
 
+fn keys(answer: &Value) -> String {
+    let keys = list(&answer["keys"]);
+    match keys.is_empty() {
+        true => "no access keys in the log\n".into(),
+        false => keys.iter().map(|key| cell(key) + "\n").collect(),
+    }
+}
+
 fn guarded(answer: &Value) -> String {
     let (rows, troubles) = by_node(&answer["nodes"], |one| {
         let mut row = vec![short(&one["service"])];
@@ -419,8 +456,6 @@ fn released(answer: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

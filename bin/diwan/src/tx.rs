@@ -14,6 +14,7 @@ pub(crate) const HELP: &str = "\
 Examples:
   diwan tx list                                  transactions that are open, the oldest first
   diwan tx list --stuck                          those that nobody finishes: a resource manager is missing, or says that it cannot
+  diwan tx list --ended --status Rollbacked      those that have ended, the newest first, from the archive of this node
   diwan tx show 127.0.0.1:8091:914866632705179   its branches, whose they are, what was last said of them
   diwan tx retry XID                             tell its branches now, not when it is their time
   diwan tx commit XID                            decide; also a transaction that a branch says it cannot finish
@@ -40,6 +41,9 @@ pub(crate) struct TxArguments {
 enum TxCommand {
     /// List open transactions
     List {
+        /// Those that have ended, from the archive of this node
+        #[arg(long, conflicts_with = "stuck")]
+        ended: bool,
         /// Only those that wait for somebody: a decision, or a resource manager
         #[arg(long)]
         stuck: bool,
@@ -88,6 +92,7 @@ fn request(command: &TxCommand) -> (Method, String) {
     let decide = |xid: &str, decision: &str| (Method::POST, format!("{}/{decision}", one(xid)));
     match command {
         TxCommand::List {
+            ended,
             stuck,
             status,
             contains,
@@ -95,7 +100,7 @@ fn request(command: &TxCommand) -> (Method, String) {
         } => (
             Method::GET,
             format!(
-                "transactions?stuck={stuck}&limit={limit}&status={}&contains={}",
+                "transactions?ended={ended}&stuck={stuck}&limit={limit}&status={}&contains={}",
                 encoded(status),
                 encoded(contains)
             ),
@@ -177,7 +182,11 @@ fn show(answer: &Value) -> String {
     ] {
         out += &format!("{what:12} {}\n", cell(&answer[key]));
     }
-    out += &format!("{:12} {}\n", "age", span(&answer["age_ms"]));
+    let age = match answer["ended_ms"].is_null() {
+        true => "age",
+        false => "lasted",
+    };
+    out += &format!("{age:12} {}\n", span(&answer["age_ms"]));
     let columns = [
         "id", "type", "status", "resource", "client", "lock_key", "data",
     ];

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use diwan_registry_wire::{BaseRegister, Codec, PublisherRegister, Request};
@@ -50,6 +51,25 @@ impl Registry {
         command.arg("registry").args(arguments);
         command.args(["--admin", &self.node.admin]);
         said(command.output().unwrap())
+    }
+
+    /// The same with something on standard input.
+    fn run_with(&self, arguments: &[&str], input: &str) -> (i32, String, String) {
+        let mut command = diwan();
+        command.arg("registry").args(arguments);
+        command.args(["--admin", &self.node.admin]);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        said(child.wait_with_output().unwrap())
     }
 
     fn text(&self, arguments: &[&str]) -> String {
@@ -462,6 +482,77 @@ fn three_nodes_are_asked_together() {
         "ips=10.0.0.1",
     );
     assert_eq!(said, (200, r#"{"success":true,"message":""}"#.to_owned()));
+}
+
+/// A key that one node is told counts at all of them, also for what was registered before, and no client is told it.
+#[test]
+fn access_keys_are_in_the_log() {
+    let root = tempfile::tempdir().unwrap();
+    let ids: Vec<String> = (0..3).map(|_| free_address()).collect();
+    let start = |id: &String| Registry::start(root.path(), id, &["--peers", &ids.join(",")]);
+    let mut nodes: Vec<Registry> = ids.iter().map(start).collect();
+    nodes
+        .iter()
+        .for_each(|registry| registry.node.until_ready());
+    let mut other = nodes.remove(2);
+    let first = &nodes[0];
+    until(|| other.run(&["nodes"]).0, |code| *code == 0);
+    let count =
+        || other.json(&["services", "--contains", "many"])["services"][0]["instances"].as_u64();
+    let before = other.connect(2);
+    until(count, |instances| *instances == Some(2));
+
+    let (code, _, err) = first.run_with(&["keys", "add", "shop"], "too short");
+    assert!(code == 1 && err.contains("words without spaces"), "{err}");
+    let (code, out, err) = first.run_with(&["keys", "add", "shop"], "0123456789abcdef\n");
+    assert_eq!((code, out.as_str()), (0, "shop is known\n"), "{err}");
+    until(|| other.text(&["keys", "list"]), |said| said == "shop\n");
+    // Clients that did not sign have to come again, and are refused.
+    until(count, |instances| {
+        *instances == Some(0) || instances.is_none()
+    });
+    drop(before);
+    let refused = other.connect(1);
+    assert_eq!(count().unwrap_or(0), 0);
+    let (_, metrics) = other.node.http("GET /metrics", "");
+    assert!(
+        metrics.contains("diwan_registry_refused_total 1"),
+        "{metrics}"
+    );
+    drop(refused);
+
+    let put =
+        r#"{"dataId":"registry.access.keys","instanceId":"9600","group":"CONFIG","data":"{}"}"#;
+    assert_eq!(
+        ask(&first.meta, "POST /persistentData/put", JSON, put).0,
+        403
+    );
+    assert_eq!(
+        ask(&first.meta, "POST /persistentData/remove", JSON, put).0,
+        403
+    );
+    let (code, _, err) = first.run(&["keys", "remove", "nobody"]);
+    assert!(
+        code == 1 && err.contains("there is no access key nobody"),
+        "{err}"
+    );
+    other.node.kill();
+    other.node.start_again();
+    until(
+        || other.run(&["keys", "list"]),
+        |(code, said, _)| *code == 0 && said == "shop\n",
+    );
+    first.text(&["keys", "remove", "shop"]);
+    until(
+        || other.text(&["keys", "list"]),
+        |said| said == "no access keys in the log\n",
+    );
+    let after = other.connect(3);
+    until(
+        || first.json(&["services", "--contains", "many"])["services"][0]["instances"].as_u64(),
+        |instances| *instances == Some(3),
+    );
+    drop(after);
 }
 
 #[test]

@@ -81,9 +81,14 @@ struct World {
 }
 
 fn start(root: &Path) -> World {
+    start_with(root, "")
+}
+
+fn start_with(root: &Path, settings: &str) -> World {
     let listen = free_address();
     let config = root.join("diwan.toml");
-    fs::write(&config, format!("[saga]\nlisten = \"{listen}\"\n")).unwrap();
+    let text = format!("[saga]\nlisten = \"{listen}\"\n{settings}");
+    fs::write(&config, text).unwrap();
     let more = [
         "--no-registry",
         "--no-tx",
@@ -274,6 +279,50 @@ fn a_saga_that_cannot_go_on_is_listed_and_decided() {
         said["compensation_status"] == "SU"
     });
     assert!(!done["history"].as_array().unwrap().is_empty());
+}
+
+/// A saga that has left is in the archive, after a restart, too, and comes back if somebody wants to undo it after all.
+#[test]
+fn a_saga_that_has_left_is_kept_and_can_come_back() {
+    let root = tempfile::tempdir().unwrap();
+    let mut world = start_with(root.path(), "keep_ended_ms = 100\n");
+    let book = Book::default();
+    let server = participant(&book);
+    world.define("order", &server.local_addr().to_string());
+    assert_eq!(world.start("S1", "order", 10_000)["status"], "SU");
+    let living = |world: &World| world.ask("GET /saga/v1/sagas", "").unwrap().1["living"].clone();
+    for _ in 0..2 {
+        world.until("GET /saga/v1/sagas", "", |_, said| said["living"] == 0);
+        let ended = world.until("GET /saga/v1/sagas?ended=true", "", |_, said| {
+            said["sagas"].as_array().is_some_and(|all| all.len() == 1)
+        });
+        assert_eq!(
+            (&ended["sagas"][0]["id"], &ended["sagas"][0]["machine"]),
+            (&json!("S1"), &json!("order"))
+        );
+        let (code, said) = world.ask("GET /saga/v1/sagas/S1", "").unwrap();
+        assert_eq!((code, said["history"].as_array().unwrap().len()), (200, 2));
+        world.node.kill();
+        world.node.start_again();
+    }
+    let decide = |operation: &str| {
+        let request = format!("POST /saga/v1/sagas/{operation}");
+        world.until(&request, "", |code, _| code == 200 || code == 409)
+    };
+    assert!(
+        decide("S9/reload")["error"]
+            .as_str()
+            .unwrap()
+            .contains("archive")
+    );
+    assert_eq!(decide("S1/reload")["id"], "S1");
+    assert_eq!(living(&world), 1);
+    assert!(decide("S1/reload")["error"].is_string(), "it lives");
+    assert_eq!(decide("S1/compensate")["id"], "S1");
+    world.until("GET /saga/v1/sagas/S1", "", |_, said| {
+        said["compensation_status"] == "SU"
+    });
+    assert_eq!(book.asked(), ["S1 A", "S1 B", "S1 undo B", "S1 undo A"]);
 }
 
 #[test]

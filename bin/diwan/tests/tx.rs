@@ -235,7 +235,15 @@ fn an_operator_sees_and_decides_what_nobody_finishes() {
     );
     assert_eq!(world.text(&["forget", &id]), "Finished\n");
     assert_eq!(world.text(&["locks"]), "no locks\n");
-    assert_eq!(world.run(&["show", &id]).0, 1);
+    let archived = world.text(&["show", &id]);
+    assert!(
+        archived.contains("lasted") && archived.contains("jdbc:db"),
+        "{archived}"
+    );
+    let ended = world.text(&["list", "--ended", "--status", "Finished"]);
+    assert!(ended.contains(&id), "{ended}");
+    let ended = world.text(&["list", "--ended", "--status", "Committed"]);
+    assert_eq!(ended, "no transactions\n");
     assert_eq!(world.run(&["show", "nonsense"]).0, 1);
     assert_eq!(
         client.ask(&Message::GlobalStatus(xid(&id))),
@@ -258,6 +266,7 @@ fn an_operator_sees_and_decides_what_nobody_finishes() {
     for line in [
         "diwan_tx_begun_total 1",
         "diwan_tx_ended_total{status=\"Finished\"} 1",
+        "diwan_archive_written_total{archive=\"tx\"} 1",
     ] {
         assert!(metrics.contains(line), "{metrics}");
     }
@@ -300,6 +309,16 @@ fn who_comes_back_is_told_at_once_also_after_the_node_was_killed() {
     };
     client.send(Kind::Response, number, &Message::BranchCommitResult(ended));
     world.until(&["list"], |said| said == "no transactions\n");
+    // What is not on the archive's disk yet comes from the log.
+    for _ in 0..2 {
+        let archived = world.until(&["show", &id], |said| said.contains("lasted"));
+        assert!(
+            archived.contains("inventory") && archived.contains("PhaseTwo_Committed"),
+            "{archived}"
+        );
+        world.node.kill();
+        world.node.start_again();
+    }
 }
 
 /// Whatever a client sends, the others are served.

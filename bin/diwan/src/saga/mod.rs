@@ -17,6 +17,7 @@ Examples:
   diwan saga draw transfer.json --svg > transfer.svg
   diwan saga define transfer.json              a node runs it from now on
   diwan saga list --stuck                      sagas that did not end well, and why
+  diwan saga list --ended --contains T1        those that have ended, from the archive of this node
   diwan saga show T1                           its history: states, inputs, outputs, exceptions
   diwan saga forward T1                        go on where it stopped; skip: without the state at which it stopped
   diwan saga compensate T1                     undo it; forget: you have looked after it
@@ -53,6 +54,8 @@ enum SagaCommand {
     Compensate(operate::OneArguments),
     /// A saga that stopped is settled by other means
     Forget(operate::OneArguments),
+    /// A saga comes back from the archive, so that it can be decided about
+    Reload(operate::OneArguments),
 }
 
 pub(crate) fn run(arguments: &SagaArguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
@@ -67,6 +70,7 @@ pub(crate) fn run(arguments: &SagaArguments) -> Result<ExitCode, Box<dyn std::er
         SagaCommand::Skip(arguments) => operate::run_decision(arguments, "skip"),
         SagaCommand::Compensate(arguments) => operate::run_decision(arguments, "compensate"),
         SagaCommand::Forget(arguments) => operate::run_decision(arguments, "forget"),
+        SagaCommand::Reload(arguments) => operate::run_decision(arguments, "reload"),
     }
 }
 

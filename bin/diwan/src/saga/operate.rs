@@ -29,6 +29,9 @@ pub(super) struct ListArguments {
     /// Only those that are on their way
     #[arg(long)]
     running: bool,
+    /// Those that have ended, from the archive of this node
+    #[arg(long, conflicts_with_all = ["stuck", "running"])]
+    ended: bool,
     /// Only those whose id, machine or business key contains this
     #[arg(long, default_value = "")]
     contains: String,
@@ -70,9 +73,10 @@ fn ask(at: &At, method: Method, path: &str, body: String, text: fn(&Value) -> St
 
 pub(super) fn run_list(arguments: &ListArguments) -> Done {
     let path = format!(
-        "sagas?stuck={}&running={}&limit={}&contains={}",
+        "sagas?stuck={}&running={}&ended={}&limit={}&contains={}",
         arguments.stuck,
         arguments.running,
+        arguments.ended,
         arguments.limit,
         encoded(&arguments.contains)
     );

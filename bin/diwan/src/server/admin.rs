@@ -232,8 +232,22 @@ async fn prometheus(State(admin): State<Admin>) -> Response {
     if let Some(http) = admin.registry.get() {
         text += &metrics::registry::text(&http.registry.status().await);
     }
+    let mut archives = Vec::new();
     if let Some(coordinator) = admin.coordinator.get() {
         text += &metrics::tx::text(&coordinator.status());
+        archives.extend(
+            coordinator
+                .state()
+                .archive()
+                .map(|one| ("tx", one.status())),
+        );
+    }
+    if let Some(sagas) = admin.sagas.get() {
+        text += &metrics::saga::text(&sagas.counts());
+        archives.extend(sagas.shared().archive().map(|one| ("saga", one.status())));
+    }
+    if !archives.is_empty() {
+        text += &metrics::archive::text(&archives);
     }
     (kind, text).into_response()
 }

@@ -68,6 +68,7 @@ pub(crate) struct Settings {
     pub(crate) registry: Registry,
     pub(crate) tx: Tx,
     pub(crate) saga: Saga,
+    pub(crate) archive: Archive,
     pub(crate) users: Users,
     pub(crate) access_keys: Option<AccessKeys>,
 }
@@ -119,6 +120,7 @@ section! { File {
     registry: Registry = Registry::default(),
     tx: Tx = Tx::default(),
     saga: Saga = Saga::default(),
+    archive: Archive = Archive::default(),
 } }
 
 section! { Saga {
@@ -160,6 +162,11 @@ section! { Raft {
     entry_checksums: bool = false,
 } }
 
+section! { Archive {
+    keep_hours: u64 = 7 * 24,
+    entries_max: u64 = 1_000_000,
+} }
+
 section! { Wal {
     segment_bytes: u32 = 64 << 20,
 } }
@@ -184,7 +191,7 @@ section! { Tls {
 } }
 
 /// The tables of the file and their keys; the first one is the file itself.
-const TABLES: [(&str, &[&str]); 10] = [
+const TABLES: [(&str, &[&str]); 11] = [
     ("", File::KEYS),
     ("log", Log::KEYS),
     ("raft", Raft::KEYS),
@@ -195,6 +202,7 @@ const TABLES: [(&str, &[&str]); 10] = [
     ("registry", Registry::KEYS),
     ("tx", Tx::KEYS),
     ("saga", Saga::KEYS),
+    ("archive", Archive::KEYS),
 ];
 
 impl Settings {
@@ -300,6 +308,13 @@ impl Settings {
             1 << 20,
             1 << 40,
         )?;
+        within(
+            "archive.keep_hours",
+            file.archive.keep_hours,
+            1,
+            24 * 36_500,
+        )?;
+        within("archive.entries_max", file.archive.entries_max, 1, 1 << 40)?;
         within("limits.stop_ms", file.limits.stop_ms, 0, 600_000)?;
         let jraft = file.raft.jraft.iter().map(|address| address.parse());
         let jraft: Result<_, _> = jraft.collect();
@@ -331,6 +346,7 @@ impl Settings {
             registry: file.registry,
             tx: file.tx,
             saga: file.saga,
+            archive: file.archive,
             users,
         })
     }

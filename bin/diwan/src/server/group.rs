@@ -4,9 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use diwan_archive::Archive;
 use diwan_raft::PeerId;
 use diwan_runtime::NodeHandle;
 use tokio::sync::watch;
+
+use super::{ServeError, io};
+
+/// An archive is opened once the node has its directory.
+pub(super) fn opened(archive: Option<&Archive>) -> Result<(), ServeError> {
+    let opened = archive.map_or(Ok(()), Archive::open);
+    opened.map_err(|error| io("an archive")(std::io::Error::other(error)))
+}
 
 /// The members of a group; nobody while this node is none of them.
 pub(super) async fn members(node: &NodeHandle, group: &'static str) -> Vec<String> {

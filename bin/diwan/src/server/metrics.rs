@@ -1,6 +1,8 @@
 //! A node's metrics as Prometheus reads them: text format 0.0.4.
 
+pub(super) mod archive;
 pub(super) mod registry;
+pub(super) mod saga;
 pub(super) mod tx;
 
 use std::fmt::Write as _;

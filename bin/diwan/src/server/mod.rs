@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use diwan_archive::{Archive, Retention};
 use diwan_runtime::{DirectoryError, GroupOptions, NodeHandle, NodeOptions, StartError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -124,8 +125,16 @@ async fn serve(settings: Settings, lifeline: bool) -> Result<(), ServeError> {
         settings.access_keys.clone(),
         &settings.data,
     );
-    let tx = tx::Role::new(&settings.tx, settings.users.clone());
-    let saga = saga::Role::new(&settings.saga, &settings.registry);
+    let retention = Retention {
+        keep_ms: settings.archive.keep_hours * 3_600_000,
+        entries_max: settings.archive.entries_max,
+    };
+    let archive = |role: &str| {
+        let path = settings.data.join("archive").join(format!("{role}.redb"));
+        Archive::new(path, retention).map_err(io("an archive's thread"))
+    };
+    let tx = tx::Role::new(&settings.tx, settings.users.clone(), archive)?;
+    let saga = saga::Role::new(&settings.saga, &settings.registry, archive)?;
     let members = settings.initial.clone();
     let node = start_node(
         settings,

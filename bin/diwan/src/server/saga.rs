@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use diwan_archive::Archive;
 use diwan_raft::Configuration;
 use diwan_runtime::{GroupOptions, NodeHandle};
 use diwan_saga::engine::Config;
@@ -11,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::config::{Registry, Saga};
-use super::group::proposer;
+use super::group::{opened, proposer};
 use super::invoke::Participants;
 use super::{ServeError, io};
 
@@ -28,19 +29,25 @@ pub(super) struct Role {
 }
 
 impl Role {
-    pub(super) fn new(config: &Saga, registry: &Registry) -> Option<Self> {
-        config.enabled.then(|| {
-            let (shared, signals) = Shared::new(Config {
-                retention_ms: config.keep_ended_ms,
-                ..Config::default()
-            });
-            Self {
-                listen: config.listen,
-                registry: registry.enabled.then_some(registry.session_http),
-                shared,
-                signals,
-            }
-        })
+    pub(super) fn new(
+        config: &Saga,
+        registry: &Registry,
+        archive: impl FnOnce(&str) -> Result<Archive, ServeError>,
+    ) -> Result<Option<Self>, ServeError> {
+        if !config.enabled {
+            return Ok(None);
+        }
+        let bounds = Config {
+            retention_ms: config.keep_ended_ms,
+            ..Config::default()
+        };
+        let (shared, signals) = Shared::new(bounds, Some(archive(GROUP)?));
+        Ok(Some(Self {
+            listen: config.listen,
+            registry: registry.enabled.then_some(registry.session_http),
+            shared,
+            signals,
+        }))
     }
 
     pub(super) fn group(&self, initial: Configuration) -> GroupOptions {
@@ -49,6 +56,7 @@ impl Role {
     }
 
     pub(super) async fn start(self, node: &NodeHandle) -> Result<Host, ServeError> {
+        opened(self.shared.archive())?;
         let participants = Participants::new(self.registry);
         let participants =
             participants.map_err(|why| io("participants of sagas")(std::io::Error::other(why)))?;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use diwan_archive::Archive;
 use diwan_log::ProposalError;
 use diwan_raft::{Configuration, PeerId};
 use diwan_runtime::{GroupOptions, NodeHandle};
@@ -13,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use super::config::Tx;
-use super::group::{caller, members, watch_members};
+use super::group::{caller, members, opened, watch_members};
 use super::{ServeError, io};
 
 /// The group whose log holds the transactions. Its members are the coordinator's nodes.
@@ -32,19 +33,25 @@ pub(super) struct Role {
 }
 
 impl Role {
-    pub(super) fn new(config: &Tx, users: Users) -> Option<Self> {
-        config.enabled.then(|| {
-            let (shared, signals) = Shared::new(state::Config::default(), diwan_runtime::random());
-            let listen = config.listen.to_string();
-            Self {
-                listen: config.listen,
-                advertise: config.advertise.clone().unwrap_or(listen),
-                http: config.http,
-                users,
-                shared,
-                signals,
-            }
-        })
+    pub(super) fn new(
+        config: &Tx,
+        users: Users,
+        archive: impl FnOnce(&str) -> Result<Archive, ServeError>,
+    ) -> Result<Option<Self>, ServeError> {
+        if !config.enabled {
+            return Ok(None);
+        }
+        let (bounds, seed) = (state::Config::default(), diwan_runtime::random());
+        let (shared, signals) = Shared::new(bounds, seed, Some(archive(GROUP)?));
+        let listen = config.listen.to_string();
+        Ok(Some(Self {
+            listen: config.listen,
+            advertise: config.advertise.clone().unwrap_or(listen),
+            http: config.http,
+            users,
+            shared,
+            signals,
+        }))
     }
 
     pub(super) fn group(&self, initial: Configuration) -> GroupOptions {
@@ -57,6 +64,7 @@ impl Role {
         name: &PeerId,
         node: &NodeHandle,
     ) -> Result<Handle, ServeError> {
+        opened(self.shared.archive())?;
         let (tell, all) = watch::channel(members(node, GROUP).await);
         tokio::spawn(watch_members(node.clone(), GROUP, tell));
         let coordinator = edge::start(edge::Options {

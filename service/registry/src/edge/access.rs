@@ -10,13 +10,40 @@ use std::fmt;
 use diwan_registry_wire::BaseRegister;
 use ring::hmac;
 
-use crate::state::ServiceName;
+use crate::state::{ServiceName, Setting};
 
 const ALGORITHM: &str = "HmacSHA256";
 /// Clocks of clients may differ so much, and what is signed is worth something for so long.
 const SKEW_MS_MAX: u64 = 300_000;
 /// A secret has so many bytes at least.
 const SECRET_BYTES_MIN: usize = 16;
+
+/// Keys there may be in the log.
+const KEYS_MAX: usize = 10_000;
+
+/// The setting that holds the keys which all nodes know: secrets by access key. No client is told what is in it.
+pub(super) fn setting() -> ServiceName {
+    ServiceName::new("registry.access.keys", Some("9600"), Some("CONFIG"))
+}
+
+/// What is in that setting.
+pub(super) type Secrets = BTreeMap<String, String>;
+
+/// Adds a key, or gives it another secret.
+pub(super) fn add(secrets: &mut Secrets, key: &str, secret: &str) -> Result<(), AccessKeysError> {
+    let is_word = |text: &str| !text.is_empty() && !text.contains(char::is_whitespace);
+    if !is_word(key) || !is_word(secret) {
+        return Err(AccessKeysError::Word);
+    }
+    if secret.len() < SECRET_BYTES_MIN {
+        return Err(AccessKeysError::TooShort);
+    }
+    secrets.insert(key.to_owned(), secret.to_owned());
+    match secrets.len() > KEYS_MAX {
+        true => Err(AccessKeysError::Many),
+        false => Ok(()),
+    }
+}
 
 /// The keys with which registrations are signed.
 #[derive(Clone, Default)]
@@ -44,6 +71,15 @@ pub enum AccessKeysError {
     /// There are none.
     #[error("there is no access key in it")]
     Empty,
+    /// A key or a secret is no word.
+    #[error("an access key and its secret are words without spaces")]
+    Word,
+    /// A secret is too short.
+    #[error("the secret has less than {SECRET_BYTES_MIN} bytes")]
+    TooShort,
+    /// There are too many.
+    #[error("there are {KEYS_MAX} access keys already")]
+    Many,
 }
 
 /// Why a registration is refused for good.
@@ -78,8 +114,7 @@ impl AccessKeys {
             if secret.len() < SECRET_BYTES_MIN {
                 return Err(AccessKeysError::Short(line));
             }
-            let secret = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-            if keys.insert(key.to_owned(), secret).is_some() {
+            if keys.insert(key.to_owned(), secret_key(secret)).is_some() {
                 return Err(AccessKeysError::Twice(line));
             }
         }
@@ -89,13 +124,57 @@ impl AccessKeys {
         }
     }
 
-    /// Whether a registration is signed as it should be.
+    /// The keys of the log.
+    fn of(setting: &Setting) -> Result<Self, serde_json::Error> {
+        let secrets: Secrets = match setting.value.as_deref() {
+            None | Some("") => Secrets::new(),
+            Some(text) => serde_json::from_str(text)?,
+        };
+        let keys = secrets.into_iter();
+        let keys = keys.map(|(key, secret)| (key, secret_key(&secret)));
+        Ok(Self(keys.collect()))
+    }
+}
+
+/// Who may register at this node.
+pub(super) struct Access {
+    /// The keys of this node's file.
+    file: AccessKeys,
+    /// Those of the log.
+    shared: AccessKeys,
+}
+
+impl Access {
+    pub(super) fn new(file: Option<AccessKeys>) -> Self {
+        Self {
+            file: file.unwrap_or_default(),
+            shared: AccessKeys::default(),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.file.0.is_empty() && self.shared.0.is_empty()
+    }
+
+    /// The keys of the log are others now. Whether what is registered may have been signed with none of them.
+    pub(super) fn told(&mut self, setting: &Setting) -> Result<bool, serde_json::Error> {
+        let was_open = self.is_open();
+        let new = AccessKeys::of(setting)?;
+        let old = std::mem::replace(&mut self.shared, new);
+        let is_kept = |key: &String| self.shared.0.contains_key(key);
+        Ok(was_open != self.is_open() || !old.0.keys().all(is_kept))
+    }
+
+    /// Whether a registration is signed as it should be, if it has to be.
     pub(super) fn check(
         &self,
         base: &BaseRegister,
         service: &ServiceName,
         unix_ms: u64,
     ) -> Result<(), Denied> {
+        if self.is_open() {
+            return Ok(());
+        }
         let attribute = |name: &'static str| {
             let attributes = base.attributes.as_ref();
             let value = attributes.and_then(|attributes| attributes.get(name));
@@ -114,10 +193,15 @@ impl AccessKeys {
         }
         let regist_id = base.regist_id.as_deref().unwrap_or_default();
         let signed = format!("{service}\n{regist_id}\n{timestamp}");
-        let secret = self.0.get(key).ok_or(Denied::Signature)?;
+        let secret = self.shared.0.get(key).or_else(|| self.file.0.get(key));
+        let secret = secret.ok_or(Denied::Signature)?;
         let signature = hexadecimal(signature).ok_or(Denied::Signature)?;
         hmac::verify(secret, signed.as_bytes(), &signature).map_err(|_| Denied::Signature)
     }
+}
+
+fn secret_key(secret: &str) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())
 }
 
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {
@@ -150,6 +234,10 @@ mod tests {
         AccessKeys::parse("# two\nak-one 0123456789abcdef\n\nak-two fedcba9876543210\n").unwrap()
     }
 
+    fn access() -> Access {
+        Access::new(Some(keys()))
+    }
+
     /// The signature is what Python says:
     /// `hmac.new(b'0123456789abcdef', b'com.x.S:1.0@DEFAULT#@#DEFAULT_INSTANCE_ID#@#SOFA\nid-7\n1800000000000', 'sha256').hexdigest()`
     fn signed(changes: &[(&str, Option<&str>)]) -> BaseRegister {
@@ -179,7 +267,7 @@ mod tests {
     #[test]
     fn only_what_is_signed_well_and_lately_is_taken() {
         let check =
-            |changes: &[(&str, Option<&str>)], now| keys().check(&signed(changes), &name(), now);
+            |changes: &[(&str, Option<&str>)], now| access().check(&signed(changes), &name(), now);
         assert_eq!(check(&[], NOW), Ok(()));
         assert_eq!(check(&[], NOW + SKEW_MS_MAX), Ok(()));
         assert_eq!(check(&[], NOW - SKEW_MS_MAX), Ok(()));
@@ -206,7 +294,7 @@ mod tests {
         let timestamp = check(&[("!Timestamp", Some("soon"))], NOW);
         assert_eq!(timestamp, Err(Denied::Timestamp("soon".into())));
         let other = ServiceName::new("com.x.T:1.0@DEFAULT", None, Some("SOFA"));
-        let denied = keys().check(&signed(&[]), &other, NOW);
+        let denied = access().check(&signed(&[]), &other, NOW);
         assert_eq!(denied, Err(Denied::Signature));
     }
 
@@ -228,10 +316,56 @@ mod tests {
         assert_eq!(format!("{:?}", keys()), r#"{"ak-one", "ak-two"}"#);
     }
 
+    #[test]
+    fn keys_of_the_log_count_beside_those_of_the_file_and_whoever_used_one_that_goes_signs_again() {
+        let setting = |text: &str| Setting {
+            version: diwan_registry_wire::Version(1),
+            value: Some(text.into()),
+        };
+        let mut access = Access::new(None);
+        let checked = |access: &Access| access.check(&signed(&[]), &name(), NOW);
+        assert_eq!(access.check(&BaseRegister::default(), &name(), NOW), Ok(()));
+        let one = r#"{"ak-one":"0123456789abcdef"}"#;
+        let both = r#"{"ak-one":"0123456789abcdef","ak-two":"0123456789abcdef"}"#;
+        let two = r#"{"ak-two":"0123456789abcdef"}"#;
+        for (text, all_again, allowed) in [
+            (one, true, Ok(())),
+            (both, false, Ok(())),
+            (two, true, Err(Denied::Signature)),
+            ("", true, Ok(())),
+        ] {
+            assert_eq!(access.told(&setting(text)).ok(), Some(all_again), "{text}");
+            assert_eq!(checked(&access), allowed, "{text}");
+        }
+        let mut access = Access::new(Some(keys()));
+        assert_eq!(access.told(&setting(two)).ok(), Some(false));
+        assert!(access.told(&setting("{")).is_err());
+        assert_eq!(checked(&access), Ok(()));
+    }
+
+    #[test]
+    fn a_key_is_a_word_with_a_long_secret() {
+        let mut secrets = Secrets::new();
+        for (key, secret, error) in [
+            ("", "0123456789abcdef", Some(AccessKeysError::Word)),
+            ("a b", "0123456789abcdef", Some(AccessKeysError::Word)),
+            ("a", "0123456789abcde ", Some(AccessKeysError::Word)),
+            ("a", "0123456789abcde", Some(AccessKeysError::TooShort)),
+            ("a", "0123456789abcdef", None),
+        ] {
+            assert_eq!(
+                add(&mut secrets, key, secret).err(),
+                error,
+                "{key:?} {secret:?}"
+            );
+        }
+        assert_eq!(secrets.len(), 1);
+    }
+
     proptest! {
         #[test]
         fn any_signature_is_read(text in ".{0,80}") {
-            let denied = keys().check(&signed(&[("!Signature", Some(&text))]), &name(), NOW);
+            let denied = access().check(&signed(&[("!Signature", Some(&text))]), &name(), NOW);
             prop_assert_eq!(denied, Err(Denied::Signature));
         }
     }

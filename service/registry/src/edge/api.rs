@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::access::{self, Secrets};
 use super::http::Http;
 use super::operate::{Ask, Said};
 use super::switches::Unchanged;
@@ -34,6 +35,7 @@ impl Http {
             .route("/switch", get(switch).post(set_switch))
             .route("/offline", get(offline).post(set_offline))
             .route("/online", post(set_online))
+            .route("/keys", get(keys).post(add_key).delete(remove_key))
             .route("/guard", get(guarded))
             .route("/guard/release", post(release));
         Router::new().nest("/registry/v1", routes).with_state(self)
@@ -254,6 +256,50 @@ async fn set_offline(State(http): State<Http>, Query(at): Query<At>) -> Answer {
 async fn set_online(State(http): State<Http>, Query(at): Query<At>) -> Answer {
     http.turn_on(&BTreeSet::from([at.ip])).await?;
     Ok(offline(State(http)).await)
+}
+
+/// The access keys of the log. Secrets are told nobody.
+async fn keys(State(http): State<Http>) -> Answer {
+    let setting = http.registry.settings().get(&access::setting());
+    let text = setting.and_then(|setting| setting.value);
+    let secrets: Secrets = match text.as_deref() {
+        None | Some("") => Secrets::new(),
+        Some(text) => serde_json::from_str(text)
+            .map_err(|error| Trouble(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?,
+    };
+    let keys: Vec<String> = secrets.into_keys().collect();
+    Ok(Json(json!({ "keys": keys })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewKey {
+    key: String,
+    secret: String,
+}
+
+async fn add_key(State(http): State<Http>, body: String) -> Answer {
+    let new: NewKey = serde_json::from_str(&body)
+        .map_err(|error| Trouble(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let add = |secrets: &mut Secrets| {
+        access::add(secrets, &new.key, &new.secret).map_err(|error| error.to_string())
+    };
+    http.change(access::setting(), add).await?;
+    Ok(Json(json!({ "added": new.key })))
+}
+
+#[derive(Deserialize)]
+struct OldKey {
+    key: String,
+}
+
+async fn remove_key(State(http): State<Http>, Query(old): Query<OldKey>) -> Answer {
+    let remove = |secrets: &mut Secrets| match secrets.remove(&old.key) {
+        Some(_) => Ok(()),
+        None => Err(format!("there is no access key {}", old.key)),
+    };
+    http.change(access::setting(), remove).await?;
+    Ok(Json(json!({ "removed": old.key })))
 }
 
 async fn guarded(State(http): State<Http>) -> Json<Value> {

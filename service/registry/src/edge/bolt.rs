@@ -249,10 +249,8 @@ impl Connection {
 
     /// Whether a registration is signed, if it has to be.
     fn allowed(&self, base: &BaseRegister, service: &ServiceName) -> Result<(), String> {
-        let Some(keys) = &self.edge.access_keys else {
-            return Ok(());
-        };
-        let checked = keys.check(base, service, super::unix_ms());
+        let access = self.edge.access.borrow();
+        let checked = access.check(base, service, super::unix_ms());
         checked.map_err(|denied| denied.to_string())
     }
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Handle, Nodes, overview, session, switches};
+use super::{Handle, Nodes, access, overview, session, switches};
 use crate::state::ServiceName;
 
 /// How a proposal ends: with the state machine's answer, or why there is none.
@@ -114,6 +115,10 @@ async fn change(http: &Http, body: &PersistentData, value: Option<String>) -> Re
         body.instance_id.as_deref(),
         body.group.as_deref(),
     );
+    if name == access::setting() {
+        let why = "access keys are changed by `diwan registry keys`";
+        return switches::failed(StatusCode::FORBIDDEN, why);
+    }
     match http.set(name, value).await {
         Ok(()) => Json(json!({ "success": true, "message": null })).into_response(),
         Err(unchanged) => unchanged.answer(),

@@ -34,6 +34,7 @@ use diwan_registry_wire::{
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
+use self::access::Access;
 pub use access::{AccessKeys, AccessKeysError};
 pub use http::{Http, Proposed, Proposer};
 pub use mosn::mosn;
@@ -42,7 +43,8 @@ pub use operate::{OPERATE_CLASS, Status};
 
 use crate::settings::Settings;
 use crate::state::{
-    Config, ConnectionId, Content, Now, Outgoing, PushId, RegistId, Registry, ServiceName, Start,
+    Config, ConnectionId, Content, Now, Outgoing, PushId, RegistId, Registry, ServiceName, Setting,
+    Start,
 };
 use compress::{Accepts, compressed};
 use journal::Journal;
@@ -66,7 +68,7 @@ pub struct Options {
     pub nodes: Option<Nodes>,
     /// Where it writes down what is published, to go on from it after its end; None for nowhere.
     pub directory: Option<PathBuf>,
-    /// The keys with which registrations are to be signed; None to take them unsigned.
+    /// Keys with which registrations are to be signed, beside those of the log; they are taken unsigned only if there are none.
     pub access_keys: Option<AccessKeys>,
 }
 
@@ -182,8 +184,11 @@ pub fn start(options: Options) -> io::Result<Handle> {
     let addresses = Addresses::new(Mutex::new([options.advertise].into()));
     let make = {
         let (config, nodes, addresses) = (options.config, nodes.clone(), addresses.clone());
-        let access_keys = options.access_keys;
-        move || Edge::new(config, start, journal, nodes, addresses, access_keys)
+        let mut access = Access::new(options.access_keys);
+        if let Some(setting) = options.settings.get(&access::setting()) {
+            access.told(&setting).map_err(io::Error::other)?;
+        }
+        move || Edge::new(config, start, journal, nodes, addresses, access)
     };
     let once = Mutex::new(Some((make, todo)));
     let factory: HandlerFactory = Arc::new(move || {
@@ -203,7 +208,7 @@ pub fn start(options: Options) -> io::Result<Handle> {
     options.settings.watch(move |name, setting| {
         let (name, setting) = (name.clone(), setting.clone());
         let _ = settings_tasks.send(Box::new(move |edge: &Rc<Edge>| {
-            edge.act(|registry, _| registry.set(name, setting));
+            edge.told(name, setting);
         }));
     });
     if let Some(nodes) = nodes {
@@ -260,7 +265,7 @@ struct Edge {
     malformed: Cell<u64>,
     clocks: watch::Clocks,
     local: mosn::Local,
-    access_keys: Option<AccessKeys>,
+    access: RefCell<Access>,
     began: Instant,
     wake: Notify,
 }
@@ -272,7 +277,7 @@ impl Edge {
         journal: Option<Journal>,
         nodes: Option<Nodes>,
         addresses: Addresses,
-        access_keys: Option<AccessKeys>,
+        access: Access,
     ) -> Self {
         let began = Instant::now();
         let now = Now {
@@ -294,7 +299,7 @@ impl Edge {
             malformed: Cell::new(0),
             clocks: watch::Clocks::default(),
             local: mosn::Local::default(),
-            access_keys,
+            access: access.into(),
             began,
             wake: Notify::new(),
         }
@@ -311,6 +316,20 @@ impl Edge {
     fn act<T>(&self, act: impl FnOnce(&mut Registry, Now) -> T) -> T {
         self.wake.notify_one();
         act(&mut self.registry.borrow_mut(), self.now())
+    }
+
+    /// A setting changed.
+    fn told(&self, name: ServiceName, setting: Setting) {
+        if name != access::setting() {
+            return self.act(|registry, _| registry.set(name, setting));
+        }
+        match self.access.borrow_mut().told(&setting) {
+            Ok(false) => {}
+            Ok(true) => self.act(|registry, _| registry.all_again()),
+            Err(error) => {
+                tracing::error!(%error, "the log's access keys cannot be read: those before stay")
+            }
+        }
     }
 
     async fn run(self: Rc<Self>, mut todo: mpsc::UnboundedReceiver<Task>) {

@@ -120,16 +120,16 @@ impl Http {
     }
 
     /// Makes a setting what `new` makes of it. What somebody else changes at the same time is not lost.
-    pub(super) async fn amend(
+    async fn amend(
         &self,
-        control: Control,
+        name: ServiceName,
         new: impl Fn(Option<&Setting>) -> Result<String, String>,
     ) -> Result<(), Unchanged> {
         let conflict = |why: String| Unchanged::new(StatusCode::CONFLICT, why);
         for _ in 0..TRIES {
-            let known = self.registry.settings().get(&control.name());
+            let known = self.registry.settings().get(&name);
             let change = Change {
-                name: control.name(),
+                name: name.clone(),
                 value: Some(new(known.as_ref()).map_err(conflict)?),
             };
             let command = change.command_if(known.map(|known| known.version));
@@ -196,22 +196,26 @@ impl Http {
     }
 
     async fn change_clients_off(&self, change: impl Fn(&mut ClientsOff)) -> Result<(), Unchanged> {
-        self.change(Control::ClientsOff, change).await
+        let change = |off: &mut ClientsOff| {
+            change(off);
+            Ok(())
+        };
+        self.change(Control::ClientsOff.name(), change).await
     }
 
     /// Changes what a setting holds as JSON.
-    async fn change<T: Default + Serialize + DeserializeOwned>(
+    pub(super) async fn change<T: Default + Serialize + DeserializeOwned>(
         &self,
-        control: Control,
-        change: impl Fn(&mut T),
+        name: ServiceName,
+        change: impl Fn(&mut T) -> Result<(), String>,
     ) -> Result<(), Unchanged> {
-        self.amend(control, |known| {
+        self.amend(name, |known| {
             let text = known.and_then(|known| known.value.as_deref());
             let mut value = match text {
                 None | Some("") => T::default(),
                 Some(text) => serde_json::from_str(text).map_err(|error| error.to_string())?,
             };
-            change(&mut value);
+            change(&mut value)?;
             serde_json::to_string(&value).map_err(|error| error.to_string())
         })
         .await
@@ -392,13 +396,19 @@ type Names = BTreeSet<String>;
 
 /// What is published of a service is answered and not taken, and what was published is taken out.
 async fn silence(State(http): State<Http>, Form(service): Form<ServiceForm>) -> Response {
-    let add = |names: &mut Names| names.extend([service.name()]);
-    answer(http.change(Control::Services, add).await)
+    let add = |names: &mut Names| {
+        names.insert(service.name());
+        Ok(())
+    };
+    answer(http.change(Control::Services.name(), add).await)
 }
 
 async fn unsilence(State(http): State<Http>, Form(service): Form<ServiceForm>) -> Response {
-    let remove = |names: &mut Names| names.retain(|name| *name != service.name());
-    answer(http.change(Control::Services, remove).await)
+    let remove = |names: &mut Names| {
+        names.remove(&service.name());
+        Ok(())
+    };
+    answer(http.change(Control::Services.name(), remove).await)
 }
 
 async fn silenced(State(http): State<Http>) -> Response {

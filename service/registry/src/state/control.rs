@@ -194,6 +194,12 @@ impl Registry {
         self.controls.closing.extend(connections);
     }
 
+    /// All connections end, so that all clients register again.
+    pub fn all_again(&mut self) {
+        let connections = self.connections.keys().copied();
+        self.controls.closing.extend(connections);
+    }
+
     /// All that a client has registered over a connection ends; the connection does not. Whether there is such a connection.
     /// sofastack/sofa-registry:server/server/session/.../resource/ClientsOpenResource.java
     pub fn clean(&mut self, address: SocketAddr, now: Now) -> bool {

@@ -11,7 +11,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Host, HostError, Start, Summary};
-use crate::engine::Status;
 
 /// Nobody waits longer for a saga.
 const WAIT_MOST_MS: u64 = 60_000;
@@ -37,6 +36,7 @@ fn error(error: &HostError) -> Response {
         match error {
             HostError::Refused(_) => StatusCode::CONFLICT,
             HostError::Log(_) => StatusCode::SERVICE_UNAVAILABLE,
+            HostError::Archive(_) => StatusCode::INTERNAL_SERVER_ERROR,
         },
         error,
     )
@@ -111,6 +111,8 @@ struct Filter {
     stuck: bool,
     /// Only those that are on their way.
     running: bool,
+    /// Those that have left, from this node's archive.
+    ended: bool,
     /// Only those whose id, machine or business key contains this.
     contains: String,
     limit: usize,
@@ -121,27 +123,32 @@ impl Default for Filter {
         Self {
             stuck: false,
             running: false,
+            ended: false,
             contains: String::new(),
             limit: 100,
         }
     }
 }
 
-fn is_stuck(summary: &Summary) -> bool {
-    let is_undone = summary.compensation_status == Some(Status::Succeeded);
-    !summary.is_running && summary.status == Status::Unknown && !is_undone
-        || summary.recovers_ms.is_some()
-}
-
 async fn list(State(host): State<Host>, Query(filter): Query<Filter>) -> Response {
-    let has = |text: &str| text.contains(&filter.contains);
-    let mut all = host.list(filter.limit.saturating_add(1), |one| {
-        (!filter.stuck || is_stuck(one))
+    let (ended, limit) = (filter.ended, filter.limit);
+    let is = move |one: &Summary| {
+        let has = |text: &str| text.contains(&filter.contains);
+        (!filter.stuck || one.stuck)
             && (!filter.running || one.is_running)
             && (has(&one.id) || has(&one.machine) || one.business_key.as_deref().is_some_and(has))
-    });
-    let more = all.len() > filter.limit;
-    all.truncate(filter.limit);
+    };
+    let (all, more) = if ended {
+        match host.ended(limit, is).await {
+            Ok(found) => found.unwrap_or_default(),
+            Err(why) => return error(&why),
+        }
+    } else {
+        let mut all = host.list(limit.saturating_add(1), is);
+        let more = all.len() > limit;
+        all.truncate(limit);
+        (all, more)
+    };
     let living = host.shared().lock().len();
     Json(json!({ "sagas": all, "more": more, "living": living })).into_response()
 }
@@ -159,12 +166,13 @@ struct Operated {
 }
 
 async fn show(State(host): State<Host>, Path(One { id }): Path<One>) -> Response {
-    match host.get(&id) {
-        Some(view) => Json(view).into_response(),
-        None => failed(
+    match host.find(&id).await {
+        Ok(Some(view)) => Json(view).into_response(),
+        Ok(None) => failed(
             StatusCode::NOT_FOUND,
-            format!("there is no saga {id}, or it has ended long ago"),
+            format!("there is no saga {id}, nor is it in this node's archive"),
         ),
+        Err(why) => error(&why),
     }
 }
 
@@ -186,7 +194,11 @@ async fn operate(
         "skip" => host.forward(id.clone(), params, true).await,
         "compensate" => host.compensate(id.clone(), params).await,
         "forget" => host.forget(id.clone()).await,
-        _ => return failed(StatusCode::NOT_FOUND, "forward, skip, compensate or forget"),
+        "reload" => host.reload(&id).await,
+        _ => {
+            let known = "forward, skip, compensate, forget or reload";
+            return failed(StatusCode::NOT_FOUND, known);
+        }
     };
     match done {
         Ok(()) => Json(json!({ "id": id })).into_response(),

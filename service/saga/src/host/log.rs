@@ -4,11 +4,12 @@ use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use diwan_archive::{Archive, Entry as Archived, Place};
 use diwan_log::{Command as Entry, Event, SnapshotWriter, StateMachine};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::engine::{Call, Command, Config, Effect, Refused, Sagas, Snapshot};
+use crate::engine::{Call, Command, Config, Effect, Ended, Refused, Sagas, Snapshot};
 
 /// What the host is told, on the log's thread.
 #[derive(Debug)]
@@ -40,17 +41,22 @@ pub struct Shared {
     sagas: Arc<Mutex<Sagas>>,
     config: Config,
     signals: mpsc::UnboundedSender<Signal>,
+    archive: Option<Archive>,
 }
 
 impl Shared {
-    /// None yet.
+    /// None yet. Those that have left go to the archive, if there is one.
     #[must_use]
-    pub fn new(config: Config) -> (Self, mpsc::UnboundedReceiver<Signal>) {
+    pub fn new(
+        config: Config,
+        archive: Option<Archive>,
+    ) -> (Self, mpsc::UnboundedReceiver<Signal>) {
         let (signals, signalled) = mpsc::unbounded_channel();
         let shared = Self {
             sagas: Arc::new(Mutex::new(Sagas::new(config.clone()))),
             config,
             signals,
+            archive,
         };
         (shared, signalled)
     }
@@ -58,6 +64,25 @@ impl Shared {
     /// The sagas, as of the last batch.
     pub fn lock(&self) -> MutexGuard<'_, Sagas> {
         self.sagas.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where sagas are that have left.
+    #[must_use]
+    pub fn archive(&self) -> Option<&Archive> {
+        self.archive.as_ref()
+    }
+
+    fn archived(&self, ended: Box<Ended>, place: Place, ended_ms: u64) {
+        let Some(archive) = &self.archive else {
+            return;
+        };
+        archive.add(Archived {
+            place,
+            id: ended.saga.id.to_string(),
+            ended_ms,
+            // Values and texts, and nothing else: it always has a form.
+            value: Box::new(move || serde_json::to_vec(&ended).unwrap_or_default()),
+        });
     }
 
     /// The replica that the log drives.
@@ -111,13 +136,21 @@ impl StateMachine for Replica {
             .map(|command| answer(sagas.apply(now_ms, command, &mut effects)))
             .collect();
         let (mut calls, mut stopped) = (Vec::new(), Vec::new());
+        let mut place = Place {
+            index: entry.index,
+            number: 0,
+        };
         for effect in effects {
             match effect {
                 Effect::Call(call) => calls.push(call),
                 Effect::Stopped { saga, .. } => {
                     stopped.extend(sagas.by_key(saga).map(|saga| Arc::clone(&saga.id)));
                 }
-                Effect::Ended(ended) => stopped.push(ended.saga.id),
+                Effect::Ended(ended) => {
+                    stopped.push(Arc::clone(&ended.saga.id));
+                    self.shared.archived(ended, place, now_ms);
+                    place.number += 1;
+                }
             }
         }
         drop(sagas);
@@ -132,7 +165,12 @@ impl StateMachine for Replica {
 
     fn snapshot(&mut self) -> SnapshotWriter {
         let snapshot = self.shared.lock().snapshot();
+        let archive = self.shared.archive.clone();
         Box::new(move |out: &mut dyn Write| {
+            // The log that could fill it again may go once there is a snapshot.
+            if let Some(archive) = archive {
+                archive.settle();
+            }
             serde_json::to_writer(out, &snapshot).map_err(io::Error::other)
         })
     }

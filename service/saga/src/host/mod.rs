@@ -13,13 +13,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use diwan_archive::{Archive, ArchiveError, Kept};
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::engine::{Call, CallId, Command, Outcome};
+use crate::engine::{Call, CallId, Command, Ended, Outcome};
 pub use log::{Shared, Signal};
-pub use view::{RecordView, SagaView, Summary};
+pub use view::{Counts, RecordView, SagaView, Summary};
 
 /// What will be.
 pub type Promise<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -54,6 +55,9 @@ pub enum HostError {
     /// The log did not take it, or nobody knows: it may be said again, all of it can be repeated.
     #[error("{0}")]
     Log(String),
+    /// The archive cannot be read.
+    #[error("{0}")]
+    Archive(String),
 }
 
 /// How often it is looked whether something is due.
@@ -139,6 +143,12 @@ impl Host {
         &self.shared
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts::new(&self.shared.lock())
+    }
+
     async fn command(&self, command: Command) -> Result<log::Answer, HostError> {
         let (tell, told) = oneshot::channel();
         let stopped = || HostError::Log("the host has stopped".into());
@@ -216,6 +226,74 @@ impl Host {
         let sagas = self.shared.lock();
         let saga = sagas.get(id)?;
         Some(SagaView::new(saga, &sagas))
+    }
+
+    /// A saga, if it lives, or is in this node's archive.
+    /// # Errors
+    /// The archive cannot be read.
+    pub async fn find(&self, id: &str) -> Result<Option<SagaView>, HostError> {
+        if let Some(view) = self.get(id) {
+            return Ok(Some(view));
+        }
+        let ended = self.archived(id).await?;
+        let sagas = self.shared.lock();
+        Ok(ended.map(|ended| SagaView::new(&ended.saga, &sagas)))
+    }
+
+    async fn archived(&self, id: &str) -> Result<Option<Ended>, HostError> {
+        let id = id.to_owned();
+        self.in_archive(move |archive| {
+            let kept = archive.get(&id)?;
+            Ok(kept.and_then(|kept| serde_json::from_slice(&kept.value).ok()))
+        })
+        .await
+        .map(Option::flatten)
+    }
+
+    /// Sagas that have left, the newest first, and whether there are more; `is` says which. None without an archive.
+    /// # Errors
+    /// The archive cannot be read.
+    pub async fn ended(
+        &self,
+        limit: usize,
+        is: impl Fn(&Summary) -> bool + Send + 'static,
+    ) -> Result<Option<(Vec<Summary>, bool)>, HostError> {
+        let shared = self.shared.clone();
+        self.in_archive(move |archive| {
+            let summary = |kept: &Kept| {
+                let ended: Ended = serde_json::from_slice(&kept.value).ok()?;
+                Some(Summary::new(&ended.saga, &shared.lock()))
+            };
+            let page = archive.list(None, limit, |kept| {
+                summary(kept).is_some_and(|one| is(&one))
+            })?;
+            let all = page.entries.iter().filter_map(summary).collect();
+            Ok((all, page.more.is_some()))
+        })
+        .await
+    }
+
+    /// What the archive says, on a thread that may wait for the disk.
+    async fn in_archive<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Archive) -> Result<T, ArchiveError> + Send + 'static,
+    ) -> Result<Option<T>, HostError> {
+        let Some(archive) = self.shared.archive().cloned() else {
+            return Ok(None);
+        };
+        let said = tokio::task::spawn_blocking(move || ask(&archive)).await;
+        let said = said.map_err(|error| HostError::Archive(error.to_string()))?;
+        said.map(Some)
+            .map_err(|error| HostError::Archive(error.to_string()))
+    }
+
+    /// A saga that has left comes back, so that it can be decided about.
+    /// # Errors
+    /// It is not in this node's archive, lives, or the log did not take it.
+    pub async fn reload(&self, id: &str) -> Result<(), HostError> {
+        let none = || HostError::Refused(format!("saga `{id}` is not in this node's archive"));
+        let ended = self.archived(id).await?.ok_or_else(none)?;
+        self.carry_out(Command::Reload(Box::new(ended))).await
     }
 
     /// Sagas that live, without their histories; `is` says which.

@@ -32,8 +32,23 @@ pub struct Summary {
     pub recovers_ms: Option<u64>,
     /// How often it was.
     pub tries: u32,
+    /// It did not end well: it is tried again, or waits for a decision.
+    pub stuck: bool,
     /// What went wrong.
     pub trouble: Option<String>,
+}
+
+/// How many sagas there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// They live here.
+    pub living: u64,
+    /// They are on their way.
+    pub running: u64,
+    /// They did not end well: they are tried again, or wait for a decision.
+    pub stuck: u64,
+    /// Calls that have no outcome yet.
+    pub calls: u64,
 }
 
 /// A saga.
@@ -79,6 +94,25 @@ pub struct RecordView {
     pub exception: Option<Exception>,
 }
 
+/// Whether a saga did not end well: it is tried again, or waits for a decision.
+fn is_stuck(saga: &Saga) -> bool {
+    let is_undone = saga.compensation == Some(Status::Succeeded);
+    !saga.is_running && saga.status == Status::Unknown && !is_undone || saga.recovery.is_some()
+}
+
+impl Counts {
+    pub(super) fn new(sagas: &Sagas) -> Self {
+        let all = || sagas.iter().filter(|saga| saga.parent.is_none());
+        let count = |is: &dyn Fn(&Saga) -> bool| all().filter(|saga| is(saga)).count() as u64;
+        Self {
+            living: count(&|_| true),
+            running: count(&|saga| saga.is_running),
+            stuck: count(&is_stuck),
+            calls: sagas.outstanding().count() as u64,
+        }
+    }
+}
+
 impl Summary {
     pub(super) fn new(saga: &Saga, sagas: &Sagas) -> Self {
         let thrown = saga
@@ -106,6 +140,7 @@ impl Summary {
             states: saga.records.len(),
             recovers_ms: saga.recovery.as_ref().map(|recovery| recovery.due_ms),
             tries: saga.recovery.as_ref().map_or(0, |recovery| recovery.tries),
+            stuck: is_stuck(saga),
             trouble: refused.or_else(|| trouble.map(|exception| exception.message.clone())),
         }
     }

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use diwan_archive::Kept;
 use diwan_seata::GlobalStatus;
 use prost::Message as _;
 use serde::Deserialize;
@@ -35,6 +36,8 @@ fn failed(code: StatusCode, why: impl ToString) -> Response {
 #[derive(Deserialize)]
 #[serde(default)]
 struct Filter {
+    /// Those that have ended, from the archive.
+    ended: bool,
     /// Only those that wait for somebody: a decision, or a resource manager.
     stuck: bool,
     /// Only those in this status.
@@ -47,6 +50,7 @@ struct Filter {
 impl Default for Filter {
     fn default() -> Self {
         Self {
+            ended: false,
             stuck: false,
             status: String::new(),
             contains: String::new(),
@@ -59,7 +63,44 @@ pub(super) fn is_stuck(global: &Global) -> bool {
     global.is_stuck() || global.tries >= STUCK_TRIES
 }
 
-/// The oldest first.
+/// What has ended, the newest first.
+async fn from_archive(
+    handle: &Handle,
+    filter: Filter,
+    status: Option<GlobalStatus>,
+) -> Result<Value, String> {
+    let open = handle.state().lock().len();
+    let none = || json!({ "transactions": [], "more": false, "open": open });
+    let Some(archive) = handle.state().archive().cloned() else {
+        return Ok(none());
+    };
+    let page = tokio::task::spawn_blocking(move || {
+        let wanted = |kept: &Kept| {
+            Global::decode(&kept.value[..]).is_ok_and(|global| {
+                status.is_none_or(|status| global.status() == status)
+                    && (global.name.contains(&filter.contains)
+                        || global.xid.contains(&filter.contains))
+            })
+        };
+        archive.list(None, filter.limit, wanted)
+    });
+    let page = page.await.map_err(|error| error.to_string())?;
+    let page = page.map_err(|error| error.to_string())?;
+    let all = page.entries.iter().filter_map(|kept| {
+        let global = Global::decode(&kept.value[..]).ok()?;
+        Some(ended(&global, kept.ended_ms))
+    });
+    let all: Vec<Value> = all.collect();
+    Ok(json!({ "transactions": all, "more": page.more.is_some(), "open": open }))
+}
+
+fn ended(global: &Global, ended_ms: u64) -> Value {
+    let mut said = summary(global, ended_ms * 1_000);
+    said["ended_ms"] = ended_ms.into();
+    said
+}
+
+/// The oldest first; of those that have ended the newest.
 async fn transactions(State(handle): State<Handle>, Query(filter): Query<Filter>) -> Response {
     let wanted = match filter.status.is_empty() {
         true => None,
@@ -68,6 +109,12 @@ async fn transactions(State(handle): State<Handle>, Query(filter): Query<Filter>
             Err(()) => return failed(StatusCode::BAD_REQUEST, "there is no such status"),
         },
     };
+    if filter.ended {
+        return match from_archive(&handle, filter, wanted).await {
+            Ok(said) => Json(said).into_response(),
+            Err(why) => failed(StatusCode::INTERNAL_SERVER_ERROR, why),
+        };
+    }
     let state = handle.state().lock();
     let matches = state.globals().filter(|global| {
         (!filter.stuck || is_stuck(global))
@@ -106,7 +153,7 @@ fn summary(global: &Global, now_us: u64) -> Value {
         "begun_ms": global.begun_us / 1_000,
         "age_ms": now_us.saturating_sub(global.begun_us) / 1_000,
         "timeout_ms": global.timeout_ms,
-        "branches": global.branches.len(),
+        "branches": global.told().len() + global.branches.len(),
         "tries": global.tries,
         "next_try_ms": (global.due_us > 0).then_some(global.due_us / 1_000),
         "stuck": is_stuck(global),
@@ -124,6 +171,13 @@ fn branch(one: &Branch) -> Value {
         "lock_key": one.lock_key,
         "data": one.application_data,
     })
+}
+
+/// Those first that need not be told anything any more.
+fn with_branches(global: &Global, mut said: Value) -> Value {
+    let branches = global.told().iter().chain(&global.branches);
+    said["branches"] = branches.map(branch).collect::<Vec<_>>().into();
+    said
 }
 
 /// A transaction by its number, or by its xid.
@@ -147,17 +201,33 @@ async fn transaction(State(handle): State<Handle>, Path(One { id }): Path<One>) 
     let Some(id) = number(&id) else {
         return failed(StatusCode::BAD_REQUEST, "that is no xid");
     };
-    let state = handle.state().lock();
-    let Some(global) = state.global(id) else {
-        return failed(
-            StatusCode::NOT_FOUND,
-            format!("there is no transaction {id}, or it has finished"),
-        );
+    let open = {
+        let state = handle.state().lock();
+        let global = state.global(id);
+        global.map(|global| with_branches(global, summary(global, state.now_us())))
     };
-    let mut said = summary(global, state.now_us());
-    let branches: Vec<Value> = global.branches.iter().map(branch).collect();
-    said["branches"] = branches.into();
-    Json(said).into_response()
+    if let Some(said) = open {
+        return Json(said).into_response();
+    }
+    let archive = handle.state().archive();
+    let kept = match archive.map(|archive| archive.get(&id.to_string())) {
+        Some(Err(error)) => return failed(StatusCode::INTERNAL_SERVER_ERROR, error),
+        Some(Ok(kept)) => kept,
+        None => None,
+    };
+    let global = kept.and_then(|kept| {
+        let global = Global::decode(&kept.value[..]).ok()?;
+        Some(with_branches(&global, ended(&global, kept.ended_ms)))
+    });
+    match global {
+        Some(said) => Json(said).into_response(),
+        None => failed(
+            StatusCode::NOT_FOUND,
+            format!(
+                "there is no transaction {id}, or it has ended and is not in this node's archive"
+            ),
+        ),
+    }
 }
 
 async fn decide(

@@ -2,6 +2,7 @@
 //! server/src/main/java/org/apache/seata/server/{coordinator/{DefaultCore,AbstractCore},transaction/{at/ATCore,saga/SagaCore}}.java.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use diwan_log::Table;
 use diwan_seata::{BranchEnd, BranchStatus, BranchType, ExceptionCode, GlobalStatus};
@@ -67,7 +68,7 @@ pub enum Effect {
     /// A transaction has ended and is forgotten.
     Ended {
         /// It, as it was at last.
-        global: Box<Global>,
+        global: Arc<Global>,
         /// How.
         status: GlobalStatus,
     },

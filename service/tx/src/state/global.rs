@@ -50,6 +50,16 @@ pub struct Global {
     /// The client that asked for the decision has been answered.
     #[prost(bool, tag = "14")]
     pub settled: bool,
+    /// Boxed: most transactions that are open have none.
+    #[prost(message, optional, boxed, tag = "15")]
+    told: Option<Box<Told>>,
+}
+
+/// Branches that need not be told anything any more, in the order in which they came to that.
+#[derive(Clone, PartialEq, Message)]
+struct Told {
+    #[prost(message, repeated, tag = "1")]
+    branches: Vec<Branch>,
 }
 
 /// A branch.
@@ -142,6 +152,21 @@ impl Global {
                 | GlobalStatus::RollbackFailed
                 | GlobalStatus::TimeoutRollbackFailed
         )
+    }
+
+    /// Branches that need not be told anything any more.
+    pub fn told(&self) -> &[Branch] {
+        self.told.as_ref().map_or(&[], |told| &told.branches)
+    }
+
+    /// These need not be told anything any more.
+    pub(super) fn tell_no_more(&mut self, is: impl Fn(&Branch) -> bool) {
+        let done = self.branches.extract_if(.., |branch| is(branch));
+        let done: Vec<Branch> = done.collect();
+        if !done.is_empty() {
+            let told = self.told.get_or_insert_default();
+            told.branches.extend(done);
+        }
     }
 
     pub(super) fn branch(&mut self, id: i64) -> Option<&mut Branch> {

@@ -4,12 +4,15 @@ use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use diwan_archive::{Archive, Entry, Place};
 use diwan_log::{Command, Event, SnapshotWriter, StateMachine};
+use diwan_seata::GlobalStatus;
 use prost::Message as _;
 use tokio::sync::mpsc;
 
 use super::command::{Answers, Batch};
 use super::coordinator::{Config, Coordinator, Effect};
+use super::global::Global;
 
 /// What the edge is told, on the log's thread.
 #[derive(Debug)]
@@ -32,17 +35,23 @@ pub struct Shared {
     config: Config,
     seed: u64,
     signals: mpsc::UnboundedSender<Signal>,
+    archive: Option<Archive>,
 }
 
 impl Shared {
-    /// Nothing is known yet. `seed` is a secret of this process.
-    pub fn new(config: Config, seed: u64) -> (Self, mpsc::UnboundedReceiver<Signal>) {
+    /// Nothing is known yet. `seed` is a secret of this process; what has ended goes to the archive, if there is one.
+    pub fn new(
+        config: Config,
+        seed: u64,
+        archive: Option<Archive>,
+    ) -> (Self, mpsc::UnboundedReceiver<Signal>) {
         let (signals, signalled) = mpsc::unbounded_channel();
         let shared = Self {
             state: Arc::new(Mutex::new(Coordinator::new(config, seed))),
             config,
             seed,
             signals,
+            archive,
         };
         (shared, signalled)
     }
@@ -50,6 +59,11 @@ impl Shared {
     /// The state, as of the last batch.
     pub fn lock(&self) -> MutexGuard<'_, Coordinator> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where transactions are that have ended.
+    pub fn archive(&self) -> Option<&Archive> {
+        self.archive.as_ref()
     }
 
     /// The replica that the log drives.
@@ -66,6 +80,35 @@ struct Machine {
     leads: bool,
 }
 
+impl Machine {
+    /// What has ended goes to the archive, on every node. Where there was no branch to commit there is nothing to tell.
+    fn archive(&self, effects: &[Effect], index: u64, now_us: u64) {
+        let Some(archive) = &self.shared.archive else {
+            return;
+        };
+        let ended = effects.iter().filter_map(|effect| match effect {
+            Effect::Ended { global, status } => Some((global, *status)),
+            _ => None,
+        });
+        let is_empty = |global: &Global, status| {
+            status == GlobalStatus::Committed
+                && !global.is_saga()
+                && global.branches.is_empty()
+                && global.told().is_empty()
+        };
+        let ended = ended.filter(|(global, status)| !is_empty(global, *status));
+        for (number, (global, _)) in (0..).zip(ended) {
+            let kept = global.clone();
+            archive.add(Entry {
+                place: Place { index, number },
+                id: global.id.to_string(),
+                ended_ms: now_us / 1_000,
+                value: Box::new(move || kept.encode_to_vec()),
+            });
+        }
+    }
+}
+
 impl StateMachine for Machine {
     fn apply(&mut self, command: Command<'_>) -> Bytes {
         let mut state = self.shared.lock();
@@ -77,7 +120,9 @@ impl StateMachine for Machine {
             answers: answers.collect(),
         };
         let effects = state.effects();
+        let now_us = state.now_us();
         drop(state);
+        self.archive(&effects, command.index, now_us);
         if self.leads && !effects.is_empty() {
             // Nobody listens once the node stops.
             let _ = self.shared.signals.send(Signal::Effects(effects));
@@ -86,7 +131,15 @@ impl StateMachine for Machine {
     }
 
     fn snapshot(&mut self) -> SnapshotWriter {
-        self.shared.lock().snapshot()
+        let write = self.shared.lock().snapshot();
+        let archive = self.shared.archive.clone();
+        Box::new(move |out| {
+            // The log that could fill it again may go once there is a snapshot.
+            if let Some(archive) = archive {
+                archive.settle();
+            }
+            write(out)
+        })
     }
 
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {

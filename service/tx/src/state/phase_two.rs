@@ -1,5 +1,7 @@
 //! The second phase: branches are told in order, in rounds, until each of them has done it.
 
+use std::sync::Arc;
+
 use diwan_seata::{BranchStatus, GlobalStatus};
 
 use super::SAGA;
@@ -44,7 +46,7 @@ impl Coordinator {
             }
         }
         if !global.is_saga() {
-            global.branches.retain(|branch| !branch.is_done(commit));
+            global.tell_no_more(|branch| branch.is_done(commit));
         }
         self.go_on(id);
     }
@@ -178,7 +180,7 @@ impl Coordinator {
             });
         }
         self.effects.push(Effect::Ended {
-            global: Box::new(global),
+            global: Arc::new(global),
             status,
         });
     }
@@ -248,7 +250,11 @@ impl Coordinator {
                 branch: branch.id,
             };
             self.locks.free(&branch.resource, &branch.lock_key, owner);
-            global.branches.retain(|branch| branch.id != ended.branch);
+            branch.set_status(match ended.commit {
+                true => BranchStatus::PhaseTwoCommitted,
+                false => BranchStatus::PhaseTwoRollbacked,
+            });
+            global.tell_no_more(|branch| branch.id == ended.branch);
         } else if branch.call == CALLED {
             branch.call = IN_VAIN;
         } else {
