@@ -1,5 +1,7 @@
 //! Loops (`apache/incubator-seata:saga/seata-saga-engine`, `LoopStartStateHandler.java`, `LoopTaskUtils.java`).
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::exception::{Code, Exception};
@@ -54,7 +56,7 @@ impl Step<'_> {
         let to_start = total.saturating_sub(completed);
         self.saga.run.repeat = Some(Box::new(Repeat {
             state: id,
-            collection,
+            collection: collection.into_iter().map(Arc::new).collect(),
             waiting,
             again,
             to_start,
@@ -134,7 +136,7 @@ impl Step<'_> {
             ("nrOfActiveInstances", f64::from(repeat.active)),
             ("nrOfCompletedInstances", f64::from(repeat.completed)),
         ] {
-            self.saga.vars.set(&name.into(), number.into());
+            self.saga.vars.set(&name.into(), Value::from(number));
         }
         let state = self.machine.state(repeat.state);
         let condition = state.task().and_then(|task| task.repeat.as_ref());
@@ -161,17 +163,18 @@ impl Step<'_> {
         let machine = self.machine;
         let state = machine.state(repeat.state);
         if let Some(task) = state.task() {
+            let nothing = Arc::default();
             let results = repeat
                 .members
                 .iter()
                 .map(|member| {
                     let output = self.saga.records[member.record as usize].output.as_ref();
-                    let output = output.unwrap_or(&Value::Null);
+                    let output = output.unwrap_or(&nothing);
                     // Of an element that came to nothing there may be nothing to say.
                     let named = outputs(task, output, &self.saga.id, &mut 0).unwrap_or_default();
                     let map: Map<String, Value> = named
                         .into_iter()
-                        .map(|(name, value)| (name.to_string(), value))
+                        .map(|(name, value)| (name.to_string(), Arc::unwrap_or_clone(value)))
                         .collect();
                     Value::Object(map)
                 })

@@ -1,5 +1,7 @@
 //! Scripts (`apache/incubator-seata:saga/seata-saga-engine`, `ScriptTaskStateHandler.java`).
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::exception::Exception;
@@ -16,7 +18,7 @@ impl Step<'_> {
         id: StateId,
         task: &Task,
         script: &Script,
-        input: &[Value],
+        input: &[Arc<Value>],
         element: Option<Element>,
     ) -> Flow {
         let mut given = Vars::default();
@@ -36,7 +38,10 @@ impl Step<'_> {
             )),
         };
         let (output, exception) = match result {
-            Ok(output) => (Some(output).filter(|value| !value.is_null()), None),
+            Ok(output) => {
+                let output = Some(output).filter(|value| !value.is_null());
+                (output.map(Arc::new), None)
+            }
             Err(exception) => (None, Some(exception)),
         };
         let caught = exception.as_ref().map(|exception| catch(task, exception));

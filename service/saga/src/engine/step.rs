@@ -133,10 +133,13 @@ impl Step<'_> {
             StateKind::Fail { code, message } => {
                 self.saga.run.has_failed = true;
                 let vars = &mut self.saga.vars;
-                vars.set(&"_statemachine_error_code_".into(), code.clone().into());
+                vars.set(
+                    &"_statemachine_error_code_".into(),
+                    Value::from(code.clone()),
+                );
                 vars.set(
                     &"_statemachine_error_message_".into(),
-                    message.clone().into(),
+                    Value::from(message.clone()),
                 );
                 self.end()
             }

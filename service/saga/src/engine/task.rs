@@ -9,11 +9,11 @@ use super::exception::{Code, Exception};
 use super::saga::{Operation, Pending, Waits, bytes};
 use super::settle::Result;
 use super::step::{Flow, Step, Work as Errand};
-use crate::expr::{EvalError, Root, Sequence, Template};
+use crate::expr::{EvalError, Sequence, Variable};
 use crate::lang::{StateId, Task, Work};
 
 /// An element of a loop: its index and itself.
-pub(super) type Element = (u32, Value);
+pub(super) type Element = (u32, Arc<Value>);
 
 impl Step<'_> {
     /// Begins a task; as an element of a loop, or as the compensation of a record.
@@ -50,11 +50,13 @@ impl Step<'_> {
             next: &mut self.saga.sequence,
             first: None,
         };
-        let root = Root::Vars {
-            vars: &self.saga.vars,
-            over: &over,
-        };
-        let input = match evaluate_list(&task.input, root, &mut sequence) {
+        let vars = &self.saga.vars;
+        let input = task
+            .input
+            .iter()
+            .map(|template| template.of_vars(vars, &over, &mut sequence))
+            .collect::<std::result::Result<Vec<_>, _>>();
+        let input = match input {
             Ok(input) => input,
             Err(error) => {
                 let message = format!(
@@ -65,7 +67,10 @@ impl Step<'_> {
             }
         };
         let business_key = sequence.first;
-        let size = input.iter().map(bytes).fold(0_usize, usize::saturating_add);
+        let size = input
+            .iter()
+            .map(|value| bytes(value))
+            .fold(0_usize, usize::saturating_add);
         if size > self.world.config.value_bytes_max {
             let message = format!(
                 "Task [{}]: the input is larger or deeper than allowed",
@@ -78,7 +83,7 @@ impl Step<'_> {
         }
         if let Some(key) = &business_key {
             let name = format!("{}_business_key_", state.name);
-            self.saga.vars.set(&name.into(), key.as_str().into());
+            self.saga.vars.set(&name.into(), Value::from(key.as_str()));
         }
         let number = self.record(id, element, compensates, input, business_key);
         if self.saga.records[number as usize].element.is_some() && compensates.is_none() {
@@ -109,11 +114,11 @@ impl Step<'_> {
         id: StateId,
         element: Option<&Element>,
         compensates: Option<u32>,
-    ) -> Vec<(Arc<str>, Value)> {
+    ) -> Vec<Variable> {
         let of_loop = |state: StateId, (index, value): &Element| {
             let repeat = self.machine.state(state).task()?.repeat.as_ref()?;
             Some(vec![
-                (Arc::clone(&repeat.index), Value::from(*index)),
+                (Arc::clone(&repeat.index), Value::from(*index).into()),
                 (Arc::clone(&repeat.element), value.clone()),
             ])
         };
@@ -211,10 +216,10 @@ impl Step<'_> {
 
 pub(super) fn outputs(
     task: &Task,
-    output: &Value,
+    output: &Arc<Value>,
     saga: &str,
     next: &mut u32,
-) -> std::result::Result<Vec<(Arc<str>, Value)>, EvalError> {
+) -> std::result::Result<Vec<Variable>, EvalError> {
     let mut sequence = Sequence {
         saga,
         next,
@@ -223,26 +228,15 @@ pub(super) fn outputs(
     task.output
         .iter()
         .map(|(name, template)| {
-            let value = template.eval(Root::Value(output), &mut sequence)?;
+            let value = template.of_value(output, &mut sequence)?;
             Ok((Arc::clone(name), value))
         })
         .collect()
 }
 
-fn evaluate_list(
-    templates: &[Template],
-    root: Root<'_>,
-    sequence: &mut Sequence<'_>,
-) -> std::result::Result<Vec<Value>, EvalError> {
-    templates
-        .iter()
-        .map(|template| template.eval(root, sequence))
-        .collect()
-}
-
 /// A machine's parameters are the first argument.
-pub(super) fn first_object(input: &[Value]) -> Map<String, Value> {
-    match input.first() {
+pub(super) fn first_object(input: &[Arc<Value>]) -> Map<String, Value> {
+    match input.first().map(|first| &**first) {
         Some(Value::Object(map)) => map.clone(),
         _ => Map::new(),
     }
