@@ -1,5 +1,6 @@
 //! A participant that decides nothing by chance: what the Java harness has behind Seata's engine. A method echoes its input;
 //! `throwException` in the input makes it throw.
+#![allow(dead_code, reason = "each test uses some of it")]
 
 use diwan_saga::engine::{Call, Exception, Kind, Outcome};
 use serde_json::{Map, Value, json};
