@@ -192,7 +192,7 @@ impl Step<'_> {
     /// Waits no longer: what is called may or may not be done. Calls that the machine did not wait for go on.
     pub fn abandon(&mut self) {
         self.abandon_of(|_| true);
-        self.saga.run.repeat = None;
+        self.saga.run.repeats.clear();
         self.saga.run.forks.clear();
         debug_assert!(
             self.saga

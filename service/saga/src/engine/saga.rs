@@ -196,8 +196,8 @@ pub(super) struct Run {
     pub last: Option<u32>,
     /// The record that is tried again by going forward.
     pub retried: Option<u32>,
-    /// The loop that it is in.
-    pub repeat: Option<Box<Repeat>>,
+    /// The loops that it is in: one, and one more for each branch of a fork.
+    pub repeats: Vec<Repeat>,
     /// The forks that it is in, inner ones after outer ones.
     pub forks: Vec<Forked>,
 }

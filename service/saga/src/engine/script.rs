@@ -46,7 +46,7 @@ impl Step<'_> {
         };
         let caught = exception.as_ref().map(|exception| catch(task, exception));
         if element.is_some() {
-            if let Some(repeat) = &mut self.saga.run.repeat {
+            if let Some(repeat) = self.repeat(id) {
                 repeat.active -= 1;
                 if let Some(exception) = exception {
                     repeat.has_failed = true;
@@ -55,7 +55,7 @@ impl Step<'_> {
                     repeat.completed += 1;
                 }
             }
-            return Flow::Repeat;
+            return Flow::Repeat(id);
         }
         if let Some(output) = &output
             && let Err(error) = self.assign(task, output)

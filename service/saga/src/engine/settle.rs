@@ -41,7 +41,7 @@ impl Step<'_> {
         let Some(task) = machine.state(id).task() else {
             return Flow::Wait;
         };
-        let in_loop = self.loop_member(number).is_some();
+        let in_loop = self.loop_member(number);
         let mut exception = result.exception;
         let is_doubtful = result.is_doubtful || self.saga.records[number as usize].is_doubtful;
         let decided = self.decide(
@@ -69,16 +69,16 @@ impl Step<'_> {
         record.output = result.output;
         self.saga.run.last = Some(number);
         if let Some(unclear) = unclear {
-            if in_loop {
-                return self.leave_loop(number, Some(unclear), None);
+            if let Some(member) = in_loop {
+                return self.leave_loop(member, Some(unclear), None);
             }
             self.saga.thrown = true;
             return self.fail(unclear);
         }
         let caught = exception.as_ref().map(|exception| catch(task, exception));
-        if in_loop {
+        if let Some(member) = in_loop {
             let exception = exception.filter(|_| status != Status::Succeeded);
-            return self.leave_loop(number, exception, caught.flatten().flatten());
+            return self.leave_loop(member, exception, caught.flatten().flatten());
         }
         // Seata keeps an exception that was caught, and takes the next state's success for a failure because of it. Here it
         // is only remembered for the end.
@@ -100,9 +100,10 @@ impl Step<'_> {
         if self.saga.run.undoing.is_some() {
             return Flow::Undo;
         }
-        match caught.or(self.machine.state(id).next) {
-            Some(next) => Flow::Next(next),
-            None => self.end(),
+        match (caught, self.machine.state(id).next) {
+            (Some(caught), _) => self.caught(caught),
+            (None, Some(next)) => Flow::Next(next),
+            (None, None) => self.end(),
         }
     }
 
@@ -123,7 +124,7 @@ impl Step<'_> {
             saga.vars.set(name, value);
             return Ok(());
         }
-        for (name, value) in outputs(task, output, &saga.id, &mut saga.sequence)? {
+        for (name, value) in outputs(&task.output, output, &saga.id, &mut saga.sequence)? {
             saga.vars.set(&name, value);
         }
         Ok(())

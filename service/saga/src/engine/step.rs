@@ -62,8 +62,8 @@ pub(super) enum Flow {
     Next(StateId),
     /// With the next compensation.
     Undo,
-    /// With the next element of its loop.
-    Repeat,
+    /// With the next element of a loop.
+    Repeat(StateId),
     /// Not before something comes.
     Wait,
     /// Not at all.
@@ -91,7 +91,7 @@ impl Step<'_> {
             flow = match flow {
                 Flow::Next(state) => self.enter(state),
                 Flow::Undo => self.undo_next(),
-                Flow::Repeat => self.repeat_next(),
+                Flow::Repeat(state) => self.repeat_next(state),
                 Flow::Wait => match self.ready.pop() {
                     Some(state) => {
                         self.at = Some(state);

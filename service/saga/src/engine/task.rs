@@ -9,7 +9,7 @@ use super::exception::{Code, Exception};
 use super::saga::{Operation, Pending, Waits, bytes};
 use super::settle::Result;
 use super::step::{Flow, Step, Work as Errand};
-use crate::expr::{EvalError, Sequence, Variable};
+use crate::expr::{EvalError, Sequence, Template, Variable};
 use crate::lang::{StateId, Task, Work};
 
 /// An element of a loop: its index and itself.
@@ -37,12 +37,12 @@ impl Step<'_> {
                 "Saga Transaction [stateMachineInstanceId:{}] has timed out, stop execution now.",
                 self.saga.id
             );
-            return self.throw(Code::Timeout, message);
+            return self.begin_failed(id, element, Code::Timeout, message);
         }
         // Compensation must not fail because forward states have filled the history.
         let records_max = self.world.config.records_max * if compensates.is_some() { 2 } else { 1 };
         if self.saga.records.len() >= records_max {
-            return self.begin_failed(element, Code::TooLarge, "the history is full".into());
+            return self.begin_failed(id, element, Code::TooLarge, "the history is full".into());
         }
         let over = self.variables_over(id, element.as_ref(), compensates);
         let mut sequence = Sequence {
@@ -63,7 +63,7 @@ impl Step<'_> {
                     "Task [{}] input parameters assign failed, please check 'Input' expression:{error}",
                     state.name
                 );
-                return self.begin_failed(element, Code::VariablesAssign, message);
+                return self.begin_failed(id, element, Code::VariablesAssign, message);
             }
         };
         let business_key = sequence.first;
@@ -76,7 +76,7 @@ impl Step<'_> {
                 "Task [{}]: the input is larger or deeper than allowed",
                 state.name
             );
-            return self.begin_failed(element, Code::TooLarge, message);
+            return self.begin_failed(id, element, Code::TooLarge, message);
         }
         if let Work::Script(script) = &task.work {
             return self.run_script(id, task, script, &input, element);
@@ -87,21 +87,27 @@ impl Step<'_> {
         }
         let number = self.record(id, element, compensates, input, business_key);
         if self.saga.records[number as usize].element.is_some() && compensates.is_none() {
-            self.join_loop(number);
+            self.join_loop(id, number);
         }
         self.work(number, task)
     }
 
     /// Seata forgets what goes wrong before a loop's element is called; here the saga ends after the loop.
-    fn begin_failed(&mut self, element: Option<Element>, code: Code, message: String) -> Flow {
-        match (&mut self.saga.run.repeat, element) {
+    fn begin_failed(
+        &mut self,
+        id: StateId,
+        element: Option<Element>,
+        code: Code,
+        message: String,
+    ) -> Flow {
+        match (self.repeat(id), element) {
             (Some(repeat), Some(_)) => {
                 repeat.has_failed = true;
                 repeat.active -= 1;
                 repeat
                     .error
                     .get_or_insert_with(|| Exception::engine(code, message));
-                Flow::Repeat
+                Flow::Repeat(id)
             }
             _ => self.throw(code, message),
         }
@@ -138,7 +144,7 @@ impl Step<'_> {
         if let (Some(task), Some(output)) =
             (self.machine.state(record.state).task(), &record.output)
         {
-            over.extend(outputs(task, output, &self.saga.id, &mut 0).unwrap_or_default());
+            over.extend(outputs(&task.output, output, &self.saga.id, &mut 0).unwrap_or_default());
         }
         over
     }
@@ -215,7 +221,7 @@ impl Step<'_> {
 }
 
 pub(super) fn outputs(
-    task: &Task,
+    to: &[(Arc<str>, Template)],
     output: &Arc<Value>,
     saga: &str,
     next: &mut u32,
@@ -225,8 +231,7 @@ pub(super) fn outputs(
         next,
         first: None,
     };
-    task.output
-        .iter()
+    to.iter()
         .map(|(name, template)| {
             let value = template.of_value(output, &mut sequence)?;
             Ok((Arc::clone(name), value))
