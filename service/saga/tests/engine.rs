@@ -749,7 +749,9 @@ fn values_that_wrap_themselves_have_an_end() {
         "A": task("a", json!({"Input": [{"p": "$.[p]"}], "Output": {"p": "$.#root"}, "Next": "B"})),
         "B": {"Type": "Choice", "Choices": [{"Expression": "[never] == 1", "Next": "C"}], "Default": "A"}, "C": {"Type": "Succeed"},
     });
-    let deep = run(states, json!({"p": 1}), |call| done(call.args[0].clone()));
+    let deep = run(states, json!({"p": 1}), |call| {
+        done(Value::clone(&call.args[0]))
+    });
     assert_eq!(
         deep.saga().exception.as_ref().unwrap().code,
         Some(Code::TooLarge)
@@ -759,7 +761,7 @@ fn values_that_wrap_themselves_have_an_end() {
     states["A"]["Input"] = json!([{"x": "$.[list]", "y": "$.[list]", "z": ["$.[list]"]}]);
     let list: Vec<String> = (0..4_000).map(|number| format!("{number:0100}")).collect();
     let wide = run(states, json!({"list": list}), |call| {
-        done(call.args[0].clone())
+        done(Value::clone(&call.args[0]))
     });
     assert_eq!(
         wide.saga().exception.as_ref().unwrap().code,

@@ -6,7 +6,7 @@ mod world;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use diwan_saga::engine::{Call, Code, Outcome};
+use diwan_saga::engine::{Call, Code, Outcome, Reply};
 use serde_json::{Value, json};
 use world::*;
 
@@ -191,4 +191,147 @@ fn a_branch_may_end_the_machine() {
         done(json!(&*call.service.method))
     });
     world.tells("UN", &["A SU", "C SU", "E SU"]);
+}
+
+/// B of the fork is a loop.
+fn with_loop(answer: impl FnMut(&Call) -> Option<Outcome> + 'static, params: Value) -> World {
+    let element = json!({"CompensateState": "UndoB", "Next": "Join", "Input": ["$.[one]"], "Loop": {"Collection": "$.[all]", "ElementVariableName": "one", "Parallel": 2}});
+    let changes =
+        json!({"B": task("b", element), "UndoB": task("undoB", json!({"Input": ["$.[one]"]}))});
+    let mut world = World::with(&forking(json!(null), changes), answer);
+    world.start("fork", params).unwrap();
+    world
+}
+
+#[test]
+fn a_loop_in_a_branch_runs_beside_the_other_branch() {
+    let mut world = with_loop(|_| None, json!({"all": [1, 2, 3]}));
+    assert_eq!(methods(&world), ["a"]);
+    let a = world.open[0];
+    world.returned(a, done(json!(1)).unwrap());
+    assert_eq!(methods(&world)[1..], ["b", "b", "c"]);
+    let (one, other, c) = (world.open[1], world.open[2], world.open[3]);
+    world.returned(c, done(json!(1)).unwrap());
+    let e = world.open[4];
+    world.returned(e, done(json!(1)).unwrap());
+    world.returned(other, done(json!(1)).unwrap());
+    world.returned(one, done(json!(1)).unwrap());
+    assert_eq!(methods(&world)[4..], ["e", "b"]);
+    let last = world.open[5];
+    world.returned(last, done(json!(1)).unwrap());
+    world.tells(
+        "RU",
+        &[
+            "A SU",
+            "B-loop-0 SU",
+            "B-loop-1 SU",
+            "C SU",
+            "E SU",
+            "B-loop-2 SU",
+            "D RU",
+        ],
+    );
+}
+
+#[test]
+fn elements_that_failed_in_a_branch_are_done_again_alone() {
+    let broken = Rc::new(Cell::new(true));
+    let seen = Rc::clone(&broken);
+    let mut world = with_loop(
+        move |call| match (&*call.service.method, call.element) {
+            ("b", Some(1)) if seen.get() => fails("E"),
+            (method, _) => done(json!(method)),
+        },
+        json!({"all": [1, 2]}),
+    );
+    world.tells(
+        "UN",
+        &["A SU", "B-loop-0 SU", "B-loop-1 UN", "C SU", "E SU"],
+    );
+    broken.set(false);
+    world.until(1_000);
+    world.tells(
+        "SU",
+        &[
+            "A SU",
+            "B-loop-0 SU",
+            "B-loop-1 UN",
+            "C SU",
+            "E SU",
+            "B-loop-1 SU",
+            "D SU",
+        ],
+    );
+}
+
+#[test]
+fn the_elements_of_a_branch_are_undone_one_by_one() {
+    let mut world = with_loop(
+        |call| match &*call.service.method {
+            "c" => fails("E"),
+            method => done(json!(method)),
+        },
+        json!({"all": [1, 2]}),
+    );
+    world.tells("UN", &["A SU", "B-loop-0 SU", "B-loop-1 SU", "C UN"]);
+    world.compensate(json!({})).unwrap();
+    let undone: Vec<&str> = world
+        .calls
+        .iter()
+        .map(|call| call.split_once(' ').unwrap().1)
+        .filter(|call| call.starts_with("undo"))
+        .collect();
+    assert_eq!(undone, ["undoC []", "undoB [2]", "undoB [1]", "undoA []"]);
+}
+
+#[test]
+fn loops_in_two_branches_do_not_mix() {
+    let element = |method: &str| {
+        task(
+            method,
+            json!({"Next": "Join", "Input": ["$.[one]"], "Loop": {"Collection": format!("$.[{method}s]"), "ElementVariableName": "one"}}),
+        )
+    };
+    let changes = json!({"B": element("b"), "C": element("c")});
+    let mut world = World::with(&forking(json!(null), changes), |_| None);
+    world
+        .start("fork", json!({"bs": [1, 2], "cs": ["x"]}))
+        .unwrap();
+    for _ in 0..4 {
+        let next = *world.open.last().unwrap();
+        world.returned(next, done(json!(1)).unwrap());
+    }
+    let calls: Vec<&str> = world
+        .calls
+        .iter()
+        .map(|call| call.split_once(' ').unwrap().1)
+        .collect();
+    assert_eq!(calls, ["a []", "b [1]", "c [\"x\"]"]);
+    let b = world.open[1];
+    world.returned(b, done(json!(1)).unwrap());
+    let b = *world.open.last().unwrap();
+    world.returned(b, done(json!(1)).unwrap());
+    world.tells(
+        "RU",
+        &["A SU", "B-loop-0 SU", "C-loop-0 SU", "B-loop-1 SU", "D RU"],
+    );
+}
+
+#[test]
+fn a_join_that_waits_for_a_loop_for_too_long_ends_the_saga() {
+    let element =
+        json!({"Next": "Join", "CompensateState": "UndoB", "Loop": {"Collection": "$.[all]"}});
+    let machine = forking(
+        json!({"AwaitTimeout": 5_000}),
+        json!({"B": task("b", element)}),
+    );
+    let mut world = World::with(&machine, |call| match &*call.service.method {
+        "b" => None,
+        method => done(json!(method)),
+    });
+    world.start("fork", json!({"all": [1, 2]})).unwrap();
+    world.until(5_000);
+    world.tells("UN", &["A SU", "B-loop-0 UN", "C SU", "E SU"]);
+    let b = world.open[0];
+    assert_eq!(world.returned(b, done(json!(1)).unwrap()), Reply::Late);
 }

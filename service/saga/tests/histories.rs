@@ -255,7 +255,7 @@ fn run(world: &mut World, file: &str, scenario: &Value) -> Value {
     world.twin.calls.clear();
     world
         .apply(Command::Start {
-            id: id.clone(),
+            id: id.as_str().into(),
             machine: scenario["machine"].as_str().unwrap().into(),
             tenant: "000001".into(),
             business_key: None,

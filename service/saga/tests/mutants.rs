@@ -35,6 +35,8 @@ const SAFE: &[&[&str]] = &[
     &["kinds"],
     &["forkCredits"],
     &["pays", "pay"],
+    &["forkLoop"],
+    &["parallel"],
 ];
 
 fn safe() -> Vec<Vec<Value>> {

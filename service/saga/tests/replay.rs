@@ -102,7 +102,7 @@ fn act(dice: &mut Dice, now_ms: &mut u64, open: &mut Vec<CallId>, started: &mut 
             let machine = ["child", "parent", "loop", "fork"][dice.below(4)].into();
             let params = map(json!({"x": 1, "list": [1, 2, 3]}));
             Command::Start {
-                id,
+                id: id.into(),
                 machine,
                 tenant: TENANT.into(),
                 business_key: None,
@@ -145,8 +145,8 @@ fn act(dice: &mut Dice, now_ms: &mut u64, open: &mut Vec<CallId>, started: &mut 
                 1 => thrown("Other", Kind::Business),
                 2 => thrown("Net", Kind::Connect),
                 3 => thrown("Net", Kind::ReadTimeout),
-                4 => Outcome::Value(Value::Null),
-                _ => Outcome::Value(json!({"n": dice.below(5)})),
+                4 => Outcome::Value(Value::Null.into()),
+                _ => Outcome::Value(json!({"n": dice.below(5)}).into()),
             };
             Command::Returned { call, outcome }
         }
@@ -251,7 +251,7 @@ fn every_saga_comes_to_an_end_once_participants_answer() {
         }
         for _ in 0..5_000 {
             for call in open.drain(..) {
-                let outcome = Outcome::Value(json!({"n": 1}));
+                let outcome = Outcome::Value(json!({"n": 1}).into());
                 let _ = sagas.apply(now_ms, Command::Returned { call, outcome }, &mut effects);
             }
             let Some(due_ms) = sagas.due_ms() else {
@@ -371,7 +371,7 @@ fn no_money_is_lost_whatever_happens_to_calls() {
                 let is_bad = bad > 0;
                 bad = bad.saturating_sub(1);
                 let outcome = match dice.below(if is_bad { 6 } else { 1 }) {
-                    0 if bank.carry_out(&call) => Outcome::Value(json!(1)),
+                    0 if bank.carry_out(&call) => Outcome::Value(json!(1).into()),
                     // Carried out, but nobody hears of it; or not carried out, and nobody knows.
                     1 if bank.carry_out(&call) => exception(Kind::ReadTimeout),
                     2 => exception(Kind::ReadTimeout),

@@ -86,7 +86,7 @@ impl Invoker for Participants {
         };
         Box::pin(async move {
             match invoke(consumer, &call).await {
-                Ok(value) => Outcome::Value(value),
+                Ok(value) => Outcome::Value(value.into()),
                 Err(exception) => Outcome::Exception(exception),
             }
         })

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::Rule;
 use super::outcome::{self, Done, Facts, Outcome};
 use super::program::{Node, Program};
@@ -236,9 +238,12 @@ impl Explorer<'_, '_> {
                 let StateKind::Fork(fork) = &self.program.state(open.node).kind else {
                     return;
                 };
-                let join = self
-                    .program
-                    .node(self.program.copy_of(open.node), fork.join);
+                let copy = self.program.copy_of(open.node);
+                for (variable, _) in &fork.output {
+                    // What branches return together is not looked into.
+                    self.set(&mut world, copy, variable, None);
+                }
+                let join = self.program.node(copy, fork.join);
                 self.go_on(world, join, name);
             }
         }
@@ -263,14 +268,18 @@ impl Explorer<'_, '_> {
                 Template::Expr(expression) => result.eval(expression).flatten(),
                 _ => None,
             };
-            world.set(copy, name, value.as_ref());
-            let is_about = |question: usize| {
-                self.about[question]
-                    .as_ref()
-                    .is_none_or(|about| about.contains(name))
-            };
-            world.forget(copy, is_about);
+            self.set(world, copy, name, value.as_ref());
         }
+    }
+
+    fn set(&self, world: &mut World, copy: usize, name: &Arc<str>, value: Option<&Value>) {
+        world.set(copy, name, value);
+        let is_about = |question: usize| {
+            self.about[question]
+                .as_ref()
+                .is_none_or(|about| about.contains(name))
+        };
+        world.forget(copy, is_about);
     }
 
     pub fn choose(&mut self, world: World, node: Node, choice: &Choice) {
@@ -288,7 +297,7 @@ impl Explorer<'_, '_> {
         for (expression, target) in &choice.choices {
             let question = self.question(expression);
             let holds = match world.facts(copy).eval(expression) {
-                Some(Some(value)) => Some(value == serde_json::Value::Bool(true)),
+                Some(Some(value)) => Some(value == Value::Bool(true)),
                 Some(None) => return self.fail(world, copy, true, name),
                 None => world.asked(copy, question),
             };
@@ -426,7 +435,16 @@ impl Explorer<'_, '_> {
         match exception.map(|exception| outcome::caught(task, exception)) {
             Some(None) => self.fail(world, copy, false, by),
             Some(Some(Some(target))) => {
-                world.at = At::Enter(self.program.node(copy, target), false);
+                let target = self.program.node(copy, target);
+                let fork = world.branch(self.program, copy).map(|fork| fork.node);
+                match fork {
+                    Some(fork) if self.program.is_parallel(fork) => {
+                        let kind = &self.program.state(target).kind;
+                        let is_trigger = matches!(kind, StateKind::CompensationTrigger);
+                        world.leave_branch(false, Some(target), is_trigger);
+                    }
+                    _ => world.at = At::Enter(target, false),
+                }
                 self.add(world, by);
             }
             _ => self.go_on(world, node, by),

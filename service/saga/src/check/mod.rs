@@ -187,7 +187,9 @@ impl Loaded {
 
     fn finding(&self, rule: Rule, state: Option<&str>, message: String) -> Finding {
         let path = match state {
-            Some(state) => Path::root().key("States").key(state),
+            Some(state) => Path::root()
+                .key("States")
+                .key(self.machine.written_as(state)),
             None => Path::root(),
         };
         Finding {

@@ -123,6 +123,11 @@ impl<'a> Program<'a> {
         self.copies.iter().any(|copy| moves_money(copy.machine))
     }
 
+    /// Whether a fork is a Parallel.
+    pub fn is_parallel(&self, fork: Node) -> bool {
+        matches!(&self.state(fork).kind, StateKind::Fork(of) if of.is_parallel)
+    }
+
     /// Whether branches of a fork both take and pay.
     pub fn mixes_money(&self, fork: Node) -> bool {
         let StateKind::Fork(of) = &self.state(fork).kind else {

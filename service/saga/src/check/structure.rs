@@ -1,6 +1,6 @@
 //! What can be said of machines without going their ways.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Loaded, Rule, Severity, outcome};
 use crate::engine::Status;
@@ -101,6 +101,7 @@ pub(super) fn check(one: &Loaded, findings: &mut Vec<Finding>) {
         }
     }
     forward(one, "the start", machine.start, findings);
+    twice(one, findings);
     cycles(one, findings);
 }
 
@@ -250,6 +251,21 @@ fn money(one: &Loaded, state: &State, findings: &mut Vec<Finding>) {
         }
     };
     findings.push(one.finding(Rule::Call, Some(&state.name), message));
+}
+
+/// A state that a Parallel names twice is called twice with the same input, which is one call to who is called.
+fn twice(one: &Loaded, findings: &mut Vec<Finding>) {
+    let mut seen = BTreeSet::new();
+    let moving = one.machine.states.iter();
+    for state in moving.filter(|state| state.money.is_some()) {
+        let name = one.machine.written_as(&state.name);
+        if !seen.insert(name) {
+            let message = format!(
+                "`{name}` moves money and is called more than once with the same input: who carries a call out once takes it once"
+            );
+            findings.push(one.finding(Rule::Call, Some(&state.name), message));
+        }
+    }
 }
 
 /// Each pass is compensated, but only the last one's variables are left.

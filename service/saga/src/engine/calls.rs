@@ -165,7 +165,7 @@ impl Step<'_> {
         if pending.is_detached {
             let record = &mut self.saga.records[pending.record as usize];
             record.output = result.output;
-            record.exception = result.exception;
+            record.exception = result.exception.map(Box::new);
             if !self.saga.is_running {
                 // It may have been all that the saga stayed for.
                 self.world.work.push_back(Errand::Stopped(self.saga.key));
@@ -192,7 +192,7 @@ impl Step<'_> {
     /// Waits no longer: what is called may or may not be done. Calls that the machine did not wait for go on.
     pub fn abandon(&mut self) {
         self.abandon_of(|_| true);
-        self.saga.run.repeat = None;
+        self.saga.run.repeats.clear();
         self.saga.run.forks.clear();
         debug_assert!(
             self.saga
@@ -223,7 +223,7 @@ impl Step<'_> {
             let changes = task.is_none_or(|task| task.is_for_update || task.is_for_compensation);
             record.status = decide::by_exception(changes, &exception);
             record.ended_ms = Some(self.world.now_ms);
-            record.exception = Some(exception);
+            record.exception = Some(exception.into());
         }
         self.saga.pending = kept;
     }

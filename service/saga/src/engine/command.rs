@@ -45,11 +45,11 @@ pub enum Command {
     /// Starts a saga.
     Start {
         /// Its id; the global transaction's.
-        id: String,
+        id: Arc<str>,
         /// The machine's name.
-        machine: String,
+        machine: Arc<str>,
         /// Whose.
-        tenant: String,
+        tenant: Arc<str>,
         /// What the business calls it; unique among a tenant's living sagas.
         business_key: Option<String>,
         /// Its first variables.
@@ -93,7 +93,7 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It returned.
-    Value(Value),
+    Value(Arc<Value>),
     /// It did not.
     Exception(Exception),
 }
@@ -152,7 +152,7 @@ pub struct Call {
     /// Of a loop, which element.
     pub element: Option<u32>,
     /// What it is called with.
-    pub args: Arc<Vec<Value>>,
+    pub args: Arc<Vec<Arc<Value>>>,
     /// From 1; repetitions count on.
     pub attempt: u32,
     /// Whether it undoes something.

@@ -247,7 +247,7 @@ impl Sagas {
                 );
             }
             Came {
-                output: (!is_too_large).then_some(output),
+                output: (!is_too_large).then(|| output.into()),
                 status,
                 ..Came::default()
             }

@@ -2,10 +2,13 @@
 //! is in follows from the state that it is at, so branches need no names. A branch that fails, or wants to go elsewhere, is
 //! heard when those that run have come to their ends; those that wait do not start any more.
 
+use serde_json::Value;
+
 use super::exception::{Code, Exception};
-use super::saga::{Forked, Operation};
+use super::saga::{Forked, Operation, Record, bytes};
 use super::status::Status;
 use super::step::{Flow, Step};
+use super::task::outputs;
 use crate::lang::{Fork, StateId, StateKind};
 
 impl Step<'_> {
@@ -74,7 +77,15 @@ impl Step<'_> {
         while let Some(inner) = self.machine.fork_of(at).filter(|inner| *inner != id) {
             at = inner;
         }
-        let is_done = matches!(last.status, Status::Succeeded | Status::Skipped);
+        let is_over = |status| matches!(status, Status::Succeeded | Status::Skipped);
+        // Of a loop all elements must be.
+        let is_done = is_over(last.status)
+            && self.saga.records.iter().all(|record| {
+                record.state != at
+                    || record.is_ignored
+                    || record.compensates.is_some()
+                    || is_over(record.status)
+            });
         if at == last.state && is_done {
             return self.machine.state(at).next.unwrap_or(fork.join);
         }
@@ -161,6 +172,56 @@ impl Step<'_> {
         self.end_fork(fork)
     }
 
+    /// An exception leads elsewhere: within a branch, or the whole of a Parallel.
+    pub fn caught(&mut self, route: StateId) -> Flow {
+        match self.branch().map(|fork| (fork, self.machine.state(fork))) {
+            Some((id, state)) if matches!(&state.kind, StateKind::Fork(fork) if fork.is_parallel) =>
+            {
+                let exception = self.saga.run.exception.take();
+                self.leave_branch(id, exception, Some(route))
+            }
+            _ => Flow::Next(route),
+        }
+    }
+
+    /// What the branches of a Parallel returned, in their order; of a loop, that of each element in the order of elements.
+    fn results(&self, fork: &Fork) -> Value {
+        let of = |branch: &StateId| {
+            let mut all: Vec<_> = self
+                .saga
+                .records
+                .iter()
+                .filter(|record| {
+                    record.state == *branch && !record.is_ignored && record.compensates.is_none()
+                })
+                .collect();
+            let output = |record: &Record| record.output.as_deref().cloned().unwrap_or_default();
+            if all.last().is_some_and(|record| record.element.is_some()) {
+                all.sort_by_key(|record| record.index());
+                return Value::Array(all.into_iter().map(output).collect());
+            }
+            all.last().map(|record| output(record)).unwrap_or_default()
+        };
+        Value::Array(fork.branches.iter().map(of).collect())
+    }
+
+    /// Gives the results of a Parallel's branches to its variables.
+    fn assign_results(&mut self, fork: &Fork) -> Result<(), String> {
+        if fork.output.is_empty() {
+            return Ok(());
+        }
+        let results = self.results(fork);
+        if bytes(&results) > self.world.config.value_bytes_max {
+            return Err("the results are larger or deeper than allowed".into());
+        }
+        let saga = &mut *self.saga;
+        let named = outputs(&fork.output, &results.into(), &saga.id, &mut saga.sequence);
+        for (name, value) in named.map_err(|error| error.to_string())? {
+            saga.vars.set(&name, value);
+        }
+        Ok(())
+    }
+
     fn end_fork(&mut self, id: StateId) -> Flow {
         let found = self
             .saga
@@ -183,9 +244,14 @@ impl Step<'_> {
                 self.fail(exception)
             }
             (None, None) => {
-                let StateKind::Fork(fork) = &self.machine.state(id).kind else {
+                let machine = self.machine;
+                let StateKind::Fork(fork) = &machine.state(id).kind else {
                     return Flow::Wait;
                 };
+                if let Err(why) = self.assign_results(fork) {
+                    let message = format!("Parallel [{}]: {why}", self.machine.state(id).name);
+                    return self.throw(Code::VariablesAssign, message);
+                }
                 match self.machine.state(fork.join).next {
                     Some(next) => Flow::Next(next),
                     None => self.end(),
@@ -216,6 +282,7 @@ impl Step<'_> {
                 .any(|states| states.binary_search(&state).is_ok())
         };
         self.abandon_of(is_in);
+        self.saga.run.repeats.retain(|repeat| !is_in(repeat.state));
         self.saga
             .run
             .forks

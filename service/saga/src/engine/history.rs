@@ -17,7 +17,7 @@ impl Step<'_> {
         state: StateId,
         element: Option<Element>,
         compensates: Option<u32>,
-        input: Vec<Value>,
+        input: Vec<Arc<Value>>,
         business_key: Option<String>,
     ) -> u32 {
         let retries = match compensates {

@@ -1,5 +1,7 @@
 //! Loops (`apache/incubator-seata:saga/seata-saga-engine`, `LoopStartStateHandler.java`, `LoopTaskUtils.java`).
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::exception::{Code, Exception};
@@ -52,9 +54,9 @@ impl Step<'_> {
             }
         }
         let to_start = total.saturating_sub(completed);
-        self.saga.run.repeat = Some(Box::new(Repeat {
+        self.saga.run.repeats.push(Repeat {
             state: id,
-            collection,
+            collection: collection.into_iter().map(Arc::new).collect(),
             waiting,
             again,
             to_start,
@@ -65,14 +67,21 @@ impl Step<'_> {
             is_satisfied: false,
             members: Vec::new(),
             error: None,
-        }));
-        Flow::Repeat
+        });
+        Flow::Repeat(id)
+    }
+
+    /// The loop of a state, while it is in it.
+    pub fn repeat(&mut self, id: StateId) -> Option<&mut Repeat> {
+        let mut all = self.saga.run.repeats.iter_mut();
+        all.find(|repeat| repeat.state == id)
     }
 
     /// Starts elements as far as they may run at once; then waits, or leaves the loop.
-    pub fn repeat_next(&mut self) -> Flow {
+    pub fn repeat_next(&mut self, id: StateId) -> Flow {
+        self.at = Some(id);
         loop {
-            let Some(repeat) = &mut self.saga.run.repeat else {
+            let Some(repeat) = self.repeat(id) else {
                 return Flow::Wait;
             };
             if repeat.to_start == 0 {
@@ -81,17 +90,12 @@ impl Step<'_> {
             if repeat.active >= repeat.parallel {
                 return Flow::Wait;
             }
-            let index = match repeat.again.pop() {
-                Some(index) => Some(index),
-                None if repeat.has_failed || self.is_satisfied() => None,
-                None => self
-                    .saga
-                    .run
-                    .repeat
-                    .as_mut()
-                    .and_then(|repeat| repeat.waiting.pop()),
-            };
-            let Some(repeat) = &mut self.saga.run.repeat else {
+            let mut index = repeat.again.pop();
+            let has_failed = repeat.has_failed;
+            if index.is_none() && !has_failed && !self.is_satisfied(id) {
+                index = self.repeat(id).and_then(|repeat| repeat.waiting.pop());
+            }
+            let Some(repeat) = self.repeat(id) else {
                 return Flow::Wait;
             };
             let Some(index) = index else {
@@ -100,30 +104,30 @@ impl Step<'_> {
             };
             repeat.to_start -= 1;
             repeat.active += 1;
-            let state = repeat.state;
             let element = repeat
                 .collection
                 .get(index as usize)
                 .cloned()
                 .unwrap_or_default();
-            let flow = self.begin(state, Some((index, element)), None);
+            let flow = self.begin(id, Some((index, element)), None);
             if flow == Flow::Stop {
                 return flow;
             }
         }
-        match self.saga.run.repeat.take() {
-            Some(repeat) if repeat.active > 0 => {
-                self.saga.run.repeat = Some(repeat);
-                Flow::Wait
+        let mut all = self.saga.run.repeats.iter();
+        match all.position(|repeat| repeat.state == id && repeat.active == 0) {
+            Some(over) => {
+                let repeat = self.saga.run.repeats.remove(over);
+                self.end_repeat(repeat)
             }
-            Some(repeat) => self.end_repeat(*repeat),
             None => Flow::Wait,
         }
     }
 
     /// Whether no further elements are to be started. The numbers stay variables of the saga.
-    fn is_satisfied(&mut self) -> bool {
-        let Some(repeat) = &mut self.saga.run.repeat else {
+    fn is_satisfied(&mut self, id: StateId) -> bool {
+        let mut all = self.saga.run.repeats.iter_mut();
+        let Some(repeat) = all.find(|repeat| repeat.state == id) else {
             return true;
         };
         if repeat.is_satisfied {
@@ -134,7 +138,7 @@ impl Step<'_> {
             ("nrOfActiveInstances", f64::from(repeat.active)),
             ("nrOfCompletedInstances", f64::from(repeat.completed)),
         ] {
-            self.saga.vars.set(&name.into(), number.into());
+            self.saga.vars.set(&name.into(), Value::from(number));
         }
         let state = self.machine.state(repeat.state);
         let condition = state.task().and_then(|task| task.repeat.as_ref());
@@ -161,17 +165,19 @@ impl Step<'_> {
         let machine = self.machine;
         let state = machine.state(repeat.state);
         if let Some(task) = state.task() {
+            let nothing = Arc::default();
             let results = repeat
                 .members
                 .iter()
                 .map(|member| {
                     let output = self.saga.records[member.record as usize].output.as_ref();
-                    let output = output.unwrap_or(&Value::Null);
+                    let output = output.unwrap_or(&nothing);
                     // Of an element that came to nothing there may be nothing to say.
-                    let named = outputs(task, output, &self.saga.id, &mut 0).unwrap_or_default();
+                    let named =
+                        outputs(&task.output, output, &self.saga.id, &mut 0).unwrap_or_default();
                     let map: Map<String, Value> = named
                         .into_iter()
-                        .map(|(name, value)| (name.to_string(), value))
+                        .map(|(name, value)| (name.to_string(), Arc::unwrap_or_clone(value)))
                         .collect();
                     Value::Object(map)
                 })
@@ -197,7 +203,7 @@ impl Step<'_> {
             match (route, exception) {
                 (Some(route), exception) => {
                     self.saga.run.exception = exception;
-                    return Flow::Next(route);
+                    return self.caught(route);
                 }
                 (None, Some(exception)) => return self.fail(exception),
                 (None, None) => {}
@@ -209,8 +215,8 @@ impl Step<'_> {
         }
     }
 
-    pub fn join_loop(&mut self, record: u32) {
-        if let Some(repeat) = &mut self.saga.run.repeat {
+    pub fn join_loop(&mut self, id: StateId, record: u32) {
+        if let Some(repeat) = self.repeat(id) {
             repeat.members.push(Member {
                 record,
                 exception: None,
@@ -219,30 +225,33 @@ impl Step<'_> {
         }
     }
 
-    pub fn loop_member(&self, record: u32) -> Option<usize> {
-        let repeat = self.saga.run.repeat.as_ref()?;
-        repeat
-            .members
-            .iter()
-            .position(|member| member.record == record)
+    /// The loop that a record is in, and its place there.
+    pub fn loop_member(&self, record: u32) -> Option<(StateId, usize)> {
+        self.saga.run.repeats.iter().find_map(|repeat| {
+            let mut members = repeat.members.iter();
+            let member = members.position(|member| member.record == record)?;
+            Some((repeat.state, member))
+        })
     }
 
     /// `LoopTaskHandlerInterceptor.postProcess`.
     pub fn leave_loop(
         &mut self,
-        record: u32,
+        (id, member): (StateId, usize),
         exception: Option<Exception>,
         route: Option<StateId>,
     ) -> Flow {
-        let failed = self.saga.records[record as usize].status != Status::Succeeded;
-        let member = self.loop_member(record);
-        if let (Some(repeat), Some(member)) = (&mut self.saga.run.repeat, member) {
+        let saga = &mut *self.saga;
+        let mut all = saga.run.repeats.iter_mut();
+        if let Some(repeat) = all.find(|repeat| repeat.state == id) {
+            let member = &mut repeat.members[member];
+            let failed = saga.records[member.record as usize].status != Status::Succeeded;
             repeat.active -= 1;
             repeat.has_failed |= failed || exception.is_some();
             repeat.completed += u32::from(exception.is_none());
-            repeat.members[member].exception = exception;
-            repeat.members[member].route = route;
+            member.exception = exception;
+            member.route = route;
         }
-        Flow::Repeat
+        Flow::Repeat(id)
     }
 }

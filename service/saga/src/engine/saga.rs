@@ -79,7 +79,7 @@ pub struct Record {
     /// Which.
     pub state: StateId,
     /// Of a loop, which element.
-    pub element: Option<(u32, Value)>,
+    pub element: Option<(u32, Arc<Value>)>,
     /// What became of it.
     pub status: Status,
     /// When it started.
@@ -97,11 +97,11 @@ pub struct Record {
     /// The first number that its input asked for.
     pub business_key: Option<String>,
     /// What it was called with.
-    pub input: Arc<Vec<Value>>,
+    pub input: Arc<Vec<Arc<Value>>>,
     /// What it returned.
-    pub output: Option<Value>,
+    pub output: Option<Arc<Value>>,
     /// What it threw.
-    pub exception: Option<Exception>,
+    pub exception: Option<Box<Exception>>,
     /// The saga that it started.
     pub child: Option<SagaKey>,
     /// It was tried before, and may have been carried out then.
@@ -196,8 +196,8 @@ pub(super) struct Run {
     pub last: Option<u32>,
     /// The record that is tried again by going forward.
     pub retried: Option<u32>,
-    /// The loop that it is in.
-    pub repeat: Option<Box<Repeat>>,
+    /// The loops that it is in: one, and one more for each branch of a fork.
+    pub repeats: Vec<Repeat>,
     /// The forks that it is in, inner ones after outer ones.
     pub forks: Vec<Forked>,
 }
@@ -232,7 +232,7 @@ pub(super) struct Undoing {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Repeat {
     pub state: StateId,
-    pub collection: Vec<Value>,
+    pub collection: Vec<Arc<Value>>,
     /// Elements that come, the next one last.
     pub waiting: Vec<u32>,
     /// Elements that are tried again, whatever the condition says; the next one last.

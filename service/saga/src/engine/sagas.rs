@@ -86,7 +86,7 @@ impl Sagas {
                 tenant,
                 business_key,
                 params,
-            } => self.start(&id, &machine, &tenant, business_key, params),
+            } => self.start(id, &machine, &tenant, business_key, params),
             Command::Returned { call, outcome } => Ok(self.returned(call, outcome)),
             Command::Tick => {
                 self.tick();

@@ -1,5 +1,7 @@
 //! Scripts (`apache/incubator-seata:saga/seata-saga-engine`, `ScriptTaskStateHandler.java`).
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::exception::Exception;
@@ -16,7 +18,7 @@ impl Step<'_> {
         id: StateId,
         task: &Task,
         script: &Script,
-        input: &[Value],
+        input: &[Arc<Value>],
         element: Option<Element>,
     ) -> Flow {
         let mut given = Vars::default();
@@ -36,12 +38,15 @@ impl Step<'_> {
             )),
         };
         let (output, exception) = match result {
-            Ok(output) => (Some(output).filter(|value| !value.is_null()), None),
+            Ok(output) => {
+                let output = Some(output).filter(|value| !value.is_null());
+                (output.map(Arc::new), None)
+            }
             Err(exception) => (None, Some(exception)),
         };
         let caught = exception.as_ref().map(|exception| catch(task, exception));
         if element.is_some() {
-            if let Some(repeat) = &mut self.saga.run.repeat {
+            if let Some(repeat) = self.repeat(id) {
                 repeat.active -= 1;
                 if let Some(exception) = exception {
                     repeat.has_failed = true;
@@ -50,7 +55,7 @@ impl Step<'_> {
                     repeat.completed += 1;
                 }
             }
-            return Flow::Repeat;
+            return Flow::Repeat(id);
         }
         if let Some(output) = &output
             && let Err(error) = self.assign(task, output)

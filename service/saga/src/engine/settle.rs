@@ -1,5 +1,7 @@
 //! A task has a result (`apache/incubator-seata:saga/seata-saga-engine`, `ServiceTaskHandlerInterceptor.postProcess`).
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::decide;
@@ -7,13 +9,13 @@ use super::exception::{Code, Exception};
 use super::status::Status;
 use super::step::{Flow, Step};
 use super::task::outputs;
-use crate::expr::{EvalError, Root};
+use crate::expr::{EvalError, Root, Sequence};
 use crate::lang::{Catch, StateId, StatusWhen, Task, Work};
 
 /// What a task came to.
 #[derive(Debug, Default)]
 pub(super) struct Result {
-    pub output: Option<Value>,
+    pub output: Option<Arc<Value>>,
     pub exception: Option<Exception>,
     /// What it is if no rule says it.
     pub status: Option<Status>,
@@ -39,12 +41,12 @@ impl Step<'_> {
         let Some(task) = machine.state(id).task() else {
             return Flow::Wait;
         };
-        let in_loop = self.loop_member(number).is_some();
+        let in_loop = self.loop_member(number);
         let mut exception = result.exception;
         let is_doubtful = result.is_doubtful || self.saga.records[number as usize].is_doubtful;
         let decided = self.decide(
             task,
-            result.output.as_ref(),
+            result.output.as_deref(),
             exception.as_ref(),
             result.status,
         );
@@ -63,32 +65,30 @@ impl Step<'_> {
         let record = &mut self.saga.records[number as usize];
         record.status = status;
         record.ended_ms = Some(self.world.now_ms);
-        record.exception.clone_from(&exception);
+        record.exception = exception.clone().map(Box::new);
         record.output = result.output;
         self.saga.run.last = Some(number);
         if let Some(unclear) = unclear {
-            if in_loop {
-                return self.leave_loop(number, Some(unclear), None);
+            if let Some(member) = in_loop {
+                return self.leave_loop(member, Some(unclear), None);
             }
             self.saga.thrown = true;
             return self.fail(unclear);
         }
         let caught = exception.as_ref().map(|exception| catch(task, exception));
-        if in_loop {
+        if let Some(member) = in_loop {
             let exception = exception.filter(|_| status != Status::Succeeded);
-            return self.leave_loop(number, exception, caught.flatten().flatten());
+            return self.leave_loop(member, exception, caught.flatten().flatten());
         }
         // Seata keeps an exception that was caught, and takes the next state's success for a failure because of it. Here it
         // is only remembered for the end.
         if status != Status::Succeeded && exception.is_some() {
             self.saga.run.exception.clone_from(&exception);
         }
-        if let Some(output) = self.saga.records[number as usize].output.take() {
-            let assigned = self.assign(task, &output);
-            self.saga.records[number as usize].output = Some(output);
-            if let Err(error) = assigned {
-                return self.assign_failed(id, &error);
-            }
+        if let Some(output) = self.saga.records[number as usize].output.clone()
+            && let Err(error) = self.assign(task, &output)
+        {
+            return self.assign_failed(id, &error);
         }
         if let (Some(exception), Some(None)) = (exception.take(), caught) {
             return self.fail(exception);
@@ -100,15 +100,31 @@ impl Step<'_> {
         if self.saga.run.undoing.is_some() {
             return Flow::Undo;
         }
-        match caught.or(self.machine.state(id).next) {
-            Some(next) => Flow::Next(next),
-            None => self.end(),
+        match (caught, self.machine.state(id).next) {
+            (Some(caught), _) => self.caught(caught),
+            (None, Some(next)) => Flow::Next(next),
+            (None, None) => self.end(),
         }
     }
 
-    pub fn assign(&mut self, task: &Task, output: &Value) -> std::result::Result<(), EvalError> {
+    pub fn assign(
+        &mut self,
+        task: &Task,
+        output: &Arc<Value>,
+    ) -> std::result::Result<(), EvalError> {
         let saga = &mut *self.saga;
-        for (name, value) in outputs(task, output, &saga.id, &mut saga.sequence)? {
+        // Most tasks have one, which needs no list.
+        if let [(name, template)] = &*task.output {
+            let mut sequence = Sequence {
+                saga: &saga.id,
+                next: &mut saga.sequence,
+                first: None,
+            };
+            let value = template.of_value(output, &mut sequence)?;
+            saga.vars.set(name, value);
+            return Ok(());
+        }
+        for (name, value) in outputs(&task.output, output, &saga.id, &mut saga.sequence)? {
             saga.vars.set(&name, value);
         }
         Ok(())

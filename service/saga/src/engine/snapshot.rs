@@ -127,7 +127,7 @@ impl Sagas {
             let done = undoing.done.iter().map(|(_, record)| *record);
             undoing.stack.iter().copied().chain(done).all(is_record)
         });
-        let members = saga.run.repeat.iter().all(|repeat| {
+        let members = saga.run.repeats.iter().all(|repeat| {
             usize::from(repeat.state.0) < machine.states.len()
                 && repeat.members.iter().all(|member| is_record(member.record))
         });

@@ -46,14 +46,14 @@ impl Sagas {
 
     pub(super) fn start(
         &mut self,
-        id: &str,
+        id: Arc<str>,
         machine: &str,
         tenant: &str,
         business_key: Option<String>,
         params: Map<String, Value>,
     ) -> Result<Reply, Refused> {
-        if self.by_id.contains_key(id) {
-            return Err(Refused::SagaExists(id.into()));
+        if self.by_id.contains_key(&id) {
+            return Err(Refused::SagaExists(id.to_string()));
         }
         let Some(machine) = self.find_machine(tenant, machine) else {
             return Err(Refused::NoSuchMachine(machine.into()));
@@ -70,7 +70,7 @@ impl Sagas {
             return Err(Refused::BusinessKeyInUse(key.to_string()));
         }
         self.check_size(&params)?;
-        let key = self.create(id.into(), machine, tenant, business_key, None, 0, params)?;
+        let key = self.create(id, machine, tenant, business_key, None, 0, params)?;
         Ok(Reply::Started(key))
     }
 
@@ -108,7 +108,7 @@ impl Sagas {
         let mut vars = Vars::default();
         vars.extend(params);
         if let Some(key) = &business_key {
-            vars.set(&"_business_key_".into(), (&**key).into());
+            vars.set(&"_business_key_".into(), Value::from(&**key));
         }
         let now_ms = self.world.now_ms;
         let deadline_ms = now_ms.saturating_add(self.world.config.transaction_timeout_ms);
@@ -144,11 +144,14 @@ impl Sagas {
         if let (Some(business_key), None) = (business_key, parent) {
             self.by_business_key.insert((tenant, business_key), key);
         }
-        if parent.is_none() {
-            self.with(key, |step| step.world.arm(step.saga, deadline_ms));
-        }
         let start = self.machines[machine.0 as usize].machine.start;
-        self.with(key, |step| step.proceed(Flow::Next(start)));
+        self.with(key, |step| {
+            step.proceed(Flow::Next(start));
+            // It has a call by now, as a rule, whose time comes earlier.
+            if parent.is_none() {
+                step.world.arm(step.saga, deadline_ms);
+            }
+        });
         Ok(key)
     }
 

@@ -62,8 +62,8 @@ pub(super) enum Flow {
     Next(StateId),
     /// With the next compensation.
     Undo,
-    /// With the next element of its loop.
-    Repeat,
+    /// With the next element of a loop.
+    Repeat(StateId),
     /// Not before something comes.
     Wait,
     /// Not at all.
@@ -91,7 +91,7 @@ impl Step<'_> {
             flow = match flow {
                 Flow::Next(state) => self.enter(state),
                 Flow::Undo => self.undo_next(),
-                Flow::Repeat => self.repeat_next(),
+                Flow::Repeat(state) => self.repeat_next(state),
                 Flow::Wait => match self.ready.pop() {
                     Some(state) => {
                         self.at = Some(state);
@@ -133,10 +133,13 @@ impl Step<'_> {
             StateKind::Fail { code, message } => {
                 self.saga.run.has_failed = true;
                 let vars = &mut self.saga.vars;
-                vars.set(&"_statemachine_error_code_".into(), code.clone().into());
+                vars.set(
+                    &"_statemachine_error_code_".into(),
+                    Value::from(code.clone()),
+                );
                 vars.set(
                     &"_statemachine_error_message_".into(),
-                    message.clone().into(),
+                    Value::from(message.clone()),
                 );
                 self.end()
             }

@@ -9,11 +9,11 @@ use super::exception::{Code, Exception};
 use super::saga::{Operation, Pending, Waits, bytes};
 use super::settle::Result;
 use super::step::{Flow, Step, Work as Errand};
-use crate::expr::{EvalError, Root, Sequence, Template};
+use crate::expr::{EvalError, Sequence, Template, Variable};
 use crate::lang::{StateId, Task, Work};
 
 /// An element of a loop: its index and itself.
-pub(super) type Element = (u32, Value);
+pub(super) type Element = (u32, Arc<Value>);
 
 impl Step<'_> {
     /// Begins a task; as an element of a loop, or as the compensation of a record.
@@ -37,12 +37,12 @@ impl Step<'_> {
                 "Saga Transaction [stateMachineInstanceId:{}] has timed out, stop execution now.",
                 self.saga.id
             );
-            return self.throw(Code::Timeout, message);
+            return self.begin_failed(id, element, Code::Timeout, message);
         }
         // Compensation must not fail because forward states have filled the history.
         let records_max = self.world.config.records_max * if compensates.is_some() { 2 } else { 1 };
         if self.saga.records.len() >= records_max {
-            return self.begin_failed(element, Code::TooLarge, "the history is full".into());
+            return self.begin_failed(id, element, Code::TooLarge, "the history is full".into());
         }
         let over = self.variables_over(id, element.as_ref(), compensates);
         let mut sequence = Sequence {
@@ -50,53 +50,64 @@ impl Step<'_> {
             next: &mut self.saga.sequence,
             first: None,
         };
-        let root = Root::Vars {
-            vars: &self.saga.vars,
-            over: &over,
-        };
-        let input = match evaluate_list(&task.input, root, &mut sequence) {
+        let vars = &self.saga.vars;
+        let input = task
+            .input
+            .iter()
+            .map(|template| template.of_vars(vars, &over, &mut sequence))
+            .collect::<std::result::Result<Vec<_>, _>>();
+        let input = match input {
             Ok(input) => input,
             Err(error) => {
                 let message = format!(
                     "Task [{}] input parameters assign failed, please check 'Input' expression:{error}",
                     state.name
                 );
-                return self.begin_failed(element, Code::VariablesAssign, message);
+                return self.begin_failed(id, element, Code::VariablesAssign, message);
             }
         };
         let business_key = sequence.first;
-        let size = input.iter().map(bytes).fold(0_usize, usize::saturating_add);
+        let size = input
+            .iter()
+            .map(|value| bytes(value))
+            .fold(0_usize, usize::saturating_add);
         if size > self.world.config.value_bytes_max {
             let message = format!(
                 "Task [{}]: the input is larger or deeper than allowed",
                 state.name
             );
-            return self.begin_failed(element, Code::TooLarge, message);
+            return self.begin_failed(id, element, Code::TooLarge, message);
         }
         if let Work::Script(script) = &task.work {
             return self.run_script(id, task, script, &input, element);
         }
         if let Some(key) = &business_key {
             let name = format!("{}_business_key_", state.name);
-            self.saga.vars.set(&name.into(), key.as_str().into());
+            self.saga.vars.set(&name.into(), Value::from(key.as_str()));
         }
         let number = self.record(id, element, compensates, input, business_key);
         if self.saga.records[number as usize].element.is_some() && compensates.is_none() {
-            self.join_loop(number);
+            self.join_loop(id, number);
         }
         self.work(number, task)
     }
 
     /// Seata forgets what goes wrong before a loop's element is called; here the saga ends after the loop.
-    fn begin_failed(&mut self, element: Option<Element>, code: Code, message: String) -> Flow {
-        match (&mut self.saga.run.repeat, element) {
+    fn begin_failed(
+        &mut self,
+        id: StateId,
+        element: Option<Element>,
+        code: Code,
+        message: String,
+    ) -> Flow {
+        match (self.repeat(id), element) {
             (Some(repeat), Some(_)) => {
                 repeat.has_failed = true;
                 repeat.active -= 1;
                 repeat
                     .error
                     .get_or_insert_with(|| Exception::engine(code, message));
-                Flow::Repeat
+                Flow::Repeat(id)
             }
             _ => self.throw(code, message),
         }
@@ -109,11 +120,11 @@ impl Step<'_> {
         id: StateId,
         element: Option<&Element>,
         compensates: Option<u32>,
-    ) -> Vec<(Arc<str>, Value)> {
+    ) -> Vec<Variable> {
         let of_loop = |state: StateId, (index, value): &Element| {
             let repeat = self.machine.state(state).task()?.repeat.as_ref()?;
             Some(vec![
-                (Arc::clone(&repeat.index), Value::from(*index)),
+                (Arc::clone(&repeat.index), Value::from(*index).into()),
                 (Arc::clone(&repeat.element), value.clone()),
             ])
         };
@@ -133,7 +144,7 @@ impl Step<'_> {
         if let (Some(task), Some(output)) =
             (self.machine.state(record.state).task(), &record.output)
         {
-            over.extend(outputs(task, output, &self.saga.id, &mut 0).unwrap_or_default());
+            over.extend(outputs(&task.output, output, &self.saga.id, &mut 0).unwrap_or_default());
         }
         over
     }
@@ -210,39 +221,27 @@ impl Step<'_> {
 }
 
 pub(super) fn outputs(
-    task: &Task,
-    output: &Value,
+    to: &[(Arc<str>, Template)],
+    output: &Arc<Value>,
     saga: &str,
     next: &mut u32,
-) -> std::result::Result<Vec<(Arc<str>, Value)>, EvalError> {
+) -> std::result::Result<Vec<Variable>, EvalError> {
     let mut sequence = Sequence {
         saga,
         next,
         first: None,
     };
-    task.output
-        .iter()
+    to.iter()
         .map(|(name, template)| {
-            let value = template.eval(Root::Value(output), &mut sequence)?;
+            let value = template.of_value(output, &mut sequence)?;
             Ok((Arc::clone(name), value))
         })
         .collect()
 }
 
-fn evaluate_list(
-    templates: &[Template],
-    root: Root<'_>,
-    sequence: &mut Sequence<'_>,
-) -> std::result::Result<Vec<Value>, EvalError> {
-    templates
-        .iter()
-        .map(|template| template.eval(root, sequence))
-        .collect()
-}
-
 /// A machine's parameters are the first argument.
-pub(super) fn first_object(input: &[Value]) -> Map<String, Value> {
-    match input.first() {
+pub(super) fn first_object(input: &[Arc<Value>]) -> Map<String, Value> {
+    match input.first().map(|first| &**first) {
         Some(Value::Object(map)) => map.clone(),
         _ => Map::new(),
     }

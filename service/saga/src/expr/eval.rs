@@ -167,7 +167,7 @@ impl<'a> Scope<'a, '_> {
                 let mut map = vars.to_map();
                 map.extend(
                     over.iter()
-                        .map(|(name, value)| (name.to_string(), value.clone())),
+                        .map(|(name, value)| (name.to_string(), Value::clone(value))),
                 );
                 Ok(Cow::Owned(Value::Object(map)))
             }
@@ -180,7 +180,7 @@ impl<'a> Scope<'a, '_> {
             Root::Vars { vars, over } => Ok(over
                 .iter()
                 .find(|(name, _)| **name == *key)
-                .map(|(_, value)| value)
+                .map(|(_, value)| &**value)
                 .or_else(|| vars.get(key))),
             Root::Value(Value::Object(map)) => Ok(map.get(key)),
             Root::Value(Value::Null) => Err(EvalError::OfNull("an index")),

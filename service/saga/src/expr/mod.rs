@@ -18,7 +18,7 @@ pub use eval::EvalError;
 pub use lex::ParseError;
 pub use script::{Program, Thrown};
 pub use template::{Sequence, Template};
-pub use vars::{Root, Vars};
+pub use vars::{Root, Variable, Vars};
 
 /// The longest expression.
 pub const TEXT_BYTES_MAX: usize = 64 << 10;
@@ -62,6 +62,24 @@ impl Expr {
     pub fn eval<'a>(&'a self, root: Root<'a>) -> Result<Cow<'a, Value>, EvalError> {
         match &self.body {
             Body::Spring(node) => eval::spring(node, root),
+        }
+    }
+
+    /// Whether it is all of its root.
+    pub(crate) fn is_root(&self) -> bool {
+        let Body::Spring(node) = &self.body;
+        matches!(node, node::Node::Root | node::Node::This)
+    }
+
+    /// The variable that it is: `[name]`.
+    pub(crate) fn as_variable(&self) -> Option<&str> {
+        let Body::Spring(node) = &self.body;
+        match node {
+            node::Node::Index { of, index } => match (&**of, &**index) {
+                (node::Node::Root | node::Node::This, node::Node::Name(name)) => Some(name),
+                _ => None,
+            },
+            _ => None,
         }
     }
 

@@ -1,11 +1,13 @@
 //! Values of Input and Output: literals with expressions in them (`apache/incubator-seata:saga/seata-saga-engine`,
 //! `ParameterUtils.java`).
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::eval::EvalError;
 use super::lex::ParseError;
-use super::vars::Root;
+use super::vars::{Root, Variable, Vars};
 use super::{Expr, TEXT_BYTES_MAX};
 
 /// A value with expressions in it.
@@ -99,6 +101,40 @@ impl Template {
             return Self::Literal(list.collect());
         }
         Self::List(parts)
+    }
+
+    /// What it comes to about a value; the value itself is shared.
+    /// # Errors
+    /// As of [`Template::eval`].
+    pub fn of_value(
+        &self,
+        value: &Arc<Value>,
+        sequence: &mut Sequence<'_>,
+    ) -> Result<Arc<Value>, EvalError> {
+        match self {
+            Self::Expr(expression) if expression.is_root() => Ok(Arc::clone(value)),
+            other => Ok(Arc::new(other.eval(Root::Value(value), sequence)?)),
+        }
+    }
+
+    /// What it comes to about a saga's variables; a variable itself is shared.
+    /// # Errors
+    /// As of [`Template::eval`].
+    pub fn of_vars(
+        &self,
+        vars: &Vars,
+        over: &[Variable],
+        sequence: &mut Sequence<'_>,
+    ) -> Result<Arc<Value>, EvalError> {
+        if let Self::Expr(expression) = self
+            && let Some(name) = expression.as_variable()
+        {
+            let found = over.iter().find(|(known, _)| **known == *name);
+            let found = found.map(|(_, value)| value).or_else(|| vars.shared(name));
+            return Ok(found.cloned().unwrap_or_default());
+        }
+        let root = Root::Vars { vars, over };
+        Ok(Arc::new(self.eval(root, sequence)?))
     }
 
     /// What it comes to.

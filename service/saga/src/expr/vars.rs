@@ -5,22 +5,30 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// The variables of a saga, in the order in which they came. There are few of them, so they are searched one by one.
+/// A name and its value.
+pub type Variable = (Arc<str>, Arc<Value>);
+
+/// The variables of a saga, in the order in which they came. There are few of them, so they are searched one by one. A value
+/// may be shared with the history.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Vars(Vec<(Arc<str>, Value)>);
+pub struct Vars(Vec<Variable>);
 
 impl Vars {
     /// A variable's value.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0
-            .iter()
-            .find(|(known, _)| **known == *name)
+        self.shared(name).map(|value| &**value)
+    }
+
+    pub(crate) fn shared(&self, name: &str) -> Option<&Arc<Value>> {
+        let mut all = self.0.iter();
+        all.find(|(known, _)| **known == *name)
             .map(|(_, value)| value)
     }
 
     /// Gives a variable a value; null takes it away, as Seata's maps hold no null.
-    pub fn set(&mut self, name: &Arc<str>, value: Value) {
+    pub fn set(&mut self, name: &Arc<str>, value: impl Into<Arc<Value>>) {
+        let value = value.into();
         let known = self.0.iter_mut().find(|(known, _)| known == name);
         match (known, value.is_null()) {
             (Some(known), false) => known.1 = value,
@@ -33,7 +41,7 @@ impl Vars {
     /// Makes a variable known that has no value.
     pub(crate) fn bind(&mut self, name: &str) {
         if self.get(name).is_none() {
-            self.0.push((name.into(), Value::Null));
+            self.0.push((name.into(), Value::Null.into()));
         }
     }
 
@@ -59,7 +67,7 @@ impl Vars {
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(name, value)| (&**name, value))
+        self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
     /// All of them as an object.
@@ -67,7 +75,7 @@ impl Vars {
     pub fn to_map(&self) -> Map<String, Value> {
         self.0
             .iter()
-            .map(|(name, value)| (name.to_string(), value.clone()))
+            .map(|(name, value)| (name.to_string(), Value::clone(value)))
             .collect()
     }
 }
@@ -80,7 +88,7 @@ pub enum Root<'a> {
         /// The saga's.
         vars: &'a Vars,
         /// The loop's.
-        over: &'a [(Arc<str>, Value)],
+        over: &'a [Variable],
     },
     /// What a participant returned.
     Value(&'a Value),

@@ -185,9 +185,9 @@ impl Host {
         }
         let answer = self
             .command(Command::Start {
-                id: start.id,
-                machine: start.machine,
-                tenant: start.tenant,
+                id: id.clone(),
+                machine: start.machine.into(),
+                tenant: start.tenant.into(),
                 business_key: start.business_key,
                 params: start.params,
             })

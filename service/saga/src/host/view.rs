@@ -119,7 +119,7 @@ impl Summary {
             .records
             .iter()
             .rev()
-            .find_map(|record| record.exception.as_ref());
+            .find_map(|record| record.exception.as_deref());
         let trouble = saga.exception.as_ref().or(thrown);
         let refused = saga
             .recovery
@@ -156,9 +156,13 @@ impl SagaView {
             compensation_status: saga.compensation_of(record),
             started_ms: record.started_ms,
             ended_ms: record.ended_ms,
-            input: record.input.as_ref().clone(),
-            output: record.output.clone(),
-            exception: record.exception.clone(),
+            input: record
+                .input
+                .iter()
+                .map(|value| Value::clone(value))
+                .collect(),
+            output: record.output.as_deref().cloned(),
+            exception: record.exception.as_deref().cloned(),
         };
         Self {
             summary: Summary::new(saga, sagas),

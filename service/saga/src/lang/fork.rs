@@ -87,12 +87,6 @@ fn branches(
                 StateKind::Succeed | StateKind::Fail { .. } | StateKind::CompensationTrigger => {
                     continue;
                 }
-                StateKind::Task(task) if task.repeat.is_some() => {
-                    return refuse(format!(
-                        "`{}` has a Loop, which branches cannot have yet",
-                        state.name
-                    ));
-                }
                 _ => {}
             }
             if !seen.insert(at) {
@@ -101,7 +95,9 @@ fn branches(
             if seen_before.contains(&at) {
                 return refuse(format!("`{}` is in two of its branches", state.name));
             }
-            if matches!(state.kind, StateKind::Fork(_)) {
+            if fork.is_parallel {
+                next.extend(state.next);
+            } else if matches!(state.kind, StateKind::Fork(_)) {
                 let (inner_join, states) = branches(machine, at, open)?;
                 seen.extend(states.into_iter().flatten());
                 seen.insert(inner_join);

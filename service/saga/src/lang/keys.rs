@@ -62,6 +62,7 @@ pub(super) fn of_state(kind: &str) -> Vec<&'static [&'static str]> {
         "SubStateMachine" | "CompensateSubMachine" => vec![STATE, TASK, &["StateMachineName"]],
         "Choice" => vec![STATE, &["Choices", "Default"]],
         "Fork" => vec![STATE, &["Branches", "Parallel", "AwaitTimeout"]],
+        "Parallel" => vec![STATE, &["Branches", "Parallel", "Output"]],
         "Fail" => vec![STATE, &["ErrorCode", "Message"]],
         _ => vec![STATE],
     }

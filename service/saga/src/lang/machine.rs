@@ -76,6 +76,8 @@ pub struct Machine {
     pub by_name: BTreeMap<Arc<str>, StateId>,
     /// For each state, the innermost fork that it is in a branch of.
     pub forks: Vec<Option<StateId>>,
+    /// For each copy that a Parallel made, the state that it is one of.
+    pub copies: BTreeMap<String, String>,
     /// What is doubtful about it.
     pub warnings: Vec<Warning>,
 }
@@ -168,6 +170,10 @@ pub struct Fork {
     pub join: StateId,
     /// The states of each branch in order of their ids, those of forks within it included.
     pub states: Vec<Vec<StateId>>,
+    /// It is a Parallel: a branch is one task, and what that catches leads the whole elsewhere.
+    pub is_parallel: bool,
+    /// What becomes of the branches' results, a list in their order.
+    pub output: Vec<(Arc<str>, Template)>,
 }
 
 /// Decides where to go on.

@@ -5,6 +5,7 @@ mod designer;
 mod fork;
 mod keys;
 mod machine;
+mod parallel;
 mod parse;
 mod place;
 mod rules;

@@ -1,7 +1,7 @@
 //! A whole machine (`apache/incubator-seata:saga/seata-saga-statelang`, `StateMachineParserImpl.java`).
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -11,8 +11,8 @@ use super::machine::{Digest, Machine, Recover, State, StateId, StateKind, Task, 
 use super::place::{Path, Place, duplicate_keys};
 use super::state::Names;
 use super::{
-    Doubt, Fault, LoadError, MACHINE_BYTES_MAX, STATES_MAX, Warning, designer, fork, keys, rules,
-    state,
+    Doubt, Fault, LoadError, MACHINE_BYTES_MAX, STATES_MAX, Warning, designer, fork, keys,
+    parallel, rules, state,
 };
 
 /// So many warnings tell their line.
@@ -45,19 +45,26 @@ pub fn load_named(file: Option<&str>, text: &str) -> Result<Machine, LoadError> 
     })?;
     // Lines of a designer's file are those of nodes and edges; paths are those of the machine that they mean.
     let drawn = designer::is_drawn(&root);
-    let locate = |path: Path| {
+    let mut copies = parallel::Copies::new();
+    let locate = |path: Path, copies: &parallel::Copies| {
+        let path = parallel::written(path, copies);
         let line = (!drawn).then(|| path.find(text));
         place(line, path)
     };
     let mut doubts = Doubts::new();
-    let machine = read(&root, text, &mut doubts).map_err(|(path, what)| LoadError {
-        place: locate(path),
-        what: Box::new(what),
-    })?;
+    let machine =
+        read(&root, text, &mut doubts, &mut copies).map_err(|(path, what)| LoadError {
+            place: locate(path, &copies),
+            what: Box::new(what),
+        })?;
     // Finding a line means going through the text.
     let line = |number: usize, path: &Path| (number < LINES_MAX && !drawn).then(|| path.find(text));
+    // What several copies have is one thing.
+    let mut seen = BTreeSet::new();
     let warnings = doubts
         .into_iter()
+        .map(|(path, what)| (parallel::written(path, &copies), what))
+        .filter(|(path, what)| seen.insert(format!("{path} {what}")))
         .chain(
             duplicate_keys(text)
                 .into_iter()
@@ -75,11 +82,23 @@ pub fn load_named(file: Option<&str>, text: &str) -> Result<Machine, LoadError> 
     })
 }
 
-fn read(root: &Value, text: &str, doubts: &mut Doubts) -> Result<Machine, Refusal> {
+fn read(
+    root: &Value,
+    text: &str,
+    doubts: &mut Doubts,
+    copies: &mut parallel::Copies,
+) -> Result<Machine, Refusal> {
     let root = if designer::is_drawn(root) {
         Cow::Owned(designer::plain(root)?)
     } else {
         Cow::Borrowed(root)
+    };
+    let root = match parallel::expand(&root)? {
+        Some((expanded, made)) => {
+            *copies = made;
+            Cow::Owned(expanded)
+        }
+        None => root,
     };
     let object = Object::of(&root, Path::root())?;
     let unknown = keys::unknown(object.map, &[keys::MACHINE], &object.path);
@@ -118,6 +137,7 @@ fn read(root: &Value, text: &str, doubts: &mut Doubts) -> Result<Machine, Refusa
         states: all,
         by_name,
         forks: Vec::new(),
+        copies: copies.clone(),
         warnings: Vec::new(),
     };
     compensate_sub_machines(&mut machine)?;

@@ -38,6 +38,22 @@ impl Path {
         Self(steps)
     }
 
+    /// The key at a depth.
+    pub(super) fn key_at(&self, depth: usize) -> Option<&str> {
+        match self.0.get(depth) {
+            Some(Step::Key(key)) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The same with another key there.
+    pub(super) fn with_key_at(mut self, depth: usize, key: &str) -> Self {
+        if let Some(step) = self.0.get_mut(depth) {
+            *step = Step::Key(key.into());
+        }
+        self
+    }
+
     /// The line and column, both from 1, at which `self` starts in a valid JSON text; the nearest enclosing thing if it is
     /// not there.
     #[must_use]

@@ -75,11 +75,9 @@ pub(super) fn read(
             code: object.text("ErrorCode")?.map(Into::into),
             message: object.text("Message")?.map(Into::into),
         },
-        "Fork" => StateKind::Fork(fork(object, names)?),
+        "Fork" => StateKind::Fork(fork(object, names, false)?),
+        "Parallel" => StateKind::Fork(fork(object, names, true)?),
         "Join" => StateKind::Join,
-        "Parallel" => {
-            return Err((object.path.key("Type"), Fault::Unsupported(kind.into())));
-        }
         other => return Err((object.path.key("Type"), Fault::StateType(other.into()))),
     };
     note_unknown(unknown, doubts);
@@ -149,7 +147,7 @@ fn script(object: &Object<'_>) -> Result<super::Script, Refusal> {
 }
 
 /// Where the branches meet is found when all states are known.
-fn fork(object: &Object<'_>, names: Names<'_>) -> Result<Fork, Refusal> {
+fn fork(object: &Object<'_>, names: Names<'_>, is_parallel: bool) -> Result<Fork, Refusal> {
     let path = object.path.key("Branches");
     let branches = object
         .texts("Branches")?
@@ -168,6 +166,12 @@ fn fork(object: &Object<'_>, names: Names<'_>) -> Result<Fork, Refusal> {
         join: branches[0],
         states: Vec::new(),
         branches,
+        is_parallel,
+        output: if is_parallel {
+            task::output(object)?
+        } else {
+            Vec::new()
+        },
     })
 }
 

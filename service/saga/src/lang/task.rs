@@ -1,5 +1,7 @@
 //! What all tasks have (`apache/incubator-seata:saga/seata-saga-statelang`, `AbstractTaskStateParser.java`).
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::attributes::{Doubts, Object, Refusal, expression, template, wrong};
@@ -71,23 +73,7 @@ pub(super) fn read(
             .map(|(index, value)| template(value, &path.index(index)))
             .collect::<Result<_, _>>()?;
     }
-    if let Some(output) = object.object("Output")? {
-        if output.map.len() > OUTPUTS_MAX {
-            let value = format!("{} entries", output.map.len());
-            let expected = "an Output of at most 1,024 entries";
-            return Err((output.path, Fault::Value { value, expected }));
-        }
-        task.output = output
-            .map
-            .iter()
-            .map(|(name, value)| {
-                Ok((
-                    name.as_str().into(),
-                    template(value, &output.path.key(name))?,
-                ))
-            })
-            .collect::<Result<_, Refusal>>()?;
-    }
+    task.output = output(object)?;
     if let Some(status) = object.object("Status")? {
         task.status = status
             .map
@@ -103,6 +89,23 @@ pub(super) fn read(
         task.repeat = read_loop(&repeat)?;
     }
     Ok(Box::new(task))
+}
+
+/// Variables, and what they take of a result.
+pub(super) fn output(object: &Object<'_>) -> Result<Vec<(Arc<str>, Template)>, Refusal> {
+    let Some(output) = object.object("Output")? else {
+        return Ok(Vec::new());
+    };
+    if output.map.len() > OUTPUTS_MAX {
+        let value = format!("{} entries", output.map.len());
+        let expected = "an Output of at most 1,024 entries";
+        return Err((output.path, Fault::Value { value, expected }));
+    }
+    let read = |(name, value): (&String, &Value)| {
+        let path = output.path.key(name);
+        Ok((name.as_str().into(), template(value, &path)?))
+    };
+    output.map.iter().map(read).collect()
 }
 
 fn each<T>(

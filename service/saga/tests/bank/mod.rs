@@ -46,8 +46,12 @@ struct Bank {
 
 impl Bank {
     fn carry_out(&mut self, call: &Call) -> bool {
-        let amount = call.args.get(1).and_then(Value::as_i64).unwrap_or(0);
-        let args = Value::Array(Vec::clone(&call.args));
+        let amount = call
+            .args
+            .get(1)
+            .and_then(|value| value.as_i64())
+            .unwrap_or(0);
+        let args = json!(call.args);
         let key = |of: &str| format!("{of} {args}");
         let is_done = match &*call.service.method {
             "debit" | "debitOrFalse" => match self.done.get(&key("debit")) {
@@ -86,7 +90,7 @@ impl Bank {
     }
 
     fn has(&self, call: &Call) -> bool {
-        let args = Value::Array(Vec::clone(&call.args));
+        let args = json!(call.args);
         let of = match &*call.service.method {
             "debitOrFalse" => "debit",
             method => method,
@@ -240,11 +244,11 @@ fn answer(
         }))
     };
     let method = &*call.service.method;
-    let account = call.args.first().and_then(Value::as_str);
+    let account = call.args.first().and_then(|value| value.as_str());
     let is_debit = method.starts_with("debit");
     let refusal = |bank: &Bank| match method {
-        _ if bank.has(call) => Some(Outcome::Value(json!(true))),
-        "debitOrFalse" => Some(Outcome::Value(json!(false))),
+        _ if bank.has(call) => Some(Outcome::Value(json!(true).into())),
+        "debitOrFalse" => Some(Outcome::Value(json!(false).into())),
         _ => exception(Kind::Business, "com.bank.Refused"),
     };
     let is_refused = refuses.is_some()
@@ -263,8 +267,8 @@ fn answer(
             } else {
                 ["no"; 3]
             };
-            Some(Outcome::Value(answers[dice.below(3)].into()))
+            Some(Outcome::Value(Value::from(answers[dice.below(3)]).into()))
         }
-        _ => Some(Outcome::Value(json!(true))),
+        _ => Some(Outcome::Value(json!(true).into())),
     }
 }

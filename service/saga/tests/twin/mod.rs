@@ -1,5 +1,6 @@
 //! A participant that decides nothing by chance: what the Java harness has behind Seata's engine. A method echoes its input;
 //! `throwException` in the input makes it throw.
+#![allow(dead_code, reason = "each test uses some of it")]
 
 use diwan_saga::engine::{Call, Exception, Kind, Outcome};
 use serde_json::{Map, Value, json};
@@ -31,7 +32,7 @@ impl Twin {
         } else {
             1
         };
-        let mut args = Vec::clone(&call.args);
+        let mut args: Vec<Value> = call.args.iter().map(|value| Value::clone(value)).collect();
         args.resize(arity, Value::Null);
         if method == "complexParameterMethod" {
             args[2] = person(&args[2]);
@@ -39,8 +40,8 @@ impl Twin {
         }
         self.calls.push(json!({"method": method, "input": args}));
         match method {
-            "complexParameterMethod" => Outcome::Value(args.swap_remove(2)),
-            "interfaceParameterMethod" => Outcome::Value(args.swap_remove(0)),
+            "complexParameterMethod" => Outcome::Value(args.swap_remove(2).into()),
+            "interfaceParameterMethod" => Outcome::Value(args.swap_remove(0).into()),
             "randomExceptionMethod" => {
                 self.random += 1;
                 Outcome::Exception(if self.random % 2 == 1 {
@@ -60,7 +61,7 @@ impl Twin {
                 if input.get("throwException") == Some(&json!("true")) {
                     return Outcome::Exception(demo(&format!("{method} execute failed")));
                 }
-                Outcome::Value(input)
+                Outcome::Value(input.into())
             }
         }
     }

@@ -28,7 +28,7 @@ pub struct World {
 }
 
 pub fn done(value: Value) -> Option<Outcome> {
-    Some(Outcome::Value(value))
+    Some(Outcome::Value(value.into()))
 }
 
 pub fn fails(class: &str) -> Option<Outcome> {
@@ -83,7 +83,7 @@ impl World {
         while let Some(effect) = open.pop_front() {
             match effect {
                 Effect::Call(call) => {
-                    let args = Value::Array(Vec::clone(&call.args));
+                    let args = json!(call.args);
                     self.calls
                         .push(format!("{} {} {args}", self.now_ms, call.service.method));
                     let Some(outcome) = (self.answer)(&call) else {
