@@ -29,6 +29,7 @@
 
 pub use diwan_hessian as hessian;
 pub use diwan_hessian_derive::FacadeHessian as Hessian;
-pub use diwan_macros::service;
+pub use diwan_macros::{service, transactional};
 pub use diwan_net as net;
 pub use diwan_rpc as rpc;
+pub use diwan_tx_client as tx;
