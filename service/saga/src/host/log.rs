@@ -108,7 +108,7 @@ impl Replica {
 }
 
 /// A batch as it stands in the log: JSON, so that a log can be read.
-pub(super) fn encode(commands: &[Command]) -> Bytes {
+pub fn batch(commands: &[Command]) -> Bytes {
     // Values and texts, and nothing else: it always has a form.
     serde_json::to_vec(commands).unwrap_or_default().into()
 }

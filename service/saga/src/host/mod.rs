@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::engine::{Call, CallId, Command, Ended, Outcome};
-pub use log::{Shared, Signal};
+pub use log::{Shared, Signal, batch};
 pub use view::{Counts, RecordView, SagaView, Summary};
 
 /// What will be.
@@ -115,7 +115,7 @@ async fn propose(mut commands: mpsc::UnboundedReceiver<(Command, Told)>, propose
     let mut taken = Vec::new();
     while commands.recv_many(&mut taken, BATCH_MAX).await > 0 {
         let (batch, told): (Vec<Command>, Vec<Told>) = taken.drain(..).unzip();
-        let proposed = propose(log::encode(&batch));
+        let proposed = propose(log::batch(&batch));
         tokio::spawn(async move {
             let answers = proposed.await.map(|content| log::decode_answers(&content));
             match answers {

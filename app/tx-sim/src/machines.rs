@@ -1,0 +1,105 @@
+//! The sagas: transfers that `diwan saga check --strict` accepts.
+
+use diwan_saga::build::{Machine, Recover, State, Task};
+use serde_json::Value;
+
+pub(crate) const REFUSED: &str = "com.diwan.bank.Refused";
+/// From one account to another.
+pub(crate) const TRANSFER: &str = "transfer";
+/// Half from each of two accounts.
+pub(crate) const SPLIT: &str = "split";
+/// The same, both at once.
+pub(crate) const FORK: &str = "fork";
+
+/// All machines, in Seata's state language.
+#[must_use]
+pub fn machines() -> [Value; 3] {
+    [transfer(), split(), fork()]
+}
+
+fn task(method: &str, account: &str, cents: &str) -> Task {
+    let task = Task::call("bank", method).input("$.[id]");
+    task.input(account).input(cents)
+}
+
+fn debit(account: &str, cents: &str, refund: &State, refused: &State) -> Task {
+    task("debit", account, cents)
+        .undone_by(refund)
+        .debits(account, cents)
+        .catch(&[REFUSED], refused)
+        .retry(&[], 2, 0.5, 2.0)
+}
+
+/// Nothing leads from a credit to compensation, but for somebody who decides so: then the bank is asked never to make it, which it refuses
+/// if it has.
+fn credit(machine: &mut Machine) -> State {
+    let done = machine.succeed("Done");
+    let forbid = machine.task("Forbid", task("forbid", "$.[to]", "$.[cents]"));
+    let credit = task("credit", "$.[to]", "$.[cents]").undone_by(&forbid);
+    let credit = credit.credits("$.[to]", "$.[cents]");
+    machine.task("Credit", credit.retry(&[], 2, 0.5, 2.0).next(&done))
+}
+
+fn undone(machine: &mut Machine) -> State {
+    let failed = machine.fail("Failed", "REFUSED", "a bank has refused");
+    machine.compensate("Undo", &failed)
+}
+
+fn transfer() -> Value {
+    let mut machine = Machine::new(TRANSFER, "1").recover(Recover::Pivot);
+    let credit = credit(&mut machine);
+    let refused = undone(&mut machine);
+    let refund = machine.task("Refund", task("refund", "$.[from]", "$.[cents]"));
+    let debit = debit("$.[from]", "$.[cents]", &refund, &refused).next(&credit);
+    let debit = machine.task("Debit", debit);
+    machine.start(&debit)
+}
+
+fn split() -> Value {
+    let mut machine = Machine::new(SPLIT, "1").recover(Recover::Pivot);
+    let credit = credit(&mut machine);
+    let refused = undone(&mut machine);
+    let refund_other = machine.task("RefundOther", task("refund", "$.[other]", "$.[half]"));
+    let other = debit("$.[other]", "$.[half]", &refund_other, &refused).next(&credit);
+    let other = machine.task("DebitOther", other);
+    let refund = machine.task("Refund", task("refund", "$.[from]", "$.[half]"));
+    let debit = debit("$.[from]", "$.[half]", &refund, &refused).next(&other);
+    let debit = machine.task("Debit", debit);
+    machine.start(&debit)
+}
+
+fn fork() -> Value {
+    let mut machine = Machine::new(FORK, "1").recover(Recover::Pivot);
+    let credit = credit(&mut machine);
+    let join = machine.join("Join", &credit);
+    let refused = undone(&mut machine);
+    let refund_other = machine.task("RefundOther", task("refund", "$.[other]", "$.[half]"));
+    let other = debit("$.[other]", "$.[half]", &refund_other, &refused).next(&join);
+    let other = machine.task("DebitOther", other);
+    let refund = machine.task("Refund", task("refund", "$.[from]", "$.[half]"));
+    let debit = debit("$.[from]", "$.[half]", &refund, &refused).next(&join);
+    let debit = machine.task("Debit", debit);
+    let fork = machine.fork("Both", &[&debit, &other], 2);
+    machine.start(&fork)
+}
+
+#[cfg(test)]
+mod tests {
+    use diwan_saga::check::{Source, check};
+
+    use super::*;
+
+    #[test]
+    fn machines_lose_no_money_as_far_as_they_can_be_read() {
+        for machine in machines() {
+            let text = machine.to_string();
+            let source = Source {
+                file: "machine",
+                text: &text,
+            };
+            let findings = check(&[source], true);
+            let said: Vec<String> = findings.iter().map(ToString::to_string).collect();
+            assert!(said.is_empty(), "{}", said.join("\n"));
+        }
+    }
+}
