@@ -3,6 +3,7 @@
 //! time at any moment, and recovery. What is accepted loses no money, whatever happens; what is refused has a path on which it
 //! would, unless a choice depends on more than is known here.
 
+mod choose;
 mod explore;
 mod money;
 mod outcome;

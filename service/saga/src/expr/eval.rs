@@ -3,13 +3,13 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::cmp::Ordering;
 
-use serde_json::{Number, Value};
+use serde_json::Value;
 
+use super::arithmetic::{Num, calculate, equal, number, order, real, whole};
 use super::node::{Method, Node, Operator};
 use super::vars::Root;
-use super::{RESULT_BYTES_MAX, STEPS_MAX};
+use super::{Dialect, RESULT_BYTES_MAX, STEPS_MAX, cel};
 
 /// Why an expression comes to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +23,9 @@ pub enum EvalError {
     /// An index into null, a property or method of null.
     #[error("{0} of null")]
     OfNull(&'static str),
+    /// A map has no such key, which CEL does not take for null.
+    #[error("no such key")]
+    NoEntry,
     /// A list is shorter.
     #[error("index {0} is beyond a list of {1}")]
     Beyond(i64, usize),
@@ -43,12 +46,15 @@ pub enum EvalError {
     TooLong,
 }
 
-pub(super) fn spring<'a>(node: &'a Node, root: Root<'a>) -> Result<Cow<'a, Value>, EvalError> {
+pub(super) fn eval<'a>(node: &'a Node, root: Root<'a>, dialect: Dialect) -> Result2<'a> {
     let steps = Cell::new(0);
     Scope {
         root,
         this: None,
-        names: Names::Properties,
+        names: match dialect {
+            Dialect::Spring => Names::Properties,
+            Dialect::Cel => Names::Members,
+        },
         steps: &steps,
     }
     .eval(node)
@@ -61,6 +67,8 @@ pub(super) enum Names {
     Properties,
     /// Entries of the root.
     Variables,
+    /// The same in CEL, whose rules are stricter.
+    Members,
 }
 
 #[derive(Clone, Copy)]
@@ -86,6 +94,10 @@ impl<'a> Scope<'a, '_> {
                 .map_or_else(|| self.whole_root(), |this| Ok(Cow::Borrowed(this))),
             Node::Name(name) => self.name(name),
             Node::Property { of, name, safe } => {
+                if self.is_root(of) && self.names == Names::Members {
+                    let found = self.entry(name)?.map(Cow::Borrowed);
+                    return found.ok_or_else(|| EvalError::NoProperty(name.to_string()));
+                }
                 // The root's entries are no properties, whatever way the root is written.
                 if self.is_root(of) && matches!(self.root, Root::Vars { .. }) {
                     return Err(EvalError::NoProperty(name.to_string()));
@@ -110,6 +122,12 @@ impl<'a> Scope<'a, '_> {
                         Err(EvalError::OfNull("a method"))
                     };
                 }
+                if let (Names::Members, Method::Size, Value::String(text)) =
+                    (self.names, method, &*of)
+                {
+                    self.spend(weight(&of))?;
+                    return Ok(Cow::Owned(text.chars().count().into()));
+                }
                 let argument = match arguments.first() {
                     Some(argument) => self.eval(argument)?,
                     None => Cow::Borrowed(NULL),
@@ -121,7 +139,9 @@ impl<'a> Scope<'a, '_> {
                 call(of, *method, &argument)
             }
             Node::Select { of, predicate } => self.select(&*self.eval(of)?, predicate),
-            Node::Not(node) => Ok(Cow::Owned((!truth(&*self.eval(node)?)?).into())),
+            Node::List(parts) => self.list(parts),
+            Node::Has { of, name } => self.has(of, name),
+            Node::Not(node) => Ok(Cow::Owned((!self.truth(&*self.eval(node)?)?).into())),
             Node::Minus(node) => match number(&*self.eval(node)?) {
                 Some(Num::Whole(number)) => whole(-number),
                 Some(Num::Real(number)) => real(-number),
@@ -130,7 +150,7 @@ impl<'a> Scope<'a, '_> {
             Node::Binary(operator, left, right) => self.binary(*operator, left, right),
             Node::Either(parts) => {
                 let [condition, then, otherwise] = &**parts;
-                self.eval(if truth(&*self.eval(condition)?)? {
+                self.eval(if self.truth(&*self.eval(condition)?)? {
                     then
                 } else {
                     otherwise
@@ -153,7 +173,18 @@ impl<'a> Scope<'a, '_> {
         }
     }
 
-    fn is_root(self, node: &Node) -> bool {
+    /// Whether a condition holds.
+    pub fn truth(self, value: &Value) -> Result<bool, EvalError> {
+        match value {
+            Value::Bool(_) => truth(value),
+            other if self.names == Names::Members => {
+                Err(EvalError::Type("a condition", kind(other)))
+            }
+            other => truth(other),
+        }
+    }
+
+    pub fn is_root(self, node: &Node) -> bool {
         matches!(node, Node::Root) || matches!(node, Node::This) && self.this.is_none()
     }
 
@@ -175,7 +206,7 @@ impl<'a> Scope<'a, '_> {
     }
 
     /// An entry of the root.
-    fn entry(self, key: &str) -> Result<Option<&'a Value>, EvalError> {
+    pub fn entry(self, key: &str) -> Result<Option<&'a Value>, EvalError> {
         match self.root {
             Root::Vars { vars, over } => Ok(over
                 .iter()
@@ -190,7 +221,7 @@ impl<'a> Scope<'a, '_> {
 
     fn name(self, name: &str) -> Result2<'a> {
         match (self.names, self.this, self.root) {
-            (Names::Variables, ..) => self
+            (Names::Variables | Names::Members, ..) => self
                 .entry(name)?
                 .map(Cow::Borrowed)
                 .ok_or_else(|| EvalError::NoVariable(name.into())),
@@ -213,6 +244,9 @@ impl<'a> Scope<'a, '_> {
                     other => return Err(EvalError::Type("an index of a map", kind(other))),
                 },
             };
+            if found.is_none() && self.names == Names::Members {
+                return Err(EvalError::NoEntry);
+            }
             return Ok(Cow::Borrowed(found.unwrap_or(NULL)));
         }
         let of = self.eval(of)?;
@@ -224,6 +258,11 @@ impl<'a> Scope<'a, '_> {
         }
         let index = self.eval(index)?;
         match (&*of, &*index) {
+            (Value::Object(map), Value::String(key))
+                if self.names == Names::Members && !map.contains_key(key) =>
+            {
+                Err(EvalError::NoEntry)
+            }
             (Value::Object(_), Value::String(key)) => Ok(take(of, |of| of.get(key))),
             (Value::Object(_), Value::Number(key)) => {
                 let key = key.to_string();
@@ -285,6 +324,9 @@ impl<'a> Scope<'a, '_> {
     }
 
     fn binary(self, operator: Operator, left: &'a Node, right: &'a Node) -> Result2<'a> {
+        if self.names == Names::Members && matches!(operator, Operator::Or | Operator::And) {
+            return self.either_side(operator, left, right);
+        }
         let left = self.eval(left)?;
         match operator {
             Operator::Or if truth(&left)? => return Ok(Cow::Owned(true.into())),
@@ -297,6 +339,9 @@ impl<'a> Scope<'a, '_> {
         let right = self.eval(right)?;
         // Comparing and writing go through all of a value.
         self.spend(weight(&left).saturating_add(weight(&right)))?;
+        if self.names == Names::Members {
+            cel::check(operator, &left, &right)?;
+        }
         let answer = match operator {
             Operator::Equal => equal(&left, &right),
             Operator::Unequal => !equal(&left, &right),
@@ -304,6 +349,7 @@ impl<'a> Scope<'a, '_> {
             Operator::LessOrEqual => order(&left, &right)?.is_le(),
             Operator::Greater => order(&left, &right)?.is_gt(),
             Operator::GreaterOrEqual => order(&left, &right)?.is_ge(),
+            Operator::In => cel::is_in(&left, &right)?,
             arithmetic => return calculate(arithmetic, &left, &right),
         };
         Ok(Cow::Owned(answer.into()))
@@ -330,6 +376,9 @@ fn call<'a>(of: Cow<'a, Value>, method: Method, argument: &Value) -> Result2<'a>
     let answer = match (method, &*of, argument) {
         (Method::Size, Value::Array(list), _) => list.len().into(),
         (Method::Size, Value::Object(map), _) => map.len().into(),
+        (Method::EndsWith, Value::String(text), Value::String(end)) => {
+            text.ends_with(end.as_str()).into()
+        }
         (Method::Length, Value::String(text), _) => text.encode_utf16().count().into(),
         (Method::IsEmpty, Value::Array(list), _) => list.is_empty().into(),
         (Method::IsEmpty, Value::Object(map), _) => map.is_empty().into(),
@@ -364,7 +413,7 @@ fn call<'a>(of: Cow<'a, Value>, method: Method, argument: &Value) -> Result2<'a>
 }
 
 /// What going through a value costs.
-fn weight(value: &Value) -> usize {
+pub(super) fn weight(value: &Value) -> usize {
     match value {
         Value::String(text) => 1 + text.len() / 64,
         Value::Array(list) => 1 + list.iter().map(weight).sum::<usize>(),
@@ -394,116 +443,5 @@ fn truth(value: &Value) -> Result<bool, EvalError> {
         Value::String(text) if matches!(text.as_str(), "true" | "on" | "yes" | "1") => Ok(true),
         Value::String(text) if matches!(text.as_str(), "false" | "off" | "no" | "0") => Ok(false),
         other => Err(EvalError::Type("a condition", kind(other))),
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Num {
-    Whole(i128),
-    Real(f64),
-}
-
-impl Num {
-    fn real(self) -> f64 {
-        match self {
-            Self::Whole(number) => number as f64,
-            Self::Real(number) => number,
-        }
-    }
-}
-
-fn number(value: &Value) -> Option<Num> {
-    let Value::Number(number) = value else {
-        return None;
-    };
-    let whole = number
-        .as_i64()
-        .map(i128::from)
-        .or_else(|| number.as_u64().map(i128::from));
-    match whole {
-        Some(whole) => Some(Num::Whole(whole)),
-        None => number.as_f64().map(Num::Real),
-    }
-}
-
-fn whole<'a>(number: i128) -> Result2<'a> {
-    let number = i64::try_from(number)
-        .map(Number::from)
-        .or_else(|_| u64::try_from(number).map(Number::from))
-        .map_err(|_| EvalError::TooLarge)?;
-    Ok(Cow::Owned(number.into()))
-}
-
-fn real<'a>(number: f64) -> Result2<'a> {
-    let number = Number::from_f64(number).ok_or(EvalError::TooLarge)?;
-    Ok(Cow::Owned(number.into()))
-}
-
-fn equal(left: &Value, right: &Value) -> bool {
-    match (number(left), number(right)) {
-        (Some(Num::Whole(left)), Some(Num::Whole(right))) => left == right,
-        (Some(left), Some(right)) => left.real() == right.real(),
-        _ => left == right,
-    }
-}
-
-/// Null is less than anything else.
-fn order(left: &Value, right: &Value) -> Result<Ordering, EvalError> {
-    match (left, right) {
-        (Value::Null, Value::Null) => Ok(Ordering::Equal),
-        (Value::Null, _) => Ok(Ordering::Less),
-        (_, Value::Null) => Ok(Ordering::Greater),
-        (Value::String(left), Value::String(right)) => Ok(left.cmp(right)),
-        _ => match (number(left), number(right)) {
-            (Some(Num::Whole(left)), Some(Num::Whole(right))) => Ok(left.cmp(&right)),
-            (Some(left), Some(right)) => left
-                .real()
-                .partial_cmp(&right.real())
-                .ok_or(EvalError::TooLarge),
-            (None, _) => Err(EvalError::Type("a comparison", kind(left))),
-            (_, None) => Err(EvalError::Type("a comparison", kind(right))),
-        },
-    }
-}
-
-fn calculate<'a>(operator: Operator, left: &Value, right: &Value) -> Result2<'a> {
-    if operator == Operator::Plus && (left.is_string() || right.is_string()) {
-        let text = plain(left) + &plain(right);
-        if text.len() > RESULT_BYTES_MAX {
-            return Err(EvalError::TooLong);
-        }
-        return Ok(Cow::Owned(text.into()));
-    }
-    let (Some(one), Some(other)) = (number(left), number(right)) else {
-        let wrong = if number(left).is_none() { left } else { right };
-        return Err(EvalError::Type("arithmetic", kind(wrong)));
-    };
-    if let (Num::Whole(one), Num::Whole(other)) = (one, other) {
-        let answer = match operator {
-            Operator::Plus => one.checked_add(other),
-            Operator::Minus => one.checked_sub(other),
-            Operator::Times => one.checked_mul(other),
-            _ if other == 0 => return Err(EvalError::DivisionByZero),
-            Operator::Divided => one.checked_div(other),
-            _ => one.checked_rem(other),
-        };
-        return whole(answer.ok_or(EvalError::TooLarge)?);
-    }
-    let (one, other) = (one.real(), other.real());
-    real(match operator {
-        Operator::Plus => one + other,
-        Operator::Minus => one - other,
-        Operator::Times => one * other,
-        _ if other == 0.0 => return Err(EvalError::DivisionByZero),
-        Operator::Divided => one / other,
-        _ => one % other,
-    })
-}
-
-/// A value in a text.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }

@@ -46,7 +46,7 @@ const SYMBOLS: &[&str] = &[
 ];
 
 /// Tokens, each with the byte it starts at.
-pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, ParseError> {
+pub(super) fn tokens(text: &str, is_cel: bool) -> Result<Vec<(usize, Token)>, ParseError> {
     if text.len() > TEXT_BYTES_MAX {
         let why = format!("{} bytes; {TEXT_BYTES_MAX} are allowed", text.len());
         return Err(ParseError::new(0, why));
@@ -64,7 +64,9 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, ParseError> {
                 .unwrap_or(rest.len());
             (Token::Word(rest[..length].into()), length)
         } else if first.is_ascii_digit() {
-            number(rest).map_err(|why| ParseError::new(at, why))?
+            number(rest, is_cel).map_err(|why| ParseError::new(at, why))?
+        } else if is_cel && matches!(first, '\'' | '"') {
+            escaped(rest, first).map_err(|why| ParseError::new(at, why))?
         } else if first == '\'' || first == '"' {
             quoted(rest, first).ok_or_else(|| ParseError::new(at, "the text does not end"))?
         } else if let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
@@ -78,7 +80,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, ParseError> {
     Ok(tokens)
 }
 
-fn number(rest: &str) -> Result<(Token, usize), &'static str> {
+fn number(rest: &str, is_cel: bool) -> Result<(Token, usize), &'static str> {
     let digits = |from: usize| {
         rest[from..]
             .find(|c: char| !c.is_ascii_digit())
@@ -109,6 +111,9 @@ fn number(rest: &str) -> Result<(Token, usize), &'static str> {
     };
     // Java's suffixes: a long is a whole number, a float or double is a real one.
     match (rest[end..].chars().next(), token) {
+        // CEL has but one, of whole numbers without a sign.
+        (Some('u' | 'U'), Token::Whole(number)) if is_cel => Ok((Token::Whole(number), end + 1)),
+        (Some(c), _) if is_cel && c.is_alphanumeric() => Err("a number runs into a word"),
         (Some('l' | 'L'), Token::Whole(number)) => Ok((Token::Whole(number), end + 1)),
         (Some('f' | 'F' | 'd' | 'D'), Token::Whole(number)) => {
             Ok((Token::Real(number as f64), end + 1))
@@ -141,4 +146,34 @@ fn quoted(rest: &str, mark: char) -> Option<(Token, usize)> {
         }
     }
     None
+}
+
+/// A text of CEL: what a backslash means is said by the character after it.
+fn escaped(rest: &str, mark: char) -> Result<(Token, usize), &'static str> {
+    let mut text = String::new();
+    let mut chars = rest.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            _ if c == mark && at == 1 && rest[2..].starts_with(mark) => {
+                return Err("texts in three quotation marks are not supported");
+            }
+            _ if c == mark => return Ok((Token::Text(text), at + 1)),
+            '\n' | '\r' => break,
+            '\\' => text.push(match chars.next().map(|(_, c)| c) {
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                Some(c @ ('\\' | '\'' | '"' | '`' | '?')) => c,
+                Some('u') => {
+                    let digits: String = chars.by_ref().take(4).map(|(_, c)| c).collect();
+                    let is_hex = digits.len() == 4 && digits.chars().all(|c| c.is_ascii_hexdigit());
+                    let code = u32::from_str_radix(&digits, 16).ok().filter(|_| is_hex);
+                    code.and_then(char::from_u32).ok_or("no such character")?
+                }
+                _ => return Err("this escape is not supported"),
+            }),
+            c => text.push(c),
+        }
+    }
+    Err("the text does not end")
 }

@@ -1,6 +1,9 @@
-//! Expressions: the part of the Spring expression language that Seata's machines use, with bounds on text, depth and steps;
-//! and groovy scripts as far as they are expressions, conditions and exceptions. Nothing here reaches outside its input.
+//! Expressions: the parts of the Spring expression language that Seata's machines use, and of CEL, which seata-go's use, with
+//! bounds on text, depth and steps; and groovy scripts as far as they are expressions, conditions and exceptions. Nothing here
+//! reaches outside its input.
 
+mod arithmetic;
+mod cel;
 mod eval;
 mod lex;
 mod node;
@@ -29,56 +32,69 @@ pub const STEPS_MAX: u32 = 100_000;
 /// The longest text that an evaluation makes.
 pub const RESULT_BYTES_MAX: usize = 1 << 20;
 
+/// What a machine's expressions are written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Spring's expression language, as of Seata for Java.
+    #[default]
+    Spring,
+    /// The common expression language, as of seata-go.
+    Cel,
+}
+
 /// An expression that has been read.
 #[derive(Debug)]
 pub struct Expr {
-    body: Body,
-}
-
-/// The dialects. seata-go's machines have CEL instead, which has no place here yet but this one.
-#[derive(Debug)]
-enum Body {
-    Spring(node::Node),
+    dialect: Dialect,
+    node: node::Node,
 }
 
 impl Expr {
-    /// Reads an expression, with or without the `$.` that Input and Output want
-    /// (`apache/incubator-seata:saga/seata-saga-engine`, `DefaultExpressionResolver.java`).
+    /// Reads an expression of Spring's language, with or without the `$.` that Input and Output want
+    /// (`apache/incubator-seata:saga/seata-saga-engine`, `DefaultExpressionResolver.java`). One that starts with `$CEL.` or `$el.`
+    /// is of CEL (`apache/incubator-seata-go:pkg/saga/statemachine/engine/config/default_statemachine_config.go`).
     /// # Errors
     /// It is not one of the language, or beyond its bounds.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let body = match template::split(text)? {
-            Some(("", body)) => body,
+        Self::parse_in(Dialect::Spring, text)
+    }
+
+    /// The same for a machine whose expressions are of a dialect, if nothing else is said.
+    /// # Errors
+    /// As of [`Expr::parse`].
+    pub fn parse_in(dialect: Dialect, text: &str) -> Result<Self, ParseError> {
+        let (dialect, body) = match template::split(text)? {
+            Some(("", body)) => (dialect, body),
+            Some(("CEL" | "el", body)) => (Dialect::Cel, body),
             Some((kind, _)) => return Err(ParseError::kind(kind)),
-            None => text,
+            None => (dialect, text),
         };
-        let body = Body::Spring(parse::expression(body)?);
-        Ok(Self { body })
+        let node = parse::expression(body, dialect)?;
+        Ok(Self { dialect, node })
     }
 
     /// What it comes to.
     /// # Errors
     /// A type does not fit, something is not there, or a bound is reached.
     pub fn eval<'a>(&'a self, root: Root<'a>) -> Result<Cow<'a, Value>, EvalError> {
-        match &self.body {
-            Body::Spring(node) => eval::spring(node, root),
-        }
+        eval::eval(&self.node, root, self.dialect)
     }
 
     /// Whether it is all of its root.
     pub(crate) fn is_root(&self) -> bool {
-        let Body::Spring(node) = &self.body;
-        matches!(node, node::Node::Root | node::Node::This)
+        matches!(self.node, node::Node::Root | node::Node::This)
     }
 
-    /// The variable that it is: `[name]`.
+    /// The variable that it is, `[name]` or CEL's `name`: in a template it is null if there is none.
     pub(crate) fn as_variable(&self) -> Option<&str> {
-        let Body::Spring(node) = &self.body;
-        match node {
-            node::Node::Index { of, index } => match (&**of, &**index) {
-                (node::Node::Root | node::Node::This, node::Node::Name(name)) => Some(name),
-                _ => None,
-            },
+        match &self.node {
+            node::Node::Name(name) if self.dialect == Dialect::Cel => Some(name),
+            node::Node::Index { of, index } if self.dialect == Dialect::Spring => {
+                match (&**of, &**index) {
+                    (node::Node::Root | node::Node::This, node::Node::Name(name)) => Some(name),
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }

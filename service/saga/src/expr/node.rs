@@ -36,6 +36,13 @@ pub(super) enum Node {
         of: Box<Node>,
         predicate: Box<Node>,
     },
+    /// `[a, b]` of CEL.
+    List(Vec<Node>),
+    /// `has(of.name)` of CEL.
+    Has {
+        of: Box<Node>,
+        name: Arc<str>,
+    },
     Not(Box<Node>),
     Minus(Box<Node>),
     Binary(Operator, Box<Node>, Box<Node>),
@@ -53,6 +60,8 @@ pub(super) enum Operator {
     LessOrEqual,
     Greater,
     GreaterOrEqual,
+    /// An element of a list, or a key of a map.
+    In,
     Plus,
     Minus,
     Times,
@@ -71,6 +80,7 @@ pub(super) enum Method {
     Get,
     Equals,
     StartsWith,
+    EndsWith,
 }
 
 impl Method {
@@ -85,8 +95,15 @@ impl Method {
             "get" => (Self::Get, 1),
             "equals" => (Self::Equals, 1),
             "startsWith" => (Self::StartsWith, 1),
+            "endsWith" => (Self::EndsWith, 1),
             _ => return None,
         };
         (wanted == arguments).then_some(method)
+    }
+
+    /// The same of CEL.
+    pub fn named_in_cel(name: &str, arguments: usize) -> Option<Self> {
+        let is_known = matches!(name, "size" | "contains" | "startsWith" | "endsWith");
+        Self::named(name, arguments).filter(|_| is_known)
     }
 }

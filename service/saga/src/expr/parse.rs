@@ -1,12 +1,16 @@
 //! Tokens into a tree. Every path of recursion counts its depth, and so does every chain: `a + a + ...` is deep to the left.
 
-use super::DEPTH_MAX;
 use super::lex::{ParseError, Token, tokens};
 use super::node::{Method, Node, Operator};
+use super::{DEPTH_MAX, Dialect};
 use serde_json::Value;
 
-pub(super) fn expression(text: &str) -> Result<Node, ParseError> {
-    let mut parser = Parser::new(text, Mode::Spring)?;
+pub(super) fn expression(text: &str, dialect: Dialect) -> Result<Node, ParseError> {
+    let mode = match dialect {
+        Dialect::Spring => Mode::Spring,
+        Dialect::Cel => Mode::Cel,
+    };
+    let mut parser = Parser::new(text, mode)?;
     let node = parser.either(0)?.0;
     parser.end()?;
     Ok(node)
@@ -17,6 +21,7 @@ pub(super) fn expression(text: &str) -> Result<Node, ParseError> {
 pub(super) enum Mode {
     Spring,
     Groovy,
+    Cel,
 }
 
 pub(super) struct Parser {
@@ -27,16 +32,24 @@ pub(super) struct Parser {
 }
 
 /// A node and how deep it is.
-type Deep = (Node, usize);
+pub(super) type Deep = (Node, usize);
 
 impl Parser {
     pub fn new(text: &str, mode: Mode) -> Result<Self, ParseError> {
         Ok(Self {
-            tokens: tokens(text)?,
+            tokens: tokens(text, mode == Mode::Cel)?,
             next: 0,
             end: text.len(),
             mode,
         })
+    }
+
+    pub fn at(&self) -> usize {
+        self.next
+    }
+
+    pub fn back_to(&mut self, at: usize) {
+        self.next = at;
     }
 
     pub fn is_at_end(&self) -> bool {
@@ -87,7 +100,7 @@ impl Parser {
         Ok(word)
     }
 
-    fn check(&self, depth: usize) -> Result<usize, ParseError> {
+    pub(super) fn check(&self, depth: usize) -> Result<usize, ParseError> {
         if depth > DEPTH_MAX {
             let why = format!("more than {DEPTH_MAX} levels deep");
             return Err(self.error(why));
@@ -131,6 +144,9 @@ impl Parser {
             Some(Token::Word(word)) if self.mode == Mode::Spring => among
                 .iter()
                 .find(|(_, known, _)| known.eq_ignore_ascii_case(word)),
+            Some(Token::Word(word)) if self.mode == Mode::Cel && word == "in" => {
+                IN.iter().find(|_| among.len() == RELATIONS)
+            }
             _ => None,
         };
         let Some((.., operator)) = found else {
@@ -157,7 +173,7 @@ impl Parser {
             let (node, depth) = self.unary(outer + 1)?;
             return Ok((Node::Minus(Box::new(node)), self.check(depth + 1)?));
         }
-        if self.take("+") {
+        if self.mode != Mode::Cel && self.take("+") {
             return self.unary(outer + 1);
         }
         self.postfix(outer)
@@ -181,7 +197,7 @@ impl Parser {
                     of: of(node),
                     index: Box::new(index),
                 };
-            } else if self.take(".?[") {
+            } else if self.mode != Mode::Cel && self.take(".?[") {
                 let predicate;
                 (predicate, inner) = self.either(outer + 1)?;
                 self.expect("]")?;
@@ -191,6 +207,9 @@ impl Parser {
                 };
             } else if matches!(self.peek(), Some(Token::Symbol("." | "?."))) {
                 let safe = self.peek() == Some(&Token::Symbol("?."));
+                if safe && self.mode == Mode::Cel {
+                    return Err(self.error("`?.` is not of CEL"));
+                }
                 self.next += 1;
                 if self.mode == Mode::Spring && self.take("[") {
                     return Err(self.error("`.[` is not of the language; write `[`"));
@@ -198,8 +217,12 @@ impl Parser {
                 let name = self.word()?;
                 if self.take("(") {
                     let arguments;
-                    (arguments, inner) = self.arguments(outer + 1)?;
-                    let method = Method::named(&name, arguments.len()).ok_or_else(|| {
+                    (arguments, inner) = self.arguments(outer + 1, ")")?;
+                    let method = match self.mode {
+                        Mode::Cel => Method::named_in_cel(&name, arguments.len()),
+                        _ => Method::named(&name, arguments.len()),
+                    };
+                    let method = method.ok_or_else(|| {
                         let count = arguments.len();
                         self.error(format!(
                             "no method `{name}` with {count} arguments is known"
@@ -227,17 +250,21 @@ impl Parser {
         }
     }
 
-    fn arguments(&mut self, outer: usize) -> Result<(Vec<Node>, usize), ParseError> {
+    pub(super) fn arguments(
+        &mut self,
+        outer: usize,
+        end: &str,
+    ) -> Result<(Vec<Node>, usize), ParseError> {
         let mut arguments = Vec::new();
         let mut deepest = 0;
-        if self.take(")") {
+        if self.take(end) {
             return Ok((arguments, deepest));
         }
         loop {
             let (argument, depth) = self.either(outer)?;
             arguments.push(argument);
             deepest = deepest.max(depth);
-            if self.take(")") {
+            if self.take(end) {
                 return Ok((arguments, deepest));
             }
             self.expect(",")?;
@@ -249,6 +276,11 @@ impl Parser {
             let inner = self.either(outer + 1)?;
             self.expect(")")?;
             return Ok(inner);
+        }
+        if self.mode == Mode::Cel
+            && let Some(found) = self.cel_primary(outer)?
+        {
+            return Ok(found);
         }
         if self.mode == Mode::Spring && self.take("#") {
             let node = match self.word()?.as_str() {
@@ -290,6 +322,10 @@ impl Parser {
         Ok((node, 1))
     }
 }
+
+/// How many operators the level of comparisons has, where CEL's `in` stands, too.
+const RELATIONS: usize = 6;
+const IN: &[(&str, &str, Operator)] = &[("", "in", Operator::In)];
 
 /// By how weakly they bind, with the words that Spring also knows them by.
 const LEVELS: &[&[(&str, &str, Operator)]] = &[

@@ -5,24 +5,22 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::Expr;
 use super::node::Node;
-use super::{Body, Expr};
 
 impl Expr {
     /// The entries of its root that it reads; `None` if it needs the whole of it.
     #[must_use]
     pub fn reads(&self) -> Option<BTreeSet<Arc<str>>> {
-        let Body::Spring(node) = &self.body;
         let mut keys = BTreeSet::new();
-        reads(node, &mut keys).then_some(keys)
+        reads(&self.node, &mut keys).then_some(keys)
     }
 
     /// The literals in it.
     #[must_use]
     pub fn literals(&self) -> Vec<Value> {
-        let Body::Spring(node) = &self.body;
         let mut found = Vec::new();
-        literals(node, &mut found);
+        literals(&self.node, &mut found);
         found
     }
 }
@@ -64,6 +62,12 @@ fn reads(node: &Node, keys: &mut BTreeSet<Arc<str>>) -> bool {
             reads(of, keys) && arguments.iter().all(|argument| reads(argument, keys))
         }
         Node::Select { .. } => false,
+        Node::List(parts) => parts.iter().all(|part| reads(part, keys)),
+        Node::Has { of, name } if is_root(of) => {
+            keys.insert(Arc::clone(name));
+            true
+        }
+        Node::Has { of, .. } => reads(of, keys),
         Node::Not(of) | Node::Minus(of) => reads(of, keys),
         Node::Binary(_, left, right) => reads(left, keys) && reads(right, keys),
         Node::Either(parts) => parts.iter().all(|part| reads(part, keys)),
@@ -89,5 +93,7 @@ fn literals(node: &Node, found: &mut Vec<Value>) {
             literals(right, found);
         }
         Node::Either(parts) => parts.iter().for_each(|part| literals(part, found)),
+        Node::List(parts) => parts.iter().for_each(|part| literals(part, found)),
+        Node::Has { of, .. } => literals(of, found),
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::eval::EvalError;
 use super::lex::ParseError;
 use super::vars::{Root, Variable, Vars};
-use super::{Expr, TEXT_BYTES_MAX};
+use super::{Dialect, Expr, TEXT_BYTES_MAX};
 
 /// A value with expressions in it.
 #[derive(Debug)]
@@ -55,21 +55,28 @@ impl Template {
     /// # Errors
     /// It is no expression.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
+        Self::parse_in(Dialect::Spring, text)
+    }
+
+    /// The same for a machine whose expressions are of a dialect, if nothing else is said.
+    /// # Errors
+    /// As of [`Template::parse`].
+    pub fn parse_in(dialect: Dialect, text: &str) -> Result<Self, ParseError> {
         match split(text)? {
-            Some(("Sequence", body)) => {
+            Some(("Sequence" | "SEQUENCE" | "SEQ", body)) => {
                 let (entity, rule) = body.split_once('|').unwrap_or((body, ""));
                 Ok(Self::Sequence {
                     entity: entity.into(),
                     rule: rule.into(),
                 })
             }
-            Some(("", _)) => Ok(match Expr::parse(text)? {
+            Some(_) => Ok(match Expr::parse_in(dialect, text)? {
                 Expr {
-                    body: super::Body::Spring(super::node::Node::Literal(value)),
+                    node: super::node::Node::Literal(value),
+                    ..
                 } => Self::Literal(value),
                 expression => Self::Expr(expression),
             }),
-            Some((kind, _)) => Err(ParseError::kind(kind)),
             None => Ok(Self::Literal(text.into())),
         }
     }
@@ -129,9 +136,7 @@ impl Template {
         if let Self::Expr(expression) = self
             && let Some(name) = expression.as_variable()
         {
-            let found = over.iter().find(|(known, _)| **known == *name);
-            let found = found.map(|(_, value)| value).or_else(|| vars.shared(name));
-            return Ok(found.cloned().unwrap_or_default());
+            return Ok(variable(vars, over, name).cloned().unwrap_or_default());
         }
         let root = Root::Vars { vars, over };
         Ok(Arc::new(self.eval(root, sequence)?))
@@ -143,7 +148,13 @@ impl Template {
     pub fn eval(&self, root: Root<'_>, sequence: &mut Sequence<'_>) -> Result<Value, EvalError> {
         match self {
             Self::Literal(value) => Ok(value.clone()),
-            Self::Expr(expression) => Ok(expression.eval(root)?.into_owned()),
+            Self::Expr(expression) => match (root, expression.as_variable()) {
+                (Root::Vars { vars, over }, Some(name)) => {
+                    let found = variable(vars, over, name);
+                    Ok(found.map_or(Value::Null, |value| Value::clone(value)))
+                }
+                _ => Ok(expression.eval(root)?.into_owned()),
+            },
             Self::Sequence { .. } => Ok(sequence.make().into()),
             Self::Map(parts) => {
                 let mut map = Map::with_capacity(parts.len());
@@ -162,6 +173,11 @@ impl Template {
             }
         }
     }
+}
+
+fn variable<'a>(vars: &'a Vars, over: &'a [Variable], name: &str) -> Option<&'a Arc<Value>> {
+    let found = over.iter().find(|(known, _)| **known == *name);
+    found.map(|(_, value)| value).or_else(|| vars.shared(name))
 }
 
 /// The type and the body of `$type.body` and `$type{body}`; `None` of a text without `$`.

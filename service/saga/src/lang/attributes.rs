@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::place::Path;
 use super::{Doubt, Fault};
-use crate::expr::{Expr, Template};
+use crate::expr::{Dialect, Expr, Template};
 
 /// An error before its file and line are known.
 pub(super) type Refusal = (Path, Fault);
@@ -131,32 +131,34 @@ impl<'a> Object<'a> {
 }
 
 /// Reads an expression as it stands in Choice, Status and CompletionCondition.
-pub(super) fn expression(text: &str, path: &Path) -> Result<Expr, Refusal> {
-    Expr::parse(text).map_err(|why| {
+pub(super) fn expression(dialect: Dialect, text: &str, path: &Path) -> Result<Expr, Refusal> {
+    Expr::parse_in(dialect, text).map_err(|why| {
         let text = text.chars().take(200).collect();
         (path.clone(), Fault::Expression { text, why })
     })
 }
 
 /// Reads a value of Input or Output.
-pub(super) fn template(value: &Value, path: &Path) -> Result<Template, Refusal> {
+pub(super) fn template(dialect: Dialect, value: &Value, path: &Path) -> Result<Template, Refusal> {
     match value {
-        Value::String(text) if text.starts_with('$') => Template::parse(text).map_err(|why| {
-            let text = text.chars().take(200).collect();
-            (path.clone(), Fault::Expression { text, why })
-        }),
+        Value::String(text) if text.starts_with('$') => {
+            Template::parse_in(dialect, text).map_err(|why| {
+                let text = text.chars().take(200).collect();
+                (path.clone(), Fault::Expression { text, why })
+            })
+        }
         Value::Array(list) => {
             let parts = list
                 .iter()
                 .enumerate()
-                .map(|(index, part)| template(part, &path.index(index)))
+                .map(|(index, part)| template(dialect, part, &path.index(index)))
                 .collect::<Result<Vec<_>, _>>()?;
             Ok(Template::list(parts))
         }
         Value::Object(map) => {
             let parts = map
                 .iter()
-                .map(|(key, part)| Ok((key.clone(), template(part, &path.key(key))?)))
+                .map(|(key, part)| Ok((key.clone(), template(dialect, part, &path.key(key))?)))
                 .collect::<Result<Vec<_>, Refusal>>()?;
             Ok(Template::map(parts))
         }

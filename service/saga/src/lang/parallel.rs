@@ -83,7 +83,7 @@ pub(super) fn expand(root: &Value) -> Result<Option<(Value, Copies)>, Refusal> {
         copies.insert(join, name.clone());
         expanded.insert(name.clone(), parallel.into());
     }
-    for name in made.keys().filter(|name| states.contains_key(*name)) {
+    if let Some(name) = made.keys().find(|name| states.contains_key(*name)) {
         let path = Path::root().key("States").key(name);
         let why = format!("a state is called `{name}`, as a branch of a Parallel is");
         return Err((path, Fault::Fork(why)));

@@ -14,6 +14,7 @@ use super::{
     Doubt, Fault, LoadError, MACHINE_BYTES_MAX, STATES_MAX, Warning, designer, fork, keys,
     parallel, rules, state,
 };
+use crate::expr::Dialect;
 
 /// So many warnings tell their line.
 const LINES_MAX: usize = 100;
@@ -114,7 +115,10 @@ fn read(
         .zip(states.map.keys())
         .map(|(id, name)| (name.as_str().into(), StateId(id)))
         .collect();
-    let names = Names(&by_name);
+    let names = Names {
+        by_name: &by_name,
+        dialect: dialect(&object)?,
+    };
     let mut all = Vec::with_capacity(states.map.len());
     for (name, value) in states.map {
         let object = Object::of(value, states.path.key(name))?;
@@ -153,6 +157,22 @@ pub(super) fn note_unknown(
 ) {
     for (path, key, nearest) in unknown {
         doubts.push((path, Doubt::UnknownKey { key, nearest }));
+    }
+}
+
+/// What expressions are written in. seata-go has nothing but CEL and so says nothing; here a machine says it.
+fn dialect(object: &Object<'_>) -> Result<Dialect, Refusal> {
+    let said = object
+        .get("Extensions")
+        .and_then(|all| all.get("expression"));
+    match said {
+        None => Ok(Dialect::Spring),
+        Some(Value::String(text)) if text.eq_ignore_ascii_case("cel") => Ok(Dialect::Cel),
+        Some(Value::String(text)) if text.eq_ignore_ascii_case("spring") => Ok(Dialect::Spring),
+        Some(other) => {
+            let path = object.path.key("Extensions").key("expression");
+            Err(wrong(&path, "`cel` or `spring`", other))
+        }
     }
 }
 

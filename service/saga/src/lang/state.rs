@@ -10,14 +10,18 @@ use super::machine::{Choice, Fork, Money, Service, State, StateId, StateKind, Wo
 use super::parse::note_unknown;
 use super::place::Path;
 use super::{Doubt, Fault, keys, task};
+use crate::expr::Dialect;
 
-/// The states that there are.
+/// What a state is read with: the states that there are, and what expressions are written in.
 #[derive(Clone, Copy)]
-pub(super) struct Names<'a>(pub &'a BTreeMap<Arc<str>, StateId>);
+pub(super) struct Names<'a> {
+    pub by_name: &'a BTreeMap<Arc<str>, StateId>,
+    pub dialect: Dialect,
+}
 
 impl Names<'_> {
     pub fn find(self, name: &str, path: &Path) -> Result<StateId, Refusal> {
-        self.0
+        self.by_name
             .get(name)
             .copied()
             .ok_or_else(|| (path.clone(), Fault::NoSuchState(name.into())))
@@ -86,13 +90,15 @@ pub(super) fn read(
         name: name.into(),
         comment: object.text("Comment")?.map(Into::into),
         next,
-        money: extensions.as_ref().map_or(Ok(None), money)?,
+        money: extensions
+            .as_ref()
+            .map_or(Ok(None), |extensions| money(extensions, names))?,
         extensions: extensions.map(|extensions| Map::clone(extensions.map)),
         kind: state_kind,
     })
 }
 
-fn money(extensions: &Object<'_>) -> Result<Option<Money>, Refusal> {
+fn money(extensions: &Object<'_>, names: Names<'_>) -> Result<Option<Money>, Refusal> {
     let path = extensions.path.key("effect");
     let effect = match extensions.get("effect") {
         None => return Ok(None),
@@ -102,7 +108,7 @@ fn money(extensions: &Object<'_>) -> Result<Option<Money>, Refusal> {
     };
     for key in ["account", "amount"] {
         if let Some(value) = extensions.get(key) {
-            template(value, &extensions.path.key(key))?;
+            template(names.dialect, value, &extensions.path.key(key))?;
         }
     }
     Ok(Some(effect))
@@ -168,7 +174,7 @@ fn fork(object: &Object<'_>, names: Names<'_>, is_parallel: bool) -> Result<Fork
         branches,
         is_parallel,
         output: if is_parallel {
-            task::output(object)?
+            task::output(object, names)?
         } else {
             Vec::new()
         },
@@ -186,7 +192,7 @@ fn choice(object: &Object<'_>, names: Names<'_>, doubts: &mut Doubts) -> Result<
         let text = one.must_name("Expression")?;
         let next = one.must_name("Next")?;
         choices.push((
-            expression(text, &one.path.key("Expression"))?,
+            expression(names.dialect, text, &one.path.key("Expression"))?,
             names.find(next, &one.path.key("Next"))?,
         ));
     }

@@ -11,7 +11,7 @@ use super::place::Path;
 use super::state::Names;
 use super::{Doubt, Fault, keys};
 use crate::engine::Status;
-use crate::expr::Template;
+use crate::expr::{Dialect, Template};
 
 /// Seata takes any number; this many calls run at once at most.
 const PARALLEL_MAX: u32 = 1_024;
@@ -47,7 +47,7 @@ pub(super) fn read(
 ) -> Result<Box<Task>, Refusal> {
     let mut task = Task::new(work);
     let compensation = object.name("CompensateState")?;
-    task.compensate = compensation.and_then(|name| names.0.get(name).copied());
+    task.compensate = compensation.and_then(|name| names.by_name.get(name).copied());
     let is_missing = compensation.is_some() && task.compensate.is_none();
     if let (Some(name), true) = (compensation, is_missing) {
         // Seata loads it, and takes the state for compensated. Here compensation stops at it.
@@ -70,29 +70,28 @@ pub(super) fn read(
         task.input = list
             .iter()
             .enumerate()
-            .map(|(index, value)| template(value, &path.index(index)))
+            .map(|(index, value)| template(names.dialect, value, &path.index(index)))
             .collect::<Result<_, _>>()?;
     }
-    task.output = output(object)?;
-    if let Some(status) = object.object("Status")? {
-        task.status = status
-            .map
-            .iter()
-            .map(|(when, value)| status_rule(when, value, &status.path.key(when), doubts))
-            .collect::<Result<_, _>>()?;
+    task.output = output(object, names)?;
+    if let Some(rules) = object.object("Status")? {
+        task.status = status(&rules, names, doubts)?;
     }
     if let Some(repeat) = object.object("Loop")? {
         note_unknown(
             keys::unknown(repeat.map, &[keys::LOOP], &repeat.path),
             doubts,
         );
-        task.repeat = read_loop(&repeat)?;
+        task.repeat = read_loop(&repeat, names)?;
     }
     Ok(Box::new(task))
 }
 
 /// Variables, and what they take of a result.
-pub(super) fn output(object: &Object<'_>) -> Result<Vec<(Arc<str>, Template)>, Refusal> {
+pub(super) fn output(
+    object: &Object<'_>,
+    names: Names<'_>,
+) -> Result<Vec<(Arc<str>, Template)>, Refusal> {
     let Some(output) = object.object("Output")? else {
         return Ok(Vec::new());
     };
@@ -103,7 +102,7 @@ pub(super) fn output(object: &Object<'_>) -> Result<Vec<(Arc<str>, Template)>, R
     }
     let read = |(name, value): (&String, &Value)| {
         let path = output.path.key(name);
-        Ok((name.as_str().into(), template(value, &path)?))
+        Ok((name.as_str().into(), template(names.dialect, value, &path)?))
     };
     output.map.iter().map(read).collect()
 }
@@ -149,30 +148,67 @@ fn catch(object: &Object<'_>, names: Names<'_>, doubts: &mut Doubts) -> Result<C
 }
 
 /// `$Exception{class}` or an expression about the result; the order of the text counts.
-fn status_rule(
-    when: &str,
-    value: &Value,
-    path: &Path,
+fn status(
+    rules: &Object<'_>,
+    names: Names<'_>,
     doubts: &mut Doubts,
-) -> Result<StatusRule, Refusal> {
-    let Value::String(text) = value else {
-        return Err(wrong(path, "a status", value));
-    };
-    let Some(status) = Status::named(text) else {
-        let value = text.clone();
-        let expected = "a status (SU, FA, UN, SK or RU)";
-        return Err((path.clone(), Fault::Value { value, expected }));
-    };
-    let when = match exception_class(when) {
-        Some((class, exact)) => {
-            if !exact {
-                doubts.push((path.clone(), Doubt::NotSeata("write `$Exception{...}`")));
+) -> Result<Vec<StatusRule>, Refusal> {
+    let mut read = Vec::with_capacity(rules.map.len());
+    for (when, value) in rules.map {
+        let path = rules.path.key(when);
+        let Value::String(text) = value else {
+            return Err(wrong(&path, "a status", value));
+        };
+        match status_named(text, names.dialect) {
+            Some(status) => {
+                let when = status_when(when, &path, names, doubts)?;
+                read.push(StatusRule { when, status });
             }
-            StatusWhen::Exception(class.into())
+            None if names.dialect == Dialect::Cel => {
+                // seata-go reads no Status of a machine's file at all, so there are words of all kinds.
+                let what = "not a status (SU, FA, UN): this Status does not count";
+                doubts.push((path, Doubt::Misleading(what)));
+                return Ok(Vec::new());
+            }
+            None => {
+                let value = text.clone();
+                let expected = "a status (SU, FA, UN, SK or RU)";
+                return Err((path, Fault::Value { value, expected }));
+            }
         }
-        None => StatusWhen::Expr(expression(when, path)?),
+    }
+    Ok(read)
+}
+
+fn status_named(text: &str, dialect: Dialect) -> Option<Status> {
+    match (dialect, text) {
+        (Dialect::Cel, "SUCCEEDED") => Some(Status::Succeeded),
+        (Dialect::Cel, "FAILED") => Some(Status::Failed),
+        (Dialect::Cel, "UNKNOWN") => Some(Status::Unknown),
+        _ => Status::named(text),
+    }
+}
+
+fn status_when(
+    when: &str,
+    path: &Path,
+    names: Names<'_>,
+    doubts: &mut Doubts,
+) -> Result<StatusWhen, Refusal> {
+    let Some((class, exact)) = exception_class(when) else {
+        return Ok(StatusWhen::Expr(expression(names.dialect, when, path)?));
     };
-    Ok(StatusRule { when, status })
+    if names.dialect == Dialect::Cel {
+        let class = match class {
+            "*" => "java.lang.Throwable",
+            class => class,
+        };
+        return Ok(StatusWhen::Exception(class.into()));
+    }
+    if !exact {
+        doubts.push((path.clone(), Doubt::NotSeata("write `$Exception{...}`")));
+    }
+    Ok(StatusWhen::Exception(class.into()))
 }
 
 /// The class in `$Exception{class}` or `$Exception.class`, and whether it is written as Seata wants it.
@@ -190,7 +226,7 @@ fn exception_class(text: &str) -> Option<(&str, bool)> {
 }
 
 /// A loop without a collection is none (`LoopTaskUtils.java`).
-fn read_loop(object: &Object<'_>) -> Result<Option<Loop>, Refusal> {
+fn read_loop(object: &Object<'_>, names: Names<'_>) -> Result<Option<Loop>, Refusal> {
     let Some(collection) = object.name("Collection")? else {
         return Ok(None);
     };
@@ -200,11 +236,19 @@ fn read_loop(object: &Object<'_>) -> Result<Option<Loop>, Refusal> {
         Some(Value::String(text)) => text.trim().parse().unwrap_or(1),
         Some(_) => object.count("Parallel")?.unwrap_or(1),
     };
-    let completion = object
-        .name("CompletionCondition")?
-        .unwrap_or("[nrOfInstances] == [nrOfCompletedInstances]");
+    let (dialect, completion) = match object.name("CompletionCondition")? {
+        Some(completion) => (names.dialect, completion),
+        None => (
+            Dialect::Spring,
+            "[nrOfInstances] == [nrOfCompletedInstances]",
+        ),
+    };
     let collection_path = object.path.key("Collection");
-    let collection = match template(&Value::String(collection.into()), &collection_path)? {
+    let collection = match template(
+        names.dialect,
+        &Value::String(collection.into()),
+        &collection_path,
+    )? {
         // A text that is no expression can be no collection.
         Template::Literal(_) => return Ok(None),
         other => other,
@@ -220,6 +264,6 @@ fn read_loop(object: &Object<'_>) -> Result<Option<Loop>, Refusal> {
             .name("ElementIndexName")?
             .unwrap_or("loopCounter")
             .into(),
-        completion: expression(completion, &object.path.key("CompletionCondition"))?,
+        completion: expression(dialect, completion, &object.path.key("CompletionCondition"))?,
     }))
 }

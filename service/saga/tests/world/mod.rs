@@ -235,3 +235,19 @@ pub fn two_steps(attributes: Value) -> Value {
         }),
     )
 }
+
+/// Answers with the method's name.
+pub fn echo(call: &Call) -> Option<Outcome> {
+    done(json!(&*call.service.method))
+}
+
+/// States that run once; the first is `A`.
+pub fn run(
+    states: Value,
+    params: Value,
+    answer: impl FnMut(&Call) -> Option<Outcome> + 'static,
+) -> World {
+    let mut world = World::with(&machine("m", json!(null), states), answer);
+    world.start("m", params).unwrap();
+    world
+}
