@@ -45,19 +45,23 @@ pub(crate) enum Fate {
 pub(crate) struct Group<S: Service> {
     service: S,
     nodes: Vec<Node<S>>,
-    log: Vec<(u64, Bytes)>,
+    /// Time, leadership and command of each entry.
+    log: Vec<(u64, u64, Bytes)>,
     leader: Option<usize>,
     epoch: u64,
+    /// Whether replicas are told of which leadership an entry is.
+    tells_epochs: bool,
 }
 
 impl<S: Service> Group<S> {
-    pub(crate) fn new(service: S) -> Self {
+    pub(crate) fn new(service: S, tells_epochs: bool) -> Self {
         let mut group = Self {
             service,
             nodes: Vec::new(),
             log: Vec::new(),
             leader: None,
             epoch: 0,
+            tells_epochs,
         };
         group.nodes = (0..NODES).map(|_| group.empty()).collect();
         group
@@ -110,11 +114,11 @@ impl<S: Service> Group<S> {
         let node = &mut self.nodes[node];
         let mut answer = Bytes::new();
         while node.applied < upto {
-            let (time, data) = &self.log[node.applied];
+            let (time, epoch, data) = &self.log[node.applied];
             node.applied += 1;
             answer = node.machine.apply(Command {
                 index: node.applied as u64,
-                epoch: 0,
+                epoch: if self.tells_epochs { *epoch } else { 0 },
                 time: LogTime(*time),
                 data,
             });
@@ -126,8 +130,8 @@ impl<S: Service> Group<S> {
     pub(crate) fn propose(&mut self, now_us: u64, data: Bytes, fate: Fate) -> Option<Bytes> {
         let leader = self.leader?;
         if matches!(fate, Fate::Answered | Fate::Unknown) {
-            let last = self.log.last().map_or(0, |(time, _)| *time);
-            self.log.push((now_us.max(last), data.clone()));
+            let last = self.log.last().map_or(0, |(time, ..)| *time);
+            self.log.push((now_us.max(last), self.epoch, data.clone()));
         }
         match fate {
             Fate::Answered => Some(self.apply(leader, self.log.len())),
@@ -176,8 +180,11 @@ impl<S: Service> Group<S> {
         }
     }
 
-    /// What it had in memory is gone.
+    /// A dead one starts again. What it had in memory is gone.
     pub(crate) fn restart(&mut self, node: usize) -> Result<(), String> {
+        if self.nodes[node].alive {
+            return Ok(());
+        }
         let snapshot = self.nodes[node].snapshot.take();
         let mut again = self.empty();
         if let Some((applied, bytes)) = &snapshot {

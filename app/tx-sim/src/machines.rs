@@ -1,6 +1,6 @@
 //! The sagas: transfers that `diwan saga check --strict` accepts.
 
-use diwan_saga::build::{Machine, Recover, State, Task};
+use diwan_saga::build::{Machine, Recover, State, Status, Task};
 use serde_json::Value;
 
 pub(crate) const REFUSED: &str = "com.diwan.bank.Refused";
@@ -50,8 +50,12 @@ fn transfer() -> Value {
     let credit = credit(&mut machine);
     let refused = undone(&mut machine);
     let refund = machine.task("Refund", task("refund", "$.[from]", "$.[cents]"));
-    let debit = debit("$.[from]", "$.[cents]", &refund, &refused).next(&credit);
-    let debit = machine.task("Debit", debit);
+    // A refusal counts: there is nothing to be undone.
+    let debit = debit("$.[from]", "$.[cents]", &refund, &refused)
+        .status("#root == true", Status::Succeeded)
+        .status(&format!("$Exception{{{REFUSED}}}"), Status::Failed)
+        .status("$Exception{java.lang.Throwable}", Status::Unknown);
+    let debit = machine.task("Debit", debit.next(&credit));
     machine.start(&debit)
 }
 

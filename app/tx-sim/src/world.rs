@@ -27,9 +27,9 @@ const FAULTS_US: u64 = 60 * SECOND_US;
 /// After that everything must have ended within a day.
 const DAY_US: u64 = 24 * 3_600 * SECOND_US;
 const EVENTS_MAX: u64 = 200_000;
-const ACCOUNTS: usize = 6;
+const ACCOUNTS: usize = 4;
 const ACCOUNTS_OF_A_BANK: usize = 2;
-const OPENING: i64 = 100;
+const OPENING: i64 = 60;
 /// Somebody looks after sagas that are stuck each ten minutes.
 const OPERATOR_US: u64 = 600 * SECOND_US;
 /// Those that were tried in vain so often.
@@ -50,6 +50,8 @@ pub enum Flaw {
     CallsForgotten,
     /// Nodes answer before the log has it.
     AnswersTooEarly,
+    /// That a call reached nobody is believed although another leader may have made it before.
+    EarlierCallsForgotten,
 }
 
 /// Which world.
@@ -189,7 +191,7 @@ impl World {
             closed: random.chance(1, 8),
         };
         let accounts = (0..ACCOUNTS).map(|_| account(&mut random)).collect();
-        let count = random.between(2, 8);
+        let count = random.between(2, 10);
         let transfers = (0..count)
             .map(|number| transfer(&mut random, number))
             .collect();
@@ -199,8 +201,11 @@ impl World {
             now_us: BEGINNING_US,
             number: 0,
             events: BTreeMap::new(),
-            sagas: Group::new(SagaService(config)),
-            coordinator: Group::new(TxService),
+            sagas: Group::new(
+                SagaService(config),
+                options.flaw != Some(Flaw::EarlierCallsForgotten),
+            ),
+            coordinator: Group::new(TxService, true),
             banks: Banks::new(accounts),
             down_us: [0; ACCOUNTS / ACCOUNTS_OF_A_BANK],
             waiting: BTreeMap::new(),

@@ -42,6 +42,7 @@ fn what_is_left_out_is_noticed() {
         (Flaw::RefusalsForgotten, 20_000),
         (Flaw::CallsForgotten, 200),
         (Flaw::AnswersTooEarly, 2_000),
+        (Flaw::EarlierCallsForgotten, 5_000),
     ] {
         let broken = (1..seeds).find_map(|seed| {
             let options = Options {

@@ -1,4 +1,4 @@
-//! `diwan sim`: worlds that try to break a Raft group, from seeds.
+//! `diwan sim`: worlds that try to break a Raft group, or to lose money, from seeds.
 
 use std::process::ExitCode;
 
@@ -19,6 +19,30 @@ pub enum Sim {
     /// A Raft group, its write-ahead log and its wire
     #[command(after_help = HELP)]
     Raft(RaftWorlds),
+    /// Sagas, transactions, and the banks that take part in them
+    #[command(after_help = TX_HELP)]
+    Tx(TxSchedules),
+}
+
+const TX_HELP: &str = "\
+Example:
+  diwan sim tx --seed 7
+  diwan sim tx --seed 1 --schedules 1000000
+
+In a schedule a few transfers are made between banks, as sagas and as TCC transactions, while for a minute nodes die at any write, leaders
+change, messages get lost, come late and twice, banks and applications die; whoever is paid may spend it at once. Then everything works
+again, and must come to an end: no money lost or made, no account short, nothing half done, everybody told the truth. Engine, coordinator,
+snapshots and fence are the production code. The exit code is 0 only then.";
+
+/// Which schedules.
+#[derive(Args)]
+pub struct TxSchedules {
+    /// The seed of the first schedule
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many, with seeds that follow each other
+    #[arg(long, default_value_t = 1)]
+    schedules: u64,
 }
 
 /// Which worlds.
@@ -37,7 +61,47 @@ pub struct RaftWorlds {
 
 /// Lives through the worlds and tells what happened.
 pub fn sim(command: &Sim) -> ExitCode {
-    let Sim::Raft(worlds) = command;
+    match command {
+        Sim::Raft(worlds) => raft(worlds),
+        Sim::Tx(schedules) => tx(schedules),
+    }
+}
+
+/// One thread: as many schedules in a minute are those of a minute of a processor.
+fn tx(schedules: &TxSchedules) -> ExitCode {
+    let began = std::time::Instant::now();
+    let mut total = Counts::default();
+    let mut digest = 0_u64;
+    let seeds = schedules.seed..schedules.seed.saturating_add(schedules.schedules);
+    for (number, seed) in (0_u64..).zip(seeds) {
+        let report = diwan_tx_sim::run(&diwan_tx_sim::Options { seed, flaw: None });
+        if report.violation.is_some() || schedules.schedules == 1 {
+            println!("{report}");
+        }
+        if report.violation.is_some() {
+            return ExitCode::FAILURE;
+        }
+        digest = digest.rotate_left(1) ^ report.digest;
+        total.merge(&report.counts);
+        if number % 10_000 == 9_999 {
+            eprintln!("{} schedules, {:.0?}", number + 1, began.elapsed());
+        }
+    }
+    if schedules.schedules > 1 {
+        for (name, count) in total.iter() {
+            println!("{count:>10} {name}");
+        }
+        let minutes = began.elapsed().as_secs_f64() / 60.0;
+        println!(
+            "{} schedules, {:.0} in a minute: nothing broken\ndigest {digest:016x}",
+            schedules.schedules,
+            schedules.schedules as f64 / minutes
+        );
+    }
+    ExitCode::SUCCESS
+}
+
+fn raft(worlds: &RaftWorlds) -> ExitCode {
     let began = std::time::Instant::now();
     let mut total = Counts::default();
     let mut lived_micros = 0;

@@ -484,3 +484,18 @@ fn a_new_leader_finds_the_calls_that_have_no_answer() {
     assert_eq!(taken_up.apply(2, returned, &mut effects), Ok(Reply::Late));
     assert_eq!(taken_up.outstanding().count(), 0);
 }
+
+/// A node that begins to lead makes the calls again that have no outcome. That its attempt reaches nobody says nothing of the earlier one,
+/// which may have taken the money.
+#[test]
+fn a_call_made_again_by_another_leader_may_have_been_carried_out() {
+    for (epochs, status) in [([1, 1], Status::Failed), ([1, 2], Status::Unknown)] {
+        let mut world = World::with(&two_steps(json!({})), |_| None);
+        world.sagas.in_leadership(epochs[0]);
+        world.start("two", json!({})).unwrap();
+        let call = world.open[0];
+        world.sagas.in_leadership(epochs[1]);
+        world.returned(call, network(Kind::Connect).unwrap());
+        assert_eq!(world.saga().records[0].status, status);
+    }
+}

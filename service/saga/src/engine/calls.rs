@@ -46,6 +46,7 @@ impl Step<'_> {
             attempt: 0,
             retries,
             is_doubtful: false,
+            epoch: 0,
             waits: Waits::Child,
             is_detached,
         });
@@ -56,6 +57,7 @@ impl Step<'_> {
         pending.number = self.saga.calls;
         self.saga.calls = self.saga.calls.wrapping_add(1);
         pending.attempt += 1;
+        pending.epoch = self.world.epoch;
         let deadline_ms = self.world.now_ms + self.world.config.call_timeout_ms;
         pending.waits = Waits::Answer(deadline_ms);
         if let Some(call) = call_of(self.saga, self.machine, &pending) {
@@ -75,7 +77,9 @@ impl Step<'_> {
         let Some(found) = found else {
             return false;
         };
-        let pending = self.saga.pending.swap_remove(found);
+        let mut pending = self.saga.pending.swap_remove(found);
+        // Each node that leads makes the calls that have no outcome: that one of them reached nobody says nothing of the others.
+        pending.is_doubtful |= pending.epoch != self.world.epoch;
         let exception = match outcome {
             Outcome::Value(value) if bytes(&value) > self.world.config.value_bytes_max => {
                 // It was carried out, whatever else is true.

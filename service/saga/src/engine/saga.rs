@@ -266,6 +266,9 @@ pub(super) struct Pending {
     pub retries: Vec<u32>,
     /// An earlier attempt may have been carried out.
     pub is_doubtful: bool,
+    /// The leadership in which it was made.
+    #[serde(default)]
+    pub epoch: u64,
     pub waits: Waits,
     /// The machine goes on without it.
     pub is_detached: bool,

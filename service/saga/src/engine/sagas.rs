@@ -47,6 +47,7 @@ impl Sagas {
             world: World {
                 config,
                 now_ms: 0,
+                epoch: 0,
                 effects: Vec::new(),
                 timers: BTreeSet::new(),
                 work: VecDeque::new(),
@@ -75,6 +76,12 @@ impl Sagas {
         self.work();
         std::mem::swap(&mut self.world.effects, effects);
         reply
+    }
+
+    /// From now on commands are those of another leadership of the log. Whoever leads makes the calls that have no outcome, so that calls
+    /// may have been made more often than one node knows.
+    pub fn in_leadership(&mut self, epoch: u64) {
+        self.world.epoch = epoch;
     }
 
     fn carry_out(&mut self, command: Command) -> Result<Reply, Refused> {

@@ -20,6 +20,8 @@ use crate::lang::{Choice, Machine, StateId, StateKind};
 pub(super) struct World {
     pub config: Config,
     pub now_ms: u64,
+    /// The leadership of which commands are.
+    pub epoch: u64,
     pub effects: Vec<Effect>,
     pub timers: BTreeSet<Timer>,
     pub work: VecDeque<Work>,

@@ -212,6 +212,7 @@ impl Step<'_> {
             attempt: 1,
             retries: Vec::new(),
             is_doubtful: false,
+            epoch: 0,
             waits: Waits::Child,
             is_detached: false,
         });

@@ -124,6 +124,7 @@ impl StateMachine for Replica {
         let now_ms = entry.time.0 / 1_000;
         let mut effects = Vec::new();
         let mut sagas = self.shared.lock();
+        sagas.in_leadership(entry.epoch);
         let answer = |reply: Result<_, Refused>| match reply {
             Ok(_) => Answer::default(),
             Err(why) => Answer {
