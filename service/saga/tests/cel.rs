@@ -126,6 +126,10 @@ proptest! {
     fn nothing_panics(text in "[a-z0-9 .,?:'\"\\\\()\\[\\]&|!<>=+*/%#$-]{0,40}") {
         let _ = cel(&text);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(50))]
 
     #[test]
     fn nothing_deep_is_read(symbol in "[\\[(!-]", count in 1_000_usize..20_000) {

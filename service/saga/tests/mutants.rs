@@ -37,6 +37,7 @@ const SAFE: &[&[&str]] = &[
     &["pays", "pay"],
     &["forkLoop"],
     &["parallel"],
+    &["cel"],
 ];
 
 fn safe() -> Vec<Vec<Value>> {

@@ -177,6 +177,14 @@ fn what_is_wrong_with_a_branch_is_said_where_it_stands() {
             json!({"A-parallel-0-B": task("c", json!(null))}),
             "a state is called `A-parallel-0-B`",
         ),
+        (
+            json!({"Branches": ["0-parallel-1-B"]}),
+            json!({
+                "0-parallel-1-B": task("b", json!(null)),
+                "A-parallel-0-0": {"Type": "Parallel", "Branches": ["C", "B"]},
+            }),
+            "two branches of Parallel states are called `A-parallel-0-0-parallel-1-B`",
+        ),
     ] {
         let said = fault(attributes, changes);
         assert!(said.contains(told), "{said}");

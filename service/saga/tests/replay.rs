@@ -69,12 +69,24 @@ fn machines() -> Vec<Value> {
                 "A": {"Type": "Fork", "Branches": ["B", "C", "D"], "Parallel": 2, "AwaitTimeout": 200_000},
                 "B": task("b", json!({"CompensateState": "Undo", "Catch": catch, "Next": "E"})),
                 "C": {"Type": "SubStateMachine", "StateMachineName": "child", "Next": "J"},
-                "D": task("d", json!({"CompensateState": "Undo", "Retry": retry, "Next": "J"})),
+                "D": task("d", json!({"CompensateState": "Undo", "Retry": retry, "Next": "J", "Loop": {"Parallel": 2, "Collection": "$.[list]", "ElementVariableName": "element"}})),
                 "E": {"Type": "Fork", "Branches": ["F", "G"]},
                 "F": task("f", json!({"CompensateState": "Undo", "Next": "K"})),
                 "G": task("g", json!({"CompensateState": "Undo", "Catch": catch, "Next": "K"})),
                 "K": {"Type": "Join", "Next": "H"}, "H": task("h", json!({"CompensateState": "Undo", "Next": "J"})),
                 "J": {"Type": "Join", "Next": "Z"}, "Z": task("z", json!({"CompensateState": "Undo"})),
+                "Undo": undo, "Back": back, "Failed": failed,
+            }),
+        ),
+        machine(
+            "parallel",
+            json!(null),
+            json!({
+                "A": {"Type": "Parallel", "Branches": ["B", "C", "D", "B"], "Parallel": 3, "Output": {"all": "$.#root"}, "Next": "E"},
+                "B": task("b", json!({"CompensateState": "Undo", "Catch": catch})),
+                "C": {"Type": "SubStateMachine", "StateMachineName": "child", "Loop": {"Parallel": 2, "Collection": "$.[list]"}},
+                "D": task("d", json!({"CompensateState": "Undo", "Loop": {"Collection": "$.[list]", "ElementVariableName": "element"}, "Catch": [{"Exceptions": ["Caught"], "Next": "E"}]})),
+                "E": task("e", json!({"CompensateState": "Undo", "Input": ["$.[all]"]})),
                 "Undo": undo, "Back": back, "Failed": failed,
             }),
         ),
@@ -99,7 +111,7 @@ fn act(dice: &mut Dice, now_ms: &mut u64, open: &mut Vec<CallId>, started: &mut 
         0 | 1 => {
             let id = format!("s{started}");
             *started += 1;
-            let machine = ["child", "parent", "loop", "fork"][dice.below(4)].into();
+            let machine = ["child", "parent", "loop", "fork", "parallel"][dice.below(5)].into();
             let params = map(json!({"x": 1, "list": [1, 2, 3]}));
             Command::Start {
                 id: id.into(),

@@ -2,6 +2,8 @@
 //! is in follows from the state that it is at, so branches need no names. A branch that fails, or wants to go elsewhere, is
 //! heard when those that run have come to their ends; those that wait do not start any more.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::exception::{Code, Exception};
@@ -77,15 +79,11 @@ impl Step<'_> {
         while let Some(inner) = self.machine.fork_of(at).filter(|inner| *inner != id) {
             at = inner;
         }
-        let is_over = |status| matches!(status, Status::Succeeded | Status::Skipped);
         // Of a loop all elements must be.
-        let is_done = is_over(last.status)
-            && self.saga.records.iter().all(|record| {
-                record.state != at
-                    || record.is_ignored
-                    || record.compensates.is_some()
-                    || is_over(record.status)
-            });
+        let is_done = self
+            .latest(last.state)
+            .values()
+            .all(|record| matches!(record.status, Status::Succeeded | Status::Skipped));
         if at == last.state && is_done {
             return self.machine.state(at).next.unwrap_or(fork.join);
         }
@@ -184,23 +182,27 @@ impl Step<'_> {
         }
     }
 
+    /// The last record of a state that counts; of a loop, of each element.
+    fn latest(&self, state: StateId) -> BTreeMap<Option<u32>, &Record> {
+        let all = self.saga.records.iter().filter(|record| {
+            record.state == state
+                && !record.is_ignored
+                && record.compensates.is_none()
+                && self.saga.compensation_of(record) != Some(Status::Succeeded)
+        });
+        all.map(|record| (record.index(), record)).collect()
+    }
+
     /// What the branches of a Parallel returned, in their order; of a loop, that of each element in the order of elements.
     fn results(&self, fork: &Fork) -> Value {
         let of = |branch: &StateId| {
-            let mut all: Vec<_> = self
-                .saga
-                .records
-                .iter()
-                .filter(|record| {
-                    record.state == *branch && !record.is_ignored && record.compensates.is_none()
-                })
-                .collect();
             let output = |record: &Record| record.output.as_deref().cloned().unwrap_or_default();
-            if all.last().is_some_and(|record| record.element.is_some()) {
-                all.sort_by_key(|record| record.index());
-                return Value::Array(all.into_iter().map(output).collect());
+            let latest = self.latest(*branch);
+            match latest.get(&None) {
+                Some(alone) => output(alone),
+                None if latest.is_empty() => Value::Null,
+                None => latest.values().map(|record| output(record)).collect(),
             }
-            all.last().map(|record| output(record)).unwrap_or_default()
         };
         Value::Array(fork.branches.iter().map(of).collect())
     }

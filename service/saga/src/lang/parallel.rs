@@ -56,8 +56,9 @@ pub(super) fn expand(root: &Value) -> Result<Option<(Value, Copies)>, Refusal> {
                 let why = format!("`{branch}` is no task, as branches of a Parallel must be");
                 return Err((path, Fault::Fork(why)));
             }
-            copied =
-                copied.saturating_add(serde_json::to_string(task).map_or(0, |text| text.len()));
+            let text = serde_json::to_string(task).unwrap_or_default();
+            // The name stands in several places.
+            copied = copied.saturating_add(text.len() + 4 * (name.len() + branch.len()));
             if copies.len() >= STATES_MAX || copied > COPIES_BYTES_MAX {
                 let why = "the branches of Parallel states are too many or too large";
                 return Err((path, Fault::Fork(why.into())));
@@ -66,7 +67,10 @@ pub(super) fn expand(root: &Value) -> Result<Option<(Value, Copies)>, Refusal> {
             let mut task = task.clone();
             task.insert("Next".into(), join.as_str().into());
             let copy = format!("{name}-parallel-{index}-{branch}");
-            made.insert(copy.clone(), task.into());
+            if made.insert(copy.clone(), task.into()).is_some() {
+                let why = format!("two branches of Parallel states are called `{copy}`");
+                return Err((path, Fault::Fork(why)));
+            }
             copies.insert(copy.clone(), branch.to_string());
             names.push(copy);
         }
