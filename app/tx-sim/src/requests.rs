@@ -108,7 +108,7 @@ pub(crate) fn outcome(said: Result<Said, Silence>) -> Outcome {
     match said {
         Ok(Said::Done(_)) => Outcome::Value(Value::Bool(true).into()),
         Ok(Said::Refused) => Outcome::Exception(Exception::business(REFUSED, "refused")),
-        Ok(Said::Fenced(why)) => Outcome::Exception(Exception::business(REFUSED, &why.to_string())),
+        Ok(Said::Fenced(why)) => Outcome::Exception(Exception::business(REFUSED, why.to_string())),
         Err(Silence::Connect) => network(Kind::Connect, "java.net.ConnectException"),
         Err(Silence::Timeout) => network(Kind::ReadTimeout, "java.net.SocketTimeoutException"),
     }
