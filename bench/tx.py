@@ -51,6 +51,17 @@ class Diwan:
         self.process.wait()
 
 
+class Null:
+    """Answers at once and does nothing: what the client reaches at most."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([os.path.join(TARGET, "txnull")])
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
 class Seata:
     def __init__(self, directory, store):
         run = os.path.join(directory, "seata-" + store)
@@ -84,7 +95,7 @@ def floor(directory):
 def one_round(directory):
     yield "floor", "floor", floor(directory)
     for name, start in (("seata file", lambda: Seata(directory, "file")), ("diwan", lambda: Diwan(os.path.join(directory, "diwan"))),
-                        ("seata raft", lambda: Seata(directory, "raft"))):
+                        ("seata raft", lambda: Seata(directory, "raft")), ("null", Null)):
         server = start()
         try:
             until_listening()
@@ -94,8 +105,9 @@ def one_round(directory):
                 for line in native(server.process.pid, "--in-flight", "1,64,1024"):
                     yield name, f"native {line['in_flight']}", line
                 half = str(int(line["tx_per_s"] / 2))
-                for line in native(server.process.pid, "--in-flight", "1024", "--warmup", "0", "--rate", half):
-                    yield name, "native half load", line
+                for case, rate in (("native half load", half), ("native 28,500/s", "28500")):
+                    for line in native(server.process.pid, "--in-flight", "1024", "--warmup", "0", "--rate", rate):
+                        yield name, case, line
         finally:
             server.stop()
             time.sleep(1)

@@ -526,6 +526,34 @@ fn a_saga_is_told_as_a_whole_and_may_go_the_other_way() {
     }
 }
 
+/// Ten thousand want the same rows at once, and again and again: one has them, each other is told so and holds nothing, and when the one
+/// ends the next has them.
+#[test]
+fn a_storm_for_the_same_rows_lets_one_through_after_the_other() {
+    let mut world = World::new();
+    let ids: Vec<i64> = (0..10_000).map(|_| world.begin("t")).collect();
+    for round in 0..3 {
+        let mut winner = None;
+        for id in &ids[round..] {
+            let answer = world.register(*id, BranchType::At, "db", "account:1,2,3");
+            match (&answer.refused, winner) {
+                (None, None) => winner = Some(*id),
+                (refused, _) => {
+                    assert!(refused.is_some(), "{id} has rows of {winner:?}");
+                    assert_eq!(code(&answer), ExceptionCode::LockKeyConflict);
+                }
+            }
+            assert_eq!(world.state.locked_rows(), 3);
+        }
+        assert_eq!(winner, Some(ids[round]));
+        world.apply(Kind::Commit(ids[round]));
+        assert_eq!(world.state.locked_rows(), 0);
+    }
+    let open = world.state.globals();
+    let holding = open.filter(|global| global.branches.iter().any(|one| !one.lock_key.is_empty()));
+    assert_eq!(holding.count(), 0);
+}
+
 /// What happens in a schedule.
 #[derive(Clone, Debug)]
 enum Step {

@@ -61,6 +61,15 @@ enum What {
         #[arg(long, default_value_t = 200)]
         bytes: usize,
     },
+    /// Publishers and subscribers of services of their own on one connection, each when the one before is answered, as the Java client sends them
+    Serial {
+        /// Both kinds together
+        #[arg(long, default_value_t = 1_000)]
+        registrations: usize,
+        /// Of what is published
+        #[arg(long, default_value_t = 200)]
+        bytes: usize,
+    },
     /// Much that is held
     Hold {
         /// Connections
@@ -115,6 +124,10 @@ fn main() -> Outcome {
             registrations,
             bytes,
         } => rate(&arguments, connections, registrations, bytes),
+        What::Serial {
+            registrations,
+            bytes,
+        } => serial(&arguments, registrations, bytes),
         What::Hold {
             connections,
             publishers,
@@ -297,6 +310,54 @@ fn rate(arguments: &Arguments, connections: usize, registrations: usize, bytes: 
         registrations as f64 / seconds,
         cpu as f64 / registrations as f64,
         server_rss_mb(arguments)
+    );
+    Ok(())
+}
+
+fn serial(arguments: &Arguments, registrations: usize, bytes: usize) -> Outcome {
+    let mut links = Links::new()?;
+    links.connect(arguments.connect, 1)?;
+    let (cpu, own_cpu, began) = (server_cpu_us(arguments), own_cpu_us(), Instant::now());
+    let mut waited = Duration::ZERO;
+    let mut pushes = 0;
+    for number in 0..registrations {
+        let service = format!("load.serial.{}.{}", std::process::id(), number / 2);
+        let request = match number % 2 {
+            0 => publisher(&service, number, 1, stamped(number, bytes)),
+            _ => subscriber(&service, number),
+        };
+        links.request(0, &request)?;
+        let sent = Instant::now();
+        links.flush(0)?;
+        let mut answered = false;
+        while !answered {
+            links.turn(Duration::from_millis(100), |_, what, out| match what {
+                Came::Answer => answered = true,
+                Came::Request(frame) => {
+                    pushes += 1;
+                    acknowledge(frame, out);
+                }
+            })?;
+        }
+        waited += sent.elapsed();
+    }
+    // The last push, and what the server has to do with its acknowledgement.
+    let end = Instant::now() + Duration::from_millis(50);
+    while Instant::now() < end {
+        links.turn(Duration::from_millis(10), |_, what, out| {
+            if let Came::Request(frame) = what {
+                pushes += 1;
+                acknowledge(frame, out);
+            }
+        })?;
+    }
+    println!(
+        "{{\"case\":\"serial\",\"registrations\":{registrations},\"pushes\":{pushes},\"ms\":{:.1},\"waited_ms\":{:.1},\
+         \"server_cpu_ms\":{:.1},\"load_cpu_ms\":{:.1}}}",
+        (began.elapsed().as_secs_f64() - 0.05) * 1e3,
+        waited.as_secs_f64() * 1e3,
+        (server_cpu_us(arguments) - cpu) as f64 / 1e3,
+        (own_cpu_us() - own_cpu) as f64 / 1e3
     );
     Ok(())
 }
