@@ -184,6 +184,8 @@ trait Participant {
     async fn change(&self, account: String, cents: i64) -> String;
     /// The transaction that the call came in.
     async fn xid(&self) -> String;
+    /// The same on a thread for blocking methods.
+    fn blocking_xid(&self) -> String;
 }
 
 struct Participating(Tcc<Change>);
@@ -197,6 +199,10 @@ impl Participant for Participating {
     }
 
     async fn xid(&self) -> String {
+        current_xid().unwrap_or_default()
+    }
+
+    fn blocking_xid(&self) -> String {
         current_xid().unwrap_or_default()
     }
 }
@@ -252,6 +258,7 @@ async fn transfer(
     to.change("b", cents[1]).await?;
     let xid = current_xid().unwrap();
     assert_eq!(from.client.xid().await?, xid);
+    assert_eq!(from.client.blocking_xid().await?, xid);
     Ok(xid)
 }
 
@@ -538,6 +545,10 @@ impl Participant for Killed {
     }
 
     async fn xid(&self) -> String {
+        current_xid().unwrap_or_default()
+    }
+
+    fn blocking_xid(&self) -> String {
         current_xid().unwrap_or_default()
     }
 }
