@@ -314,21 +314,20 @@ fn commit(
 
 /// Applies one step, or changes nothing and says why.
 pub(crate) fn apply(transaction: &WriteTransaction, step: &Step) -> Result<(), LedgerError> {
-    if let Step::Branch {
-        key,
-        operation,
-        entry,
-    } = step
-    {
-        return fence::apply(transaction, key, *operation, entry);
-    }
     let mut accounts = store(transaction.open_table(ACCOUNTS))?;
     let mut entries = store(transaction.open_table(ENTRIES))?;
     let mut holds = store(transaction.open_table(HOLDS))?;
     let mut cancelled = store(transaction.open_table(CANCELLED))?;
     match step {
-        // It has its own table, and comes back with the step that it is made of.
-        Step::Branch { .. } => {}
+        Step::Branch {
+            key,
+            operation,
+            entry,
+        } => {
+            // It comes back with the step that it is made of, and a table is open once at a time.
+            drop((accounts, entries, holds, cancelled));
+            return fence::apply(transaction, key, *operation, entry);
+        }
         Step::Cancel { transfer } => {
             store(cancelled.insert(transfer.as_str(), ()))?;
             let debit =

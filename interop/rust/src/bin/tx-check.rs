@@ -1,5 +1,6 @@
 //! Diwan's client of distributed transactions against any coordinator that speaks Seata's protocol: Diwan's, or the original.
-//! `tx-check 127.0.0.1:8091` prints `PASS` or `FAIL` for each scenario; the exit code is 1 if one failed.
+//! `tx-check 127.0.0.1:8091` prints `PASS` or `FAIL` for each scenario; the exit code is 1 if one failed. Several nodes are separated by
+//! commas.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -131,7 +132,7 @@ struct Part {
 impl Part {
     fn start(coordinator: &str, name: &str) -> Result<Self, Error> {
         let account = Account::default();
-        let options = TxOptions::new(name, [coordinator]);
+        let options = TxOptions::new(name, coordinator.split(','));
         // A coordinator may remember the actions of an earlier run.
         let name = format!("tx-check-{name}-{}", std::process::id());
         let action = Change {
@@ -232,8 +233,11 @@ impl World {
             self.client.status(&xid).await?,
             GlobalStatus::Finished,
         )?;
-        let unknown = self.client.commit("127.0.0.1:8091:1").await?;
-        check("commit of an unknown one", unknown, GlobalStatus::Finished)
+        let unknown = "127.0.0.1:8091:1";
+        let status = self.client.commit(unknown).await?;
+        check("commit of an unknown one", status, GlobalStatus::Finished)?;
+        let status = self.client.report(unknown, GlobalStatus::Committed).await?;
+        check("report of an unknown one", status, GlobalStatus::Committed)
     }
 
     async fn commits(&self) -> Result<(), Error> {
@@ -334,7 +338,7 @@ impl World {
 
 async fn run(coordinator: &str) -> Result<bool, Error> {
     let world = World {
-        client: TxClient::start(TxOptions::new("tx-check", [coordinator]))?,
+        client: TxClient::start(TxOptions::new("tx-check", coordinator.split(',')))?,
         one: Part::start(coordinator, "one")?,
         other: Part::start(coordinator, "other")?,
     };
@@ -380,7 +384,7 @@ async fn run(coordinator: &str) -> Result<bool, Error> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let Some(coordinator) = std::env::args().nth(1) else {
-        eprintln!("usage: tx-check HOST:PORT");
+        eprintln!("usage: tx-check HOST:PORT[,HOST:PORT]...");
         return ExitCode::from(2);
     };
     match run(&coordinator).await {
