@@ -27,6 +27,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+/// The documents' examples.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/tx.md")]
+struct Transactions;
+
 pub use diwan_hessian as hessian;
 pub use diwan_hessian_derive::FacadeHessian as Hessian;
 pub use diwan_macros::{service, transactional};

@@ -136,7 +136,7 @@ pub enum TransactionError {
 }
 
 impl TransactionError {
-    /// Whether it is certain that the transaction is not committed and never will be.
+    /// Whether it is certain that the work's transaction is not committed and never will be; it may not have begun.
     pub fn was_not_committed(&self) -> bool {
         !matches!(self, Self::Unknown { .. } | Self::Commit { .. })
     }

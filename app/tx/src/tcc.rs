@@ -251,3 +251,87 @@ async fn carry_out(resource: Option<Arc<Resource>>, commit: bool, end: BranchEnd
         status,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Commits what it is told, in the way that it is told.
+    struct Told;
+
+    #[derive(Serialize, serde::Deserialize)]
+    struct How {
+        how: String,
+    }
+
+    impl TccAction for Told {
+        type Arguments = How;
+        type Prepared = ();
+        type Error = String;
+
+        fn name(&self) -> &str {
+            "told"
+        }
+
+        async fn prepare(&self, _: &Branch, _: &How) -> Result<(), String> {
+            Ok(())
+        }
+
+        async fn commit(&self, branch: &Branch, told: How) -> Result<(), String> {
+            assert_eq!(
+                (&*branch.xid, branch.id, &*branch.resource),
+                ("x", 7, "told")
+            );
+            match &*told.how {
+                "well" => Ok(()),
+                "panics" => panic!("as it was to"),
+                other => Err(other.to_owned()),
+            }
+        }
+
+        async fn rollback(&self, branch: &Branch, told: How) -> Result<(), String> {
+            self.commit(branch, told).await
+        }
+    }
+
+    #[tokio::test]
+    async fn each_order_is_answered_as_the_original_answers_it() {
+        let resources = Resources::default();
+        resources.add("told", &Arc::new(Told)).unwrap();
+        let again = resources.add("told", &Arc::new(Told));
+        assert!(matches!(again, Err(TxSetupError::Duplicate(name)) if name == "told"));
+        let branches = resources.branches();
+        let well = data::write(&How { how: "well".into() }, 7).unwrap();
+        let panics = well.replace("well", "panics");
+        let fails = well.replace("well", "badly");
+        let missing = r#"{"actionContext":{"action-start-time":7}}"#;
+        for (resource, data, is_done, is_refused) in [
+            ("told", &*well, true, false),
+            ("told", &panics, false, false),
+            ("told", &fails, false, false),
+            ("told", missing, false, false),
+            ("told", "{", false, false),
+            ("told", "", false, false),
+            ("other", &well, false, true),
+        ] {
+            for commit in [true, false] {
+                let end = BranchEnd {
+                    xid: "x".into(),
+                    branch_id: 7,
+                    branch_type: BranchType::Tcc,
+                    resource_id: resource.into(),
+                    application_data: data.into(),
+                };
+                let ended = branches(commit, end).await;
+                let done = match commit {
+                    true => BranchStatus::PhaseTwoCommitted,
+                    false => BranchStatus::PhaseTwoRollbacked,
+                };
+                let expected = if is_done { done } else { retryable(commit) };
+                assert_eq!(ended.status, expected, "{resource} {data}");
+                assert_eq!(ended.outcome.failure.is_some(), is_refused, "{data}");
+                assert_eq!((&*ended.xid, ended.branch_id), ("x", 7));
+            }
+        }
+    }
+}

@@ -67,7 +67,7 @@ enum Command {
     /// Put the production code to the test in simulated worlds
     #[command(subcommand)]
     Sim(sim::Sim),
-    /// Move money between Rust services by sagas, kill one of them and the node, and count the money
+    /// Move money between Rust services by sagas or by TCC, kill one of them and the node, and count the money
     #[command(after_help = DEMO_HELP)]
     Demo(demo::DemoOptions),
     /// Call a method of a SOFARPC service with JSON in and out
@@ -94,7 +94,8 @@ enum BankService {
 const DEMO_HELP: &str = "\
 The exit code is 0 only if, after a restart from disk, every account equals its opening balance plus and minus
 its transfers in the result file, each transfer was booked once on each side, at least 97% of the valid transfers
-were done, every line of the file is accounted for, and transfers were under way when a service and the node were killed.
+were done, every line of the file is accounted for, and transfers were under way when a service and the node were killed;
+with --tcc only if no money is held and no transaction is open any more, too.
 
 A file of your own has the heading id,from,to,amount,currency,memo and accounts A0000 to A0999, each with
 100,000.00 CNY. Bad lines are reported with their number and reason.";

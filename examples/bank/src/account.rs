@@ -14,6 +14,7 @@ use diwan::rpc::server::Published;
 use crate::ledger::{Balance, Entry, Ledger, LedgerError, Side, Step};
 use crate::lifeline::end_with_parent;
 use crate::shard::{Shard, registry};
+use crate::tcc::participant;
 
 /// An account as it travels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hessian)]
@@ -48,7 +49,8 @@ pub struct AccountException {
     /// For people.
     #[hessian(message)]
     pub message: String,
-    /// For programs: `NO_SUCH_ACCOUNT`, `INSUFFICIENT_FUNDS`, `CONFLICT`, `CANCELLED`, `AMOUNT` or `STORE`.
+    /// For programs: `NO_SUCH_ACCOUNT`, `INSUFFICIENT_FUNDS`, `CONFLICT`, `CANCELLED`, `UNDER_WAY`, `BOOKED`, `REFUSED`, `AMOUNT`,
+    /// `COORDINATOR` or `STORE`.
     pub code: String,
 }
 
@@ -65,6 +67,9 @@ impl From<LedgerError> for AccountException {
             LedgerError::InsufficientFunds { .. } => "INSUFFICIENT_FUNDS",
             LedgerError::Conflict(_) => "CONFLICT",
             LedgerError::Cancelled(_) => "CANCELLED",
+            LedgerError::UnderWay(_) => "UNDER_WAY",
+            LedgerError::Booked(_) => "BOOKED",
+            LedgerError::Refused { .. } => "REFUSED",
             LedgerError::Amount(_) => "AMOUNT",
             LedgerError::Store(_) => "STORE",
         };
@@ -243,6 +248,9 @@ pub struct AccountOptions {
     /// Opening balance of accounts that the store does not have yet, in cents.
     #[arg(long, default_value_t = 1_000_000)]
     pub opening_cents: i64,
+    /// Take part in transactions of this coordinator, such as 127.0.0.1:8091.
+    #[arg(long)]
+    pub coordinator: Vec<String>,
     /// End when standard input is closed.
     #[arg(long)]
     pub lifeline: bool,
@@ -262,11 +270,17 @@ pub fn run(options: &AccountOptions) -> Result<(), Box<dyn std::error::Error>> {
         options.accounts.range(),
         options.opening_cents,
     )?;
-    let service = Arc::new(AccountService { ledger });
-    let service =
-        Published::from(AccountsServer::shared(service)).unique_id(options.accounts.unique_id());
-    let server = Server::builder(options.addr.as_str())
-        .publish(service)
+    let unique_id = options.accounts.unique_id();
+    let service = Arc::new(AccountService {
+        ledger: ledger.clone(),
+    });
+    let service = Published::from(AccountsServer::shared(service)).unique_id(&unique_id);
+    let mut server = Server::builder(options.addr.as_str()).publish(service);
+    if !options.coordinator.is_empty() {
+        let branches = participant(&options.coordinator, &ledger, &unique_id)?;
+        server = server.publish(Published::from(branches).unique_id(&unique_id));
+    }
+    let server = server
         .register(
             &registry("bank-account", &options.registry)?,
             Announcement::default(),

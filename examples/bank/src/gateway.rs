@@ -1,4 +1,4 @@
-//! The gateway: takes transfers over HTTP and has them made by sagas; looks accounts up by RPC.
+//! The gateway: takes transfers over HTTP and has them made by sagas, or makes them as transactions; looks accounts up by RPC.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use crate::lifeline::end_with_parent;
 use crate::money::{Cents, account_number};
 use crate::saga::{Ending, Sagas};
 use crate::shard::{Shard, registry};
+use crate::tcc::Transactions;
 use crate::transfers_file::Transfer;
 
 /// Body of `POST /transfers`.
@@ -68,8 +69,11 @@ pub struct GatewayOptions {
     #[arg(long, required = true)]
     pub registry: Vec<String>,
     /// The node that runs sagas: where it takes them, such as 127.0.0.1:8792.
-    #[arg(long)]
-    pub sagas: SocketAddr,
+    #[arg(long, required_unless_present = "coordinator")]
+    pub sagas: Option<SocketAddr>,
+    /// Make transfers as transactions of this coordinator instead, such as 127.0.0.1:8091.
+    #[arg(long, conflicts_with = "sagas")]
+    pub coordinator: Vec<String>,
     /// How long a transfer is tried before its outcome is reported as unknown, in milliseconds.
     #[arg(long, default_value_t = 10_000)]
     pub patience_ms: u64,
@@ -84,9 +88,15 @@ struct Accounts {
     client: AccountsClient,
 }
 
+/// How transfers are made.
+enum Maker {
+    Sagas(Sagas),
+    Transactions(Transactions),
+}
+
 struct Gateway {
     accounts: Vec<Accounts>,
-    sagas: Sagas,
+    maker: Maker,
     patience: Duration,
 }
 
@@ -119,9 +129,17 @@ pub fn run(options: &GatewayOptions) -> Result<(), Box<dyn std::error::Error>> {
             client: AccountsClient::discovered(&registry, consumer)?,
         });
     }
+    let maker = match options.sagas {
+        Some(sagas) => Maker::Sagas(Sagas::at(sagas)),
+        None => Maker::Transactions(Transactions::start(
+            &options.coordinator,
+            &registry,
+            &options.accounts,
+        )?),
+    };
     let gateway = Arc::new(Gateway {
         accounts,
-        sagas: Sagas::at(options.sagas),
+        maker,
         patience: Duration::from_millis(options.patience_ms),
     });
     let router = Router::new()
@@ -129,7 +147,9 @@ pub fn run(options: &GatewayOptions) -> Result<(), Box<dyn std::error::Error>> {
         .route("/accounts/{account}", get(account))
         .with_state(gateway.clone());
     crate::runtime()?.block_on(async {
-        gateway.sagas.define(&options.accounts).await;
+        if let Maker::Sagas(sagas) = &gateway.maker {
+            sagas.define(&options.accounts).await;
+        }
         let listener = TcpListener::bind(&options.addr).await?;
         println!("listening on {}", listener.local_addr()?);
         axum::serve(listener, router)
@@ -163,10 +183,15 @@ async fn transfer(
                     to,
                     amount,
                 };
-                let made = gateway
-                    .sagas
-                    .make(&transfer, shards.0, shards.1, gateway.patience);
-                made.await
+                let (from, to) = shards;
+                match &gateway.maker {
+                    Maker::Sagas(sagas) => sagas.make(&transfer, from, to, gateway.patience).await,
+                    Maker::Transactions(transactions) => {
+                        transactions
+                            .make(&transfer, from, to, gateway.patience)
+                            .await
+                    }
+                }
             }
             (None, _) => Ending::Rejected(format!("account {from} does not exist")),
             (_, None) => Ending::Rejected(format!("account {to} does not exist")),

@@ -8,6 +8,9 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTran
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+use diwan::tx::fence::{FenceKey, Operation, Refusal};
+
+use crate::fence;
 use crate::money::account_name;
 
 /// Balance and held part of each account, in cents.
@@ -80,6 +83,15 @@ pub enum Step {
         /// Transfer.
         transfer: String,
     },
+    /// One side of a transfer as a branch of a transaction: try, commit or roll back, in whatever order they come.
+    Branch {
+        /// Which branch.
+        key: FenceKey,
+        /// What is to be done with it.
+        operation: Operation,
+        /// The side.
+        entry: Entry,
+    },
 }
 
 /// Why a step is refused, or the ledger does not work.
@@ -104,6 +116,20 @@ pub enum LedgerError {
     /// The transfer's debit was taken back, or was too late.
     #[error("transfer {0} is cancelled")]
     Cancelled(String),
+    /// Another transaction holds the money for the same transfer.
+    #[error("transfer {0} is under way")]
+    UnderWay(String),
+    /// The side was booked by another transaction.
+    #[error("transfer {0} is booked")]
+    Booked(String),
+    /// A branch's step that must not be done.
+    #[error("a branch of transfer {transfer} is refused: {refusal}")]
+    Refused {
+        /// Transfer.
+        transfer: String,
+        /// Why.
+        refusal: Refusal,
+    },
     /// An amount that is zero, negative, or would overflow.
     #[error("amount {0} cannot be booked")]
     Amount(i64),
@@ -119,7 +145,7 @@ impl From<redb::Error> for LedgerError {
 }
 
 /// Turns any of redb's error types into one.
-fn store<T, E: Into<redb::Error>>(result: Result<T, E>) -> Result<T, LedgerError> {
+pub(crate) fn store<T, E: Into<redb::Error>>(result: Result<T, E>) -> Result<T, LedgerError> {
     result.map_err(|error| LedgerError::Store(error.into().to_string()))
 }
 
@@ -156,6 +182,7 @@ impl Ledger {
             store(opening.open_table(ENTRIES))?;
             store(opening.open_table(HOLDS))?;
             store(opening.open_table(CANCELLED))?;
+            store(opening.open_table(fence::ROWS))?;
         }
         store(opening.commit())?;
         let database = Arc::new(database);
@@ -286,12 +313,21 @@ fn commit(
 }
 
 /// Applies one step, or changes nothing and says why.
-fn apply(transaction: &WriteTransaction, step: &Step) -> Result<(), LedgerError> {
+pub(crate) fn apply(transaction: &WriteTransaction, step: &Step) -> Result<(), LedgerError> {
     let mut accounts = store(transaction.open_table(ACCOUNTS))?;
     let mut entries = store(transaction.open_table(ENTRIES))?;
     let mut holds = store(transaction.open_table(HOLDS))?;
     let mut cancelled = store(transaction.open_table(CANCELLED))?;
     match step {
+        Step::Branch {
+            key,
+            operation,
+            entry,
+        } => {
+            // It comes back with the step that it is made of, and a table is open once at a time.
+            drop((accounts, entries, holds, cancelled));
+            return fence::apply(transaction, key, *operation, entry);
+        }
         Step::Cancel { transfer } => {
             store(cancelled.insert(transfer.as_str(), ()))?;
             let debit =
@@ -383,6 +419,41 @@ fn apply(transaction: &WriteTransaction, step: &Step) -> Result<(), LedgerError>
         }
     }
     Ok(())
+}
+
+/// Whether the first step of a branch may be taken: nobody else makes the same side, or has made it.
+pub(crate) fn is_free(transaction: &WriteTransaction, entry: &Entry) -> Result<(), LedgerError> {
+    let Entry {
+        transfer,
+        side,
+        account,
+        cents,
+    } = entry;
+    let content = (account.as_str(), *cents);
+    let entries = store(transaction.open_table(ENTRIES))?;
+    if let Some(booked) = store(entries.get((transfer.as_str(), *side as u8)))? {
+        return Err(match booked.value() == content {
+            true => LedgerError::Booked(transfer.clone()),
+            false => LedgerError::Conflict(transfer.clone()),
+        });
+    }
+    let accounts = store(transaction.open_table(ACCOUNTS))?;
+    let (balance, _) = amounts(&accounts, account)?;
+    match side {
+        Side::Credit if *cents <= 0 || balance.checked_add(*cents).is_none() => {
+            Err(LedgerError::Amount(*cents))
+        }
+        Side::Credit => Ok(()),
+        Side::Debit => {
+            let holds = store(transaction.open_table(HOLDS))?;
+            let held = store(holds.get(transfer.as_str()))?.map(|hold| hold.value() == content);
+            match held {
+                None => Ok(()),
+                Some(true) => Err(LedgerError::UnderWay(transfer.clone())),
+                Some(false) => Err(LedgerError::Conflict(transfer.clone())),
+            }
+        }
+    }
 }
 
 fn amounts(

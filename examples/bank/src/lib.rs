@@ -2,10 +2,12 @@
 //! transfers over HTTP, and a node makes them as sagas of calls to the instances that it finds in its registry. The demonstration
 //! drives them, kills one instance and the node, puts others in their places and counts the money.
 //!
-//! The one place that knows how a transfer is made of several calls is [`saga`].
+//! The one place that knows how a transfer is made of several calls is [`saga`], or [`tcc`] where the gateway makes transfers itself, as
+//! transactions that the node coordinates.
 
 pub mod account;
 pub mod demo;
+mod fence;
 pub mod gateway;
 mod generate;
 mod http;
@@ -14,6 +16,7 @@ mod lifeline;
 mod money;
 mod saga;
 mod shard;
+pub mod tcc;
 mod transfers_file;
 
 pub use generate::{TRANSFERS_CSV, generate};

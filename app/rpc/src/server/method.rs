@@ -221,7 +221,11 @@ where
 {
     let run = move |arguments, pool: &BlockingPool| {
         let (run, pool) = (run.clone(), pool.clone());
-        async move { pool.run(move || run(arguments)).await }
+        let context = Context::current();
+        async move {
+            let work = move || Context::scope(context.as_ref(), || run(arguments));
+            pool.run(work).await
+        }
     };
     Rc::new(Method {
         codecs,

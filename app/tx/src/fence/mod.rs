@@ -4,6 +4,8 @@
 //! rollback. A row for each branch, written in the same local transaction as the business' own change, tells them apart: [`enter`]
 //! says what is left to be done. [`decide`] is the whole rule.
 
+#[cfg(feature = "mysql")]
+pub mod mysql;
 mod rule;
 mod store;
 

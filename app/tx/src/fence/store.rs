@@ -155,3 +155,130 @@ pub async fn enter<S: FenceStore>(
     }
     Err(FenceError::Contended)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// Rows, and what others do to them just before the next write.
+    #[derive(Default)]
+    struct Memory {
+        rows: BTreeMap<FenceKey, FenceStatus>,
+        others: Vec<Option<FenceStatus>>,
+    }
+
+    impl Memory {
+        fn others_write(&mut self, key: &FenceKey) {
+            match self.others.pop() {
+                Some(Some(status)) => drop(self.rows.insert(key.clone(), status)),
+                Some(None) => drop(self.rows.remove(key)),
+                None => {}
+            }
+        }
+    }
+
+    impl FenceStore for Memory {
+        type Error = ();
+
+        async fn row(&mut self, key: &FenceKey) -> Result<Option<FenceStatus>, ()> {
+            Ok(self.rows.get(key).copied())
+        }
+
+        async fn insert(&mut self, key: &FenceKey, status: FenceStatus) -> Result<bool, ()> {
+            self.others_write(key);
+            let is_new = !self.rows.contains_key(key);
+            if is_new {
+                self.rows.insert(key.clone(), status);
+            }
+            Ok(is_new)
+        }
+
+        async fn update(
+            &mut self,
+            key: &FenceKey,
+            from: FenceStatus,
+            to: FenceStatus,
+        ) -> Result<bool, ()> {
+            self.others_write(key);
+            let is_there = self.rows.get(key) == Some(&from);
+            if is_there {
+                self.rows.insert(key.clone(), to);
+            }
+            Ok(is_there)
+        }
+    }
+
+    fn key() -> FenceKey {
+        let branch = Branch {
+            xid: "x".into(),
+            id: 7,
+            resource: "debit".into(),
+        };
+        FenceKey::branch(&branch).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_store_says_what_the_rule_says() {
+        let rows = [
+            None,
+            Some(FenceStatus::Tried),
+            Some(FenceStatus::Committed),
+            Some(FenceStatus::RolledBack),
+            Some(FenceStatus::Suspended),
+        ];
+        for (row, operation) in rows
+            .into_iter()
+            .flat_map(|row| Operation::ALL.map(|operation| (row, operation)))
+        {
+            let mut memory = Memory::default();
+            memory.rows.extend(row.map(|status| (key(), status)));
+            let entered = enter(&mut memory, &key(), operation).await;
+            let (expected, after) = match decide(row, operation) {
+                Decision::Do(status) => (Ok(Entered::Do), Some(status)),
+                Decision::Only(status) => (Ok(Entered::Nothing), Some(status)),
+                Decision::Done => (Ok(Entered::Nothing), row),
+                Decision::Refuse(refusal) => (Err(FenceError::Refused(refusal)), row),
+            };
+            assert_eq!(entered, expected, "{operation:?} of {row:?}");
+            assert_eq!(
+                memory.rows.get(&key()).copied(),
+                after,
+                "{operation:?} of {row:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_overtaken_decides_again() {
+        let overtaken = |by| Memory {
+            others: vec![Some(by)],
+            ..Memory::default()
+        };
+        // The rollback came between the try's look and its write.
+        let mut memory = overtaken(FenceStatus::Suspended);
+        let tried = enter(&mut memory, &key(), Operation::Try).await;
+        assert_eq!(tried, Err(FenceError::Refused(Refusal::RolledBackBefore)));
+        // The try came between the rollback's look and its write.
+        let mut memory = overtaken(FenceStatus::Tried);
+        let undone = enter(&mut memory, &key(), Operation::Rollback).await;
+        assert_eq!(undone, Ok(Entered::Do));
+        assert_eq!(memory.rows[&key()], FenceStatus::RolledBack);
+        // Somebody deletes and writes it all the time.
+        let mut memory = Memory {
+            others: vec![None, Some(FenceStatus::Tried)],
+            ..Memory::default()
+        };
+        let undone = enter(&mut memory, &key(), Operation::Rollback).await;
+        assert_eq!(undone, Err(FenceError::Contended));
+    }
+
+    #[test]
+    fn keys_have_room_in_the_originals_table() {
+        assert!(FenceKey::step(&"s".repeat(122), "Debit").is_ok());
+        assert_eq!(FenceKey::step(&"s".repeat(123), "Debit"), Err(KeyTooLong));
+        assert_eq!(FenceKey::step("s", &"d".repeat(65)), Err(KeyTooLong));
+        assert_ne!(FenceKey::step("s", "a"), FenceKey::step("s", "b"));
+    }
+}

@@ -10,11 +10,14 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::PATIENCE;
 use super::processes::Bank;
+use super::{Mode, PATIENCE};
 use crate::gateway::{TransferAnswer, TransferRequest};
 use crate::http::Http;
 use crate::transfers_file::{Line, Transfer};
+
+/// A branch that was away is told again within half a minute.
+const SETTLED: Duration = Duration::from_secs(45);
 
 /// What became of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub(super) struct LineOutcome {
 
 /// What driving the file gave.
 pub(super) struct Driven {
+    /// What the node does about transfers.
+    pub(super) node_does: &'static str,
     /// In the order of the file.
     pub(super) outcomes: Vec<LineOutcome>,
     pub(super) took: Duration,
@@ -102,6 +107,7 @@ pub(super) async fn drive(bank: &mut Bank, lines: &[Line], in_flight: usize) -> 
     ended.extend(bad);
     ended.sort_by_key(|outcome| outcome.number);
     Ok(Driven {
+        node_does: bank.node_does(),
         outcomes: ended,
         took: began.elapsed(),
         service,
@@ -109,17 +115,42 @@ pub(super) async fn drive(bank: &mut Bank, lines: &[Line], in_flight: usize) -> 
     })
 }
 
+/// How many sagas run or transactions are open, as the node says.
+async fn open(node: &mut Http, mode: Mode) -> io::Result<usize> {
+    let (path, key) = match mode {
+        Mode::Sagas => ("/saga/v1/sagas?running=true&limit=1000", "sagas"),
+        Mode::Tcc => ("/tx/v1/transactions?limit=1000", "transactions"),
+    };
+    let said: Value = node.get(path).await?;
+    let all = said[key].as_array();
+    all.map(Vec::len)
+        .ok_or_else(|| io::Error::other(format!("the node says {said}")))
+}
+
 /// Only a kill with transfers under way shows anything: waits for a moment that has some.
 async fn under_way(bank: &Bank) -> io::Result<usize> {
-    let mut sagas = Http::new(bank.sagas_addr());
+    let mut node = Http::new(bank.open_addr());
     for _ in 0..1000 {
-        let said: Value = sagas.get("/saga/v1/sagas?running=true&limit=1000").await?;
-        let count = said["sagas"].as_array().map_or(0, Vec::len);
+        let count = open(&mut node, bank.mode()).await?;
         if count > 0 {
             return Ok(count);
         }
     }
     Ok(0)
+}
+
+/// A transfer is answered when it is decided: the branches that were away then are told later. Waits until nothing is open, and says how
+/// many transactions still are after a long time.
+pub(super) async fn until_settled(bank: &Bank) -> io::Result<usize> {
+    let mut node = Http::new(bank.open_addr());
+    let began = Instant::now();
+    loop {
+        let count = open(&mut node, bank.mode()).await?;
+        if count == 0 || began.elapsed() > SETTLED {
+            return Ok(count);
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
 }
 
 async fn replace_service(bank: &mut Bank, bar: &ProgressBar) -> io::Result<Outage> {
@@ -142,7 +173,10 @@ async fn restart_node(bank: &mut Bank, bar: &ProgressBar) -> io::Result<Outage> 
     let under_way = under_way(bank).await?;
     let killed = Instant::now();
     bank.kill_node().await?;
-    bar.println("killed the node that runs the sagas (SIGKILL) with transfers under way");
+    bar.println(format!(
+        "killed the node that {} (SIGKILL) with transfers under way",
+        bank.node_does()
+    ));
     bank.start_node_again().await?;
     let away = killed.elapsed();
     bar.println(format!("it answers again after {} ms", away.as_millis()));

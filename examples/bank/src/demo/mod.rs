@@ -33,6 +33,16 @@ pub struct DemoOptions {
     /// Transfers under way at a time.
     #[arg(long, default_value_t = 64)]
     in_flight: usize,
+    /// The gateway makes transfers as transactions of two branches (TCC) that the node coordinates, not as sagas.
+    #[arg(long)]
+    tcc: bool,
+}
+
+/// How transfers are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Sagas,
+    Tcc,
 }
 
 /// Whether no money was lost.
@@ -78,12 +88,17 @@ async fn demonstrate(
         folder.display()
     );
 
-    let mut bank = Bank::start(programs, &folder).await?;
+    let mode = if options.tcc { Mode::Tcc } else { Mode::Sagas };
+    let mut bank = Bank::start(programs, mode, &folder).await?;
     println!("started {}", bank.describe());
     let before = verify::read_books(&bank).await?;
     let driven = drive::drive(&mut bank, &lines, options.in_flight.max(1)).await?;
     let result_file = folder.join("result.csv");
     drive::write_result(&result_file, &driven.outcomes)?;
+    let open = match mode {
+        Mode::Sagas => None,
+        Mode::Tcc => Some(drive::until_settled(&bank).await?),
+    };
 
     // From disk: both account services are killed and others take their places, so that nothing is taken from memory.
     bank.replace_accounts().await?;
@@ -93,6 +108,7 @@ async fn demonstrate(
         &driven,
         &before,
         &after,
+        open,
         began.elapsed(),
         options.file.is_some(),
     );

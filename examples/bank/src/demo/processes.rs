@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
+use super::Mode;
 use crate::account::AccountsClient;
 use crate::shard::Shard;
 
@@ -33,6 +34,7 @@ pub struct Programs {
 /// The services as child processes, and the node that they find each other through.
 pub(super) struct Bank {
     programs: Programs,
+    mode: Mode,
     node: Node,
     accounts: Vec<AccountProcess>,
     gateway: Child,
@@ -44,8 +46,8 @@ struct Node {
     child: Child,
     /// How it was started.
     command: Vec<String>,
-    /// Where it takes sagas.
-    sagas: SocketAddr,
+    /// Where it takes sagas, or coordinates transactions.
+    work: SocketAddr,
     /// Where its registry is asked for servers.
     registry: SocketAddr,
     /// Where operators' commands ask.
@@ -60,25 +62,29 @@ struct AccountProcess {
 }
 
 impl Bank {
-    pub(super) async fn start(programs: Programs, folder: &Path) -> io::Result<Self> {
-        let node = start_node(&programs.node, &folder.join("node")).await?;
+    pub(super) async fn start(programs: Programs, mode: Mode, folder: &Path) -> io::Result<Self> {
+        let node = start_node(&programs.node, mode, &folder.join("node")).await?;
         let registry = node.registry.to_string();
         let mut accounts = Vec::new();
-        let sagas = node.sagas.to_string();
+        let work = node.work.to_string();
+        let option = match mode {
+            Mode::Sagas => "--sagas",
+            Mode::Tcc => "--coordinator",
+        };
         let mut arguments = [
             "gateway",
             "--lifeline",
             "--registry",
             &registry,
-            "--sagas",
-            &sagas,
+            option,
+            &work,
         ]
         .map(str::to_owned)
         .to_vec();
         for (from, to) in [(0, ACCOUNTS / 2), (ACCOUNTS / 2, ACCOUNTS)] {
             let shard = Shard::new(from, to);
             let store = folder.join(format!("accounts-{from}.redb"));
-            let (child, addr) = start_account(&programs.bank, shard, &store, &registry).await?;
+            let (child, addr) = start_account(&programs.bank, mode, shard, &store, &node).await?;
             arguments.extend(["--accounts".to_owned(), shard.to_string()]);
             accounts.push(AccountProcess {
                 shard,
@@ -90,6 +96,7 @@ impl Bank {
         let (gateway, gateway_addr) = start(&programs.bank, &arguments).await?;
         Ok(Self {
             programs,
+            mode,
             node,
             accounts,
             gateway,
@@ -101,9 +108,24 @@ impl Bank {
         self.gateway_addr
     }
 
-    /// Where the node takes sagas.
-    pub(super) fn sagas_addr(&self) -> SocketAddr {
-        self.node.sagas
+    pub(super) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Where the node says what is under way.
+    pub(super) fn open_addr(&self) -> SocketAddr {
+        match self.mode {
+            Mode::Sagas => self.node.work,
+            Mode::Tcc => self.node.admin,
+        }
+    }
+
+    /// What the node does about transfers.
+    pub(super) fn node_does(&self) -> &'static str {
+        match self.mode {
+            Mode::Sagas => "runs the sagas",
+            Mode::Tcc => "coordinates the transactions",
+        }
     }
 
     /// Kills the node with SIGKILL.
@@ -113,7 +135,7 @@ impl Bank {
 
     /// Starts a killed node again, on its data and at its addresses.
     pub(super) async fn start_node_again(&mut self) -> io::Result<()> {
-        self.node.child = start_node_as(&self.node.command, self.node.sagas).await?;
+        self.node.child = start_node_as(&self.node.command, self.node.work).await?;
         Ok(())
     }
 
@@ -124,9 +146,13 @@ impl Bank {
             .map(|account| format!("account {} on {}", account.shard, account.addr))
             .collect();
         format!(
-            "a node with the registry on {} and sagas on {}, {}, gateway on {}",
+            "a node with the registry on {} and {} on {}, {}, gateway on {}",
             self.node.registry,
-            self.node.sagas,
+            match self.mode {
+                Mode::Sagas => "sagas",
+                Mode::Tcc => "transactions",
+            },
+            self.node.work,
             accounts.join(", "),
             self.gateway_addr
         )
@@ -139,13 +165,13 @@ impl Bank {
 
     /// Starts another account service in the place of a killed one: on its store, at an address that only the registry knows.
     pub(super) async fn replace_account(&mut self, index: usize) -> io::Result<SocketAddr> {
-        let registry = self.node.registry.to_string();
         let account = &mut self.accounts[index];
         (account.child, account.addr) = start_account(
             &self.programs.bank,
+            self.mode,
             account.shard,
             &account.store,
-            &registry,
+            &self.node,
         )
         .await?;
         Ok(account.addr)
@@ -174,9 +200,13 @@ impl Bank {
     }
 
     pub(super) fn how_to_talk_to(&self) -> String {
+        let list = match self.mode {
+            Mode::Sagas => "saga",
+            Mode::Tcc => "tx",
+        };
         format!(
             "\nThe services go on. Try:\n  diwan call bolt://{} com.diwan.bank.Accounts:1.0:{} view '[\"A0042\"]'\n  \
-             diwan registry services --admin {}\n  diwan saga list --admin {}\n  \
+             diwan registry services --admin {}\n  diwan {list} list --admin {}\n  \
              curl http://{}/accounts/A0042\n  curl http://{}/transfers -H 'content-type: application/json' \
              -d '{{\"id\": \"mine-1\", \"from\": \"A0042\", \"to\": \"A0700\", \"amount\": \"1.50\"}}'\n",
             self.accounts[0].addr,
@@ -207,12 +237,18 @@ impl Bank {
 }
 
 /// Starts a node and waits until its registry takes connections.
-async fn start_node(program: &[String], data: &Path) -> io::Result<Node> {
-    let [node, admin, listen, registry, meta, sagas] = free_addresses()?;
+async fn start_node(program: &[String], mode: Mode, data: &Path) -> io::Result<Node> {
+    let [node, admin, listen, registry, meta, work, console] = free_addresses()?;
+    let roles = match mode {
+        Mode::Sagas => format!("[tx]\nenabled = false\n[saga]\nlisten = \"{work}\""),
+        Mode::Tcc => {
+            format!("[saga]\nenabled = false\n[tx]\nlisten = \"{work}\"\nhttp = \"{console}\"")
+        }
+    };
     std::fs::create_dir_all(data)?;
     let file = data.with_extension("toml");
     let text = format!(
-        "node = \"{node}\"\nadmin = \"{admin}\"\n[log]\nlevel = \"error\"\n[tx]\nenabled = false\n[saga]\nlisten = \"{sagas}\"\n[registry]\nlisten = \"{listen}\"\n\
+        "node = \"{node}\"\nadmin = \"{admin}\"\n[log]\nlevel = \"error\"\n{roles}\n[registry]\nlisten = \"{listen}\"\n\
          session_http = \"{registry}\"\nmeta_http = \"{meta}\"\n"
     );
     std::fs::write(&file, text)?;
@@ -224,7 +260,7 @@ async fn start_node(program: &[String], data: &Path) -> io::Result<Node> {
     Ok(Node {
         child: start_node_as(&command, registry).await?,
         command,
-        sagas,
+        work,
         registry,
         admin,
     })
@@ -268,17 +304,19 @@ fn free_addresses<const N: usize>() -> io::Result<[SocketAddr; N]> {
 
 async fn start_account(
     program: &[String],
+    mode: Mode,
     shard: Shard,
     store: &Path,
-    registry: &str,
+    node: &Node,
 ) -> io::Result<(Child, SocketAddr)> {
+    let (registry, work) = (node.registry.to_string(), node.work.to_string());
     let store = store.to_string_lossy();
     let (accounts, opening) = (shard.to_string(), OPENING_CENTS.to_string());
     let arguments = [
         "account",
         "--lifeline",
         "--registry",
-        registry,
+        &registry,
         "--store",
         &store,
         "--accounts",
@@ -286,7 +324,11 @@ async fn start_account(
         "--opening-cents",
         &opening,
     ];
-    start(program, &arguments.map(str::to_owned)).await
+    let mut arguments = arguments.map(str::to_owned).to_vec();
+    if mode == Mode::Tcc {
+        arguments.extend(["--coordinator".to_owned(), work]);
+    }
+    start(program, &arguments).await
 }
 
 /// What is killed here on purpose is no news, unless somebody wants to know.

@@ -27,6 +27,9 @@ pub(super) struct Report {
     driving: Duration,
     service: Outage,
     node: Outage,
+    node_does: &'static str,
+    /// Transactions that have not ended.
+    open: Option<usize>,
     before: i64,
     after: i64,
     differences: Vec<String>,
@@ -43,6 +46,7 @@ impl Report {
         driven: &Driven,
         before: &Books,
         after: &Books,
+        open: Option<usize>,
         took: Duration,
         own_file: bool,
     ) -> Self {
@@ -81,6 +85,8 @@ impl Report {
             driving: driven.took,
             service: driven.service,
             node: driven.node,
+            node_does: driven.node_does,
+            open,
             before: before.sum(),
             after: after.sum(),
             differences: differences(outcomes, before, after),
@@ -107,6 +113,12 @@ impl Report {
                 format!("{} of {} lines are accounted for", self.accounted, self.lines),
             ),
         ];
+        if let Some(open) = self.open {
+            conditions.push((
+                open == 0,
+                format!("{open} transactions are left open at the node"),
+            ));
+        }
         if self.own_file {
             let unknown = format!("{} transfers have an unknown outcome", self.unknown);
             conditions.push((self.unknown == 0, unknown));
@@ -188,8 +200,9 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "killed          an account service, away for {} ms; the node that runs the sagas, away for {} ms",
+            "killed          an account service, away for {} ms; the node that {}, away for {} ms",
             self.service.away.as_millis(),
+            self.node_does,
             self.node.away.as_millis()
         )?;
         writeln!(
