@@ -8,5 +8,6 @@ pub mod check;
 pub mod draw;
 pub mod engine;
 pub mod expr;
+pub mod fuzz;
 pub mod host;
 pub mod lang;

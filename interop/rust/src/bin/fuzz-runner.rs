@@ -41,9 +41,11 @@ enum Feed {
     ZooKeeper,
     /// What Seata's clients and coordinators say.
     Seata,
+    /// Sagas' machines, and expressions.
+    Machines,
 }
 
-const TARGETS: [Target; 14] = [
+const TARGETS: [Target; 15] = [
     Target {
         name: "frames",
         run: diwan_bolt::fuzz::fuzz_frames,
@@ -113,6 +115,11 @@ const TARGETS: [Target; 14] = [
         name: "seata",
         run: diwan_seata::fuzz::fuzz_frames,
         feed: Feed::Seata,
+    },
+    Target {
+        name: "machines",
+        run: diwan_saga::fuzz::fuzz_machines,
+        feed: Feed::Machines,
     },
 ];
 
@@ -251,6 +258,7 @@ fn corpus(feed: Feed, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
         Feed::Journal => return diwan_registry::fuzz::journal_seeds(),
         Feed::ZooKeeper => return diwan_zookeeper::fuzz::seeds(),
         Feed::Seata => return seata_frames(),
+        Feed::Machines => return diwan_saga::fuzz::seeds(),
         Feed::Raft => return raft_messages(),
         Feed::Batch => return diwan_replica::fuzz::batch_seeds(&raft_messages()),
         Feed::Contents => {}
