@@ -184,7 +184,15 @@ impl Accounts for AccountService {
         account: String,
         cents: i64,
     ) -> Result<(), AccountException> {
-        self.book(transfer, Side::Debit, account, cents).await
+        let booked = self.book(transfer.clone(), Side::Debit, account, cents);
+        match booked.await {
+            Err(refused) if refused.code == "INSUFFICIENT_FUNDS" => {
+                // It stands: an earlier attempt that comes later is refused, too.
+                self.ledger.apply(Step::Cancel { transfer }).await?;
+                Err(refused)
+            }
+            booked => booked,
+        }
     }
 
     async fn cancel(&self, transfer: String) -> Result<(), AccountException> {
