@@ -60,7 +60,7 @@ impl Participants {
     fn place(&self, id: &str) -> Option<&AtomicU64> {
         let number: u64 = id.rsplit('-').next()?.parse().ok()?;
         let place = usize::try_from(number / WATCHED).ok()? % self.watched.len();
-        (number % WATCHED == 0).then(|| &self.watched[place])
+        number.is_multiple_of(WATCHED).then(|| &self.watched[place])
     }
 }
 
