@@ -59,17 +59,28 @@ fn transfer() -> Value {
     machine.start(&debit)
 }
 
+/// Half of the money from one account.
+fn half(
+    machine: &mut Machine,
+    [name, undo]: [&str; 2],
+    account: &str,
+    refused: &State,
+    next: &State,
+) -> State {
+    let refund = machine.task(undo, task("refund", account, "$.[half]"));
+    let debit = debit(account, "$.[half]", &refund, refused);
+    machine.task(name, debit.next(next))
+}
+
 fn split() -> Value {
     let mut machine = Machine::new(SPLIT, "1").recover(Recover::Pivot);
     let credit = credit(&mut machine);
     let refused = undone(&mut machine);
-    let refund_other = machine.task("RefundOther", task("refund", "$.[other]", "$.[half]"));
-    let other = debit("$.[other]", "$.[half]", &refund_other, &refused).next(&credit);
-    let other = machine.task("DebitOther", other);
-    let refund = machine.task("Refund", task("refund", "$.[from]", "$.[half]"));
-    let debit = debit("$.[from]", "$.[half]", &refund, &refused).next(&other);
-    let debit = machine.task("Debit", debit);
-    machine.start(&debit)
+    let other = ["DebitOther", "RefundOther"];
+    let other = half(&mut machine, other, "$.[other]", &refused, &credit);
+    let first = ["Debit", "Refund"];
+    let first = half(&mut machine, first, "$.[from]", &refused, &other);
+    machine.start(&first)
 }
 
 fn fork() -> Value {
@@ -77,13 +88,11 @@ fn fork() -> Value {
     let credit = credit(&mut machine);
     let join = machine.join("Join", &credit);
     let refused = undone(&mut machine);
-    let refund_other = machine.task("RefundOther", task("refund", "$.[other]", "$.[half]"));
-    let other = debit("$.[other]", "$.[half]", &refund_other, &refused).next(&join);
-    let other = machine.task("DebitOther", other);
-    let refund = machine.task("Refund", task("refund", "$.[from]", "$.[half]"));
-    let debit = debit("$.[from]", "$.[half]", &refund, &refused).next(&join);
-    let debit = machine.task("Debit", debit);
-    let fork = machine.fork("Both", &[&debit, &other], 2);
+    let other = ["DebitOther", "RefundOther"];
+    let other = half(&mut machine, other, "$.[other]", &refused, &join);
+    let first = ["Debit", "Refund"];
+    let first = half(&mut machine, first, "$.[from]", &refused, &join);
+    let fork = machine.fork("Both", &[&first, &other], 2);
     machine.start(&fork)
 }
 
