@@ -41,6 +41,10 @@ pub struct Counts {
     pub services: u64,
     /// Instances of all nodes' clients.
     pub instances: u64,
+    /// Copies of them, one for each node that vouches for one.
+    pub copies: u64,
+    /// Withdrawals that are remembered for a while.
+    pub withdrawn: u64,
     /// What was sent to clients.
     pub pushes: u64,
     /// What was not acknowledged in time, and is sent again.
@@ -156,7 +160,16 @@ impl Registry {
             subscribers: registered.saturating_sub(watchers) as u64,
             watchers: watchers as u64,
             services: used.count() as u64,
-            instances: services.map(|one| one.publishers.len() as u64).sum(),
+            instances: services
+                .clone()
+                .map(|one| one.publishers.len() as u64)
+                .sum(),
+            copies: services
+                .clone()
+                .flat_map(|one| one.publishers.values())
+                .map(|copies| copies.len() as u64)
+                .sum(),
+            withdrawn: services.map(|one| one.withdrawn.len() as u64).sum(),
             pushes: self.counters.pushes,
             retries: self.counters.retries,
             slow_clients: slow.count() as u64,

@@ -696,6 +696,18 @@ impl World {
             if states.iter().any(|state| !state.synced || state.behind > 0) {
                 return Err(format!("node {node}: {states:?}"));
             }
+            // Nothing is left of whoever has gone, and nothing is kept twice but by who vouches for it.
+            let counts = registry.counts(self.now(node));
+            let (living_max, nodes) = (living.len() as u64, self.nodes.len() as u64);
+            if counts.instances > living_max
+                || counts.copies > living_max * nodes
+                || counts.withdrawn > self.counts.withdrawn
+                || counts.connections > self.clients.len() as u64
+            {
+                return Err(format!(
+                    "node {node} keeps too much of {living_max}: {counts:?}"
+                ));
+            }
             let shown = self.shown(node);
             if shown != living {
                 let missing: Vec<_> = living.difference(&shown).collect();

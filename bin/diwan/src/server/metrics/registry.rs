@@ -46,6 +46,18 @@ pub(crate) fn text(status: &Status) -> String {
             counts.instances,
         ),
         (
+            "copies",
+            "gauge",
+            "Copies of them, one for each node that vouches for one",
+            counts.copies,
+        ),
+        (
+            "withdrawn",
+            "gauge",
+            "Withdrawals of instances that are remembered for a while",
+            counts.withdrawn,
+        ),
+        (
             "pushes_total",
             "counter",
             "What was sent to clients",
