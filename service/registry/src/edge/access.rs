@@ -126,11 +126,7 @@ impl AccessKeys {
 
     /// The keys of the log.
     fn of(setting: &Setting) -> Result<Self, serde_json::Error> {
-        let secrets: Secrets = match setting.value.as_deref() {
-            None | Some("") => Secrets::new(),
-            Some(text) => serde_json::from_str(text)?,
-        };
-        let keys = secrets.into_iter();
+        let keys = setting.json::<Secrets>()?.into_iter();
         let keys = keys.map(|(key, secret)| (key, secret_key(&secret)));
         Ok(Self(keys.collect()))
     }

@@ -261,12 +261,9 @@ async fn set_online(State(http): State<Http>, Query(at): Query<At>) -> Answer {
 /// The access keys of the log. Secrets are told nobody.
 async fn keys(State(http): State<Http>) -> Answer {
     let setting = http.registry.settings().get(&access::setting());
-    let text = setting.and_then(|setting| setting.value);
-    let secrets: Secrets = match text.as_deref() {
-        None | Some("") => Secrets::new(),
-        Some(text) => serde_json::from_str(text)
-            .map_err(|error| Trouble(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?,
-    };
+    let secrets = setting.map_or_else(|| Ok(Secrets::new()), |setting| setting.json());
+    let secrets =
+        secrets.map_err(|error| Trouble(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     let keys: Vec<String> = secrets.into_keys().collect();
     Ok(Json(json!({ "keys": keys })))
 }

@@ -210,11 +210,8 @@ impl Http {
         change: impl Fn(&mut T) -> Result<(), String>,
     ) -> Result<(), Unchanged> {
         self.amend(name, |known| {
-            let text = known.and_then(|known| known.value.as_deref());
-            let mut value = match text {
-                None | Some("") => T::default(),
-                Some(text) => serde_json::from_str(text).map_err(|error| error.to_string())?,
-            };
+            let value = known.map_or_else(|| Ok(T::default()), Setting::json);
+            let mut value = value.map_err(|error| error.to_string())?;
             change(&mut value)?;
             serde_json::to_string(&value).map_err(|error| error.to_string())
         })

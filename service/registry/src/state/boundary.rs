@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use diwan_registry_wire::nodes::Instance;
 use diwan_registry_wire::{DataBox, Scope, Version};
+use serde::de::DeserializeOwned;
 
 use super::connection::{ConnectionId, PushId};
 use super::ids::{RegistId, ServiceName};
@@ -219,6 +220,18 @@ pub struct Setting {
     pub version: Version,
     /// None if it was never set, or was removed.
     pub value: Option<Arc<str>>,
+}
+
+impl Setting {
+    /// What it holds as JSON; what was never set, was removed, or is empty is the default.
+    /// # Errors
+    /// It holds something else.
+    pub fn json<T: Default + DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        match self.value.as_deref() {
+            None | Some("") => Ok(T::default()),
+            Some(text) => serde_json::from_str(text),
+        }
+    }
 }
 
 /// An instance as it is to be written down.

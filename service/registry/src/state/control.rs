@@ -151,14 +151,9 @@ impl Controls {
     }
 }
 
-/// Reads a setting; one that was removed is as one that was never set.
 fn read<T: Default + for<'a> Deserialize<'a>>(setting: &Setting) -> Result<T, ControlError> {
-    match setting.value.as_deref() {
-        None | Some("") => Ok(T::default()),
-        Some(text) => {
-            serde_json::from_str(text).map_err(|error| ControlError::Malformed(error.to_string()))
-        }
-    }
+    let read = setting.json();
+    read.map_err(|error| ControlError::Malformed(error.to_string()))
 }
 
 impl Registry {
