@@ -151,17 +151,17 @@ impl Archive {
         self.store.get(id)
     }
 
-    /// The newest before a place, or the newest of all, that are wanted: at most `limit`, among those looked at.
+    /// The newest before a place, or the newest of all, as far as `pick` makes something of them: at most `limit`, among those looked at.
     ///
     /// # Errors
     /// The store fails.
-    pub fn list(
+    pub fn list<T>(
         &self,
         before: Option<Place>,
         limit: usize,
-        is_wanted: impl Fn(&Kept) -> bool,
-    ) -> Result<Page, ArchiveError> {
-        self.store.list(before, limit, is_wanted)
+        pick: impl Fn(Kept) -> Option<T>,
+    ) -> Result<Page<T>, ArchiveError> {
+        self.store.list(before, limit, pick)
     }
 
     /// What it has done.

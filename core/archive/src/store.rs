@@ -32,10 +32,10 @@ pub struct Kept {
 }
 
 /// Some of what is kept, the newest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// What was wanted.
-    pub entries: Vec<Kept>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What was picked.
+    pub entries: Vec<T>,
     /// There is more behind this place; None: that is all.
     pub more: Option<Place>,
 }
@@ -220,17 +220,20 @@ impl Store {
         })
     }
 
-    pub(crate) fn list(
+    pub(crate) fn list<T>(
         &self,
         before: Option<Place>,
         limit: usize,
-        is_wanted: impl Fn(&Kept) -> bool,
-    ) -> Result<Page> {
+        pick: impl Fn(Kept) -> Option<T>,
+    ) -> Result<Page<T>> {
         self.with(|database| {
             let read = self.said(database.begin_read())?;
             let entries = self.said(read.open_table(ENTRIES))?;
             let end = before.map_or((u64::MAX, u32::MAX), |place| (place.index, place.number));
-            let mut page = Page::default();
+            let mut page = Page {
+                entries: Vec::new(),
+                more: None,
+            };
             let mut last = None;
             for (looked_at, row) in self.said(entries.range(..end))?.rev().enumerate() {
                 if page.entries.len() == limit || looked_at == LOOKED_AT_MAX {
@@ -240,9 +243,7 @@ impl Store {
                 let (key, row) = self.said(row)?;
                 let one = kept(key.value(), row.value());
                 last = Some(one.place);
-                if is_wanted(&one) {
-                    page.entries.push(one);
-                }
+                page.entries.extend(pick(one));
             }
             Ok(page)
         })

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use diwan_archive::{Archive, ArchiveError, Kept};
+use diwan_archive::{Archive, ArchiveError};
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -260,15 +260,11 @@ impl Host {
     ) -> Result<Option<(Vec<Summary>, bool)>, HostError> {
         let shared = self.shared.clone();
         self.in_archive(move |archive| {
-            let summary = |kept: &Kept| {
-                let ended: Ended = serde_json::from_slice(&kept.value).ok()?;
-                Some(Summary::new(&ended.saga, &shared.lock()))
-            };
             let page = archive.list(None, limit, |kept| {
-                summary(kept).is_some_and(|one| is(&one))
+                let ended: Ended = serde_json::from_slice(&kept.value).ok()?;
+                Some(Summary::new(&ended.saga, &shared.lock())).filter(&is)
             })?;
-            let all = page.entries.iter().filter_map(summary).collect();
-            Ok((all, page.more.is_some()))
+            Ok((page.entries, page.more.is_some()))
         })
         .await
     }

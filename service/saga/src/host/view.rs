@@ -102,14 +102,16 @@ fn is_stuck(saga: &Saga) -> bool {
 
 impl Counts {
     pub(super) fn new(sagas: &Sagas) -> Self {
-        let all = || sagas.iter().filter(|saga| saga.parent.is_none());
-        let count = |is: &dyn Fn(&Saga) -> bool| all().filter(|saga| is(saga)).count() as u64;
-        Self {
-            living: count(&|_| true),
-            running: count(&|saga| saga.is_running),
-            stuck: count(&is_stuck),
+        let mut counts = Self {
             calls: sagas.outstanding().count() as u64,
+            ..Self::default()
+        };
+        for saga in sagas.iter().filter(|saga| saga.parent.is_none()) {
+            counts.living += 1;
+            counts.running += u64::from(saga.is_running);
+            counts.stuck += u64::from(is_stuck(saga));
         }
+        counts
     }
 }
 

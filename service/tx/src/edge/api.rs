@@ -7,7 +7,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use diwan_archive::Kept;
 use diwan_seata::GlobalStatus;
 use prost::Message as _;
 use serde::Deserialize;
@@ -70,28 +69,21 @@ async fn from_archive(
     status: Option<GlobalStatus>,
 ) -> Result<Value, String> {
     let open = handle.state().lock().len();
-    let none = || json!({ "transactions": [], "more": false, "open": open });
     let Some(archive) = handle.state().archive().cloned() else {
-        return Ok(none());
+        return Ok(json!({ "transactions": [], "more": false, "open": open }));
     };
     let page = tokio::task::spawn_blocking(move || {
-        let wanted = |kept: &Kept| {
-            Global::decode(&kept.value[..]).is_ok_and(|global| {
-                status.is_none_or(|status| global.status() == status)
-                    && (global.name.contains(&filter.contains)
-                        || global.xid.contains(&filter.contains))
-            })
-        };
-        archive.list(None, filter.limit, wanted)
+        archive.list(None, filter.limit, |kept| {
+            let global = Global::decode(&kept.value[..]).ok()?;
+            let is_wanted = status.is_none_or(|status| global.status() == status)
+                && (global.name.contains(&filter.contains)
+                    || global.xid.contains(&filter.contains));
+            is_wanted.then(|| ended(&global, kept.ended_ms))
+        })
     });
     let page = page.await.map_err(|error| error.to_string())?;
     let page = page.map_err(|error| error.to_string())?;
-    let all = page.entries.iter().filter_map(|kept| {
-        let global = Global::decode(&kept.value[..]).ok()?;
-        Some(ended(&global, kept.ended_ms))
-    });
-    let all: Vec<Value> = all.collect();
-    Ok(json!({ "transactions": all, "more": page.more.is_some(), "open": open }))
+    Ok(json!({ "transactions": page.entries, "more": page.more.is_some(), "open": open }))
 }
 
 fn ended(global: &Global, ended_ms: u64) -> Value {
