@@ -305,6 +305,8 @@ fn a_saga_that_has_left_is_kept_and_can_come_back() {
         world.node.kill();
         world.node.start_again();
     }
+    // The log brings it back until it leaves again.
+    world.until("GET /saga/v1/sagas", "", |_, said| said["living"] == 0);
     let decide = |operation: &str| {
         let request = format!("POST /saga/v1/sagas/{operation}");
         world.until(&request, "", |code, _| code == 200 || code == 409)
