@@ -1,0 +1,1 @@
+//! Logs on etcd and PostgreSQL in the real world.
