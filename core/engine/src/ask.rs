@@ -62,10 +62,12 @@ pub enum Request {
         data: Bytes,
     },
     /// Makes a snapshot whose pieces are all written the log's snapshot: [`Reply::Done`], or [`Reply::Refused`] if the owner's
-    /// term is another.
+    /// term is another, or if the log's snapshot is not `over`: one that comes late must not bring an older snapshot back.
     Seal {
         /// The owner's term.
         term: u64,
+        /// The log's snapshot so far.
+        over: Option<String>,
         /// What it is: [`crate::Snapshot`] as text.
         snapshot: String,
     },
@@ -77,14 +79,17 @@ pub enum Request {
         piece: u32,
     },
     /// Deletes blocks with numbers below `below` and the pieces of all snapshots but `keep`, a bounded number of them at a
-    /// time: [`Reply::Cleaned`], or [`Reply::Refused`] if the owner's term is another.
+    /// time: [`Reply::Cleaned`], or [`Reply::Refused`] if the owner's term is another, or if the log's snapshot is not `snapshot`:
+    /// one that comes late must not delete a newer snapshot's pieces.
     Clean {
         /// The owner's term.
         term: u64,
+        /// The log's snapshot.
+        snapshot: String,
+        /// The snapshot that stays: `snapshot`, by its number.
+        keep: u64,
         /// The first block that stays.
         below: u64,
-        /// The snapshot that stays.
-        keep: u64,
     },
 }
 
