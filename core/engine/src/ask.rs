@@ -54,7 +54,7 @@ pub enum Request {
     PutPiece {
         /// The owner's term.
         term: u64,
-        /// The snapshot, by a number that no other snapshot of the log has.
+        /// The snapshot, by a number that is higher than those of all earlier ones.
         snapshot: u64,
         /// The piece's number, from 0.
         piece: u32,
@@ -78,15 +78,12 @@ pub enum Request {
         /// The piece's number.
         piece: u32,
     },
-    /// Deletes blocks with numbers below `below` and the pieces of all snapshots but `keep`, a bounded number of them at a
-    /// time: [`Reply::Cleaned`], or [`Reply::Refused`] if the owner's term is another, or if the log's snapshot is not `snapshot`:
-    /// one that comes late must not delete a newer snapshot's pieces.
+    /// Deletes blocks with numbers below `below` and the pieces of snapshots with numbers below `keep`, a bounded number of them
+    /// at a time: [`Reply::Cleaned`], or [`Reply::Refused`] if the owner's term is another.
     Clean {
         /// The owner's term.
         term: u64,
-        /// The log's snapshot.
-        snapshot: String,
-        /// The snapshot that stays: `snapshot`, by its number.
+        /// The lowest number of a snapshot that stays.
         keep: u64,
         /// The first block that stays.
         below: u64,

@@ -5,6 +5,7 @@
 mod check;
 mod client;
 mod disk;
+pub mod engine;
 mod fault;
 mod linear;
 mod machine;
