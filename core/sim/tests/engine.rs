@@ -66,7 +66,7 @@ fn the_same_seed_gives_the_same_world() {
 #[test]
 fn flaws_are_noticed() {
     for (flaw, seeds) in [
-        (Flaw::AppendsOfFormerOwners, 20),
+        (Flaw::AppendsOfFormerOwners, 400),
         (Flaw::AppendsAnywhere, 20),
         (Flaw::SealsOverAny, 400),
         (Flaw::CleansOtherSnapshots, 400),

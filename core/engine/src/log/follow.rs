@@ -22,6 +22,8 @@ pub(super) struct Follow {
     looked_from: u64,
     /// A block was not there when this was the next request, although the log is longer: a later look must show a snapshot.
     gap: Option<u64>,
+    /// The first block that was last asked for.
+    tail_from: u64,
     restore: Option<Restore>,
 }
 
@@ -39,6 +41,7 @@ impl Follow {
             looked: now,
             looked_from: 0,
             gap: None,
+            tail_from: 0,
             restore: None,
         }
     }
@@ -75,7 +78,12 @@ impl Log {
                 }
                 None if self.follow.gap.is_none() => {
                     let (from, bytes_max) = (self.position.next, READ_BYTES);
-                    self.ask(Ask::Tail, |_| Request::Read { from, bytes_max });
+                    if self
+                        .ask(Ask::Tail, |_| Request::Read { from, bytes_max })
+                        .is_some()
+                    {
+                        self.follow.tail_from = from;
+                    }
                 }
                 None => {}
             }
@@ -94,6 +102,7 @@ impl Log {
             let owner = owner.to_string();
             self.role = Role::Taking {
                 nonce,
+                asked: self.now,
                 looking: None,
             };
             self.ask(Ask::Take, |_| Request::Take { seen, owner });
@@ -143,46 +152,52 @@ impl Log {
             Role::Taking {
                 nonce,
                 looking: Some(after),
+                ..
             } if id > *after => match self.owner.as_ref().map(|owner| owner.nonce) {
-                Some(owner) if owner == *nonce => self.taken(seen.term, self.now),
+                Some(owner) if owner == *nonce => self.taken(seen.term),
                 _ => self.role = Role::Following,
             },
             Role::Leading(_) => self.looked_leading(id, seen),
             Role::Taking { .. } | Role::Following => {}
         }
+        self.tell_leader();
         self.look_for_snapshot(id, next);
         self.confirm_reads(next);
     }
 
     fn read_records(&mut self, head: &Head) -> Result<(), RecordError> {
         self.newest = head.snapshot.as_deref().map(str::parse).transpose()?;
-        let owner: Option<Owner> = head.owner.as_deref().map(str::parse).transpose()?;
-        if self.owner == owner && self.head.is_some() {
-            return Ok(());
-        }
-        if self.term() == 0 {
-            match &owner {
-                Some(owner) if owner.name == self.config.node => {}
-                Some(owner) => {
-                    self.steps.push(Step::Leadership(Leadership::Following {
-                        leader: owner.name.clone(),
-                        epoch: head.seen.term,
-                    }));
-                }
-                None => self.steps.push(Step::Leadership(Leadership::Nobody)),
-            }
-        }
-        self.owner = owner;
+        self.owner = head.owner.as_deref().map(str::parse).transpose()?;
         Ok(())
+    }
+
+    /// Tells whom this node follows, if that is news.
+    pub(super) fn tell_leader(&mut self) {
+        let Some(head) = self.head.as_ref().filter(|_| self.term() == 0) else {
+            return;
+        };
+        let leadership = match &self.owner {
+            // It was, or will soon be, this node.
+            Some(owner) if owner.name == self.config.node => return,
+            Some(owner) => Leadership::Following {
+                leader: owner.name.clone(),
+                epoch: head.seen.term,
+            },
+            None => Leadership::Nobody,
+        };
+        if self.told.as_ref() != Some(&leadership) {
+            self.told = Some(leadership.clone());
+            self.steps.push(Step::Leadership(leadership));
+        }
     }
 
     pub(super) fn not_looked(&mut self) {
         self.reads_not_confirmed();
     }
 
-    pub(super) fn taken(&mut self, term: u64, at: Duration) {
-        if let Role::Taking { nonce, .. } = self.role {
-            self.role = Role::Leading(Box::new(Lead::new(nonce, term, at, self.next_ask)));
+    pub(super) fn taken(&mut self, term: u64) {
+        if let Role::Taking { nonce, asked, .. } = self.role {
+            self.role = Role::Leading(Box::new(Lead::new(nonce, term, asked, self.next_ask)));
             self.follow.look = true;
         }
     }
@@ -267,12 +282,17 @@ impl Log {
         }
         self.position = position;
         self.since_snapshot = 0;
+        self.follow.gap = None;
         self.steps.push(Step::Restore { snapshot, pieces });
         self.release_reads();
     }
 
     pub(super) fn tail(&mut self, blocks: &[Bytes]) {
         if blocks.is_empty() {
+            if self.follow.tail_from != self.position.next {
+                // A snapshot was restored since.
+                return;
+            }
             self.follow.gap = Some(self.next_ask);
             self.follow.look = true;
             return;

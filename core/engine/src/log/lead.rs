@@ -20,7 +20,7 @@ pub(super) struct Lead {
     stage: Stage,
     /// The first request asked for after the log was taken.
     after: u64,
-    /// When it last asked for something of which the engine said that it still owned the log.
+    /// When it last asked for what others see as a sign of life, and the engine did it: a take, a beat, an append.
     signed: Duration,
     queue: VecDeque<(u64, Bytes)>,
     queue_bytes: usize,
@@ -52,9 +52,14 @@ struct Flight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Want {
     Append,
-    /// To see what stands in its place; `refused`: if nothing does, nothing of this leadership ever will.
+    /// To see who owns the log, no earlier than by this request.
+    Look {
+        after: u64,
+    },
+    /// To see what stands in its place. `lost`: another node owns the log, which is longer than up to this place; if nothing
+    /// stands there any more, a snapshot has taken it in.
     Verify {
-        refused: bool,
+        lost: bool,
     },
 }
 
@@ -198,6 +203,10 @@ impl Log {
                     from: number,
                     bytes_max: 1,
                 }),
+                Want::Look { .. } => {
+                    self.follow.look = true;
+                    None
+                }
             };
         }
         if self.retired && idle {
@@ -211,7 +220,6 @@ impl Log {
         matches!(&self.role, Role::Leading(lead) if lead.stage == Stage::Arriving(None))
     }
 
-    /// Whether a block of this node may stand in the engine that it has not applied.
     pub(super) fn looked_leading(&mut self, id: u64, seen: Seen) {
         let Role::Leading(lead) = &mut self.role else {
             return;
@@ -219,7 +227,25 @@ impl Log {
         if id < lead.after {
             return;
         }
-        if seen.term != lead.term {
+        let owned = seen.term == lead.term;
+        if !owned {
+            lead.stage = Stage::Deposed;
+        }
+        if let Some(flight) = &mut lead.flight {
+            let number = flight.block.number;
+            match flight.want {
+                Want::Look { after } if id >= after && owned => {
+                    flight.want = Want::Verify { lost: false };
+                }
+                // Nothing of this leadership can be appended any more, and nothing was.
+                Want::Look { .. } if !owned && seen.next <= number => {
+                    return self.go(Outcome::NotCarriedOut);
+                }
+                Want::Look { .. } if !owned => flight.want = Want::Verify { lost: true },
+                _ => {}
+            }
+        }
+        if !owned {
             return self.deposed();
         }
         if lead.stage == Stage::Arriving(None) {
@@ -251,14 +277,19 @@ impl Log {
         }
     }
 
-    /// It is to be seen whether the block on its way was appended.
-    pub(super) fn doubt(&mut self, refused: bool) {
+    fn want(&mut self, want: Want) {
         if let Role::Leading(lead) = &mut self.role
             && let Some(flight) = &mut lead.flight
         {
             flight.doubt = true;
-            flight.want = Want::Verify { refused };
+            flight.want = want;
         }
+    }
+
+    /// The engine refused the block on its way: because it stands there already, or the log is another node's.
+    pub(super) fn append_refused(&mut self) {
+        let after = self.next_ask;
+        self.want(Want::Look { after });
     }
 
     pub(super) fn not_appended(&mut self, failure: Failure) {
@@ -271,7 +302,7 @@ impl Log {
         };
         let doubt = lead.flight.as_ref().is_none_or(|flight| flight.doubt);
         if failure.is_unknown() || doubt {
-            return self.doubt(false);
+            return self.want(Want::Verify { lost: false });
         }
         if !no_space {
             return self.go(Outcome::NotCarriedOut);
@@ -294,13 +325,14 @@ impl Log {
         let Some(flight) = &mut lead.flight else {
             return;
         };
+        let deposed = lead.stage == Stage::Deposed;
         match (found, flight.want) {
             (Some(found), _) if *found == flight.bytes => self.carried_out(),
-            (None, Want::Verify { refused: false }) if lead.stage != Stage::Deposed => {
-                // The same bytes again: whichever try comes first, there is one block.
-                flight.want = Want::Append;
-            }
-            _ => self.go(Outcome::NotCarriedOut),
+            (Some(_), _) => self.go(Outcome::NotCarriedOut),
+            (None, Want::Verify { lost: true }) => self.go(Outcome::Unknown),
+            (None, _) if deposed => self.append_refused(),
+            // The same bytes again: whichever try comes first, there is one block.
+            (None, _) => flight.want = Want::Append,
         }
     }
 
@@ -310,12 +342,9 @@ impl Log {
             return;
         };
         lead.stage = Stage::Deposed;
-        if let Some(Flight {
-            want: Want::Append, ..
-        }) = lead.flight
-            && !self.is_asked(Ask::Append)
-        {
-            self.doubt(true);
+        let waits = matches!(&lead.flight, Some(flight) if flight.want == Want::Append);
+        if waits && !self.is_asked(Ask::Append) {
+            self.append_refused();
         }
     }
 
@@ -351,7 +380,7 @@ impl Log {
                 .push(Step::Leadership(Leadership::Stop { epoch }));
         }
         self.upload = None;
-        self.owner = None;
+        self.told = None;
         self.follow.look = true;
     }
 }

@@ -285,9 +285,11 @@ struct Pause {
 #[derive(Debug)]
 enum Role {
     Following,
-    /// Wants the log; `looking` once it is not known how that ended: a look that is no older than this tells.
+    /// Wants the log, since it asked for it; `looking` once it is not known how that ended: a look that is no older than this
+    /// request tells.
     Taking {
         nonce: u64,
+        asked: Duration,
         looking: Option<u64>,
     },
     Leading(Box<Lead>),
@@ -305,6 +307,8 @@ pub struct Log {
     head: Option<Head>,
     changed: Duration,
     owner: Option<Owner>,
+    /// What was last told of other leaders.
+    told: Option<Leadership>,
     newest: Option<Snapshot>,
     follow: Follow,
     reads: Reads,
@@ -334,6 +338,7 @@ impl Log {
             head: None,
             changed: now,
             owner: None,
+            told: None,
             newest: None,
             follow: Follow::new(now),
             reads: Reads::default(),
@@ -401,7 +406,7 @@ impl Log {
         let leads = self.term() == asked.term && asked.term != 0;
         match (asked.ask, reply) {
             (Ask::Look, Reply::Head(head)) => self.looked(id, head),
-            (Ask::Take, Reply::Taken { term }) => self.taken(term, asked.at),
+            (Ask::Take, Reply::Taken { term }) => self.taken(term),
             (Ask::Take, Reply::Refused) => {
                 self.role = Role::Following;
                 self.follow.look = true;
@@ -412,12 +417,12 @@ impl Log {
             // What an earlier leadership asked for.
             _ if !leads => {}
             (Ask::Append, Reply::Done) => self.appended(asked.at),
-            (Ask::Append, Reply::Refused) => self.doubt(true),
+            (Ask::Append, Reply::Refused) => self.append_refused(),
             (Ask::Verify, Reply::Blocks(blocks)) => self.verified(blocks.first()),
-            (Ask::PutPiece, Reply::Done) => self.piece_put(asked.at),
-            (Ask::Seal, Reply::Done) => self.sealed(asked.at),
+            (Ask::PutPiece, Reply::Done) => self.piece_put(),
+            (Ask::Seal, Reply::Done) => self.sealed(),
             (Ask::Seal, Reply::Refused) => self.seal_unknown(),
-            (Ask::Clean, Reply::Cleaned { more }) => self.cleaned(asked.at, more),
+            (Ask::Clean, Reply::Cleaned { more }) => self.cleaned(more),
             (Ask::Clean, Reply::Refused) => self.upload = None,
             (Ask::Beat, Reply::Done) => self.signed(asked.at),
             (_, Reply::Refused) => self.deposed(),

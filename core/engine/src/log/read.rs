@@ -58,6 +58,8 @@ impl Log {
     pub(super) fn drive_reads(&mut self) {
         if let Role::Leading(lead) = &self.role
             && self.config.lease_reads
+            // Others take at once what is resigned.
+            && !self.retired
             && lead.holds(self.config.lease, self.now)
         {
             let next = lead.end().unwrap_or(self.position.next);

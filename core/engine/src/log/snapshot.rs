@@ -1,7 +1,5 @@
 //! Snapshots: written by the owner beside the blocks, piece by piece; what they hold is then deleted.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use super::follow::checksum_of;
@@ -137,15 +135,13 @@ impl Log {
         self.upload = self.newest.map(Upload::Cleaning);
     }
 
-    pub(super) fn piece_put(&mut self, at: Duration) {
-        self.signed(at);
+    pub(super) fn piece_put(&mut self) {
         if let Some(Upload::Putting { done, .. }) = &mut self.upload {
             *done += 1;
         }
     }
 
-    pub(super) fn sealed(&mut self, at: Duration) {
-        self.signed(at);
+    pub(super) fn sealed(&mut self) {
         if let Some(Upload::Sealing { snapshot, .. }) = self.upload {
             self.newest = Some(snapshot);
             if let Some(head) = &mut self.head {
@@ -186,8 +182,7 @@ impl Log {
         }
     }
 
-    pub(super) fn cleaned(&mut self, at: Duration, more: bool) {
-        self.signed(at);
+    pub(super) fn cleaned(&mut self, more: bool) {
         if !more {
             self.upload = None;
         }

@@ -32,6 +32,8 @@ enum Event {
         life: u64,
         id: u64,
         request: Request,
+        /// The network made two of it.
+        doubled: bool,
     },
     Reply {
         node: usize,
@@ -246,7 +248,8 @@ impl World {
                 life,
                 id,
                 request,
-            } => self.arrive(node, life, id, request),
+                doubled,
+            } => self.arrive(node, life, id, request, doubled),
             Event::Reply {
                 node,
                 life,
@@ -398,11 +401,12 @@ impl World {
             Step::Read { ticket, .. } => self.finish_failed(ticket),
             Step::Leadership(Leadership::Start { epoch }) => {
                 self.counts.add("leaderships");
-                self.last_leader = node;
                 self.remember(epoch);
                 let first = *self.leaders.entry(epoch).or_insert(node);
-                let newest = self.leaders.keys().next_back() == Some(&epoch);
-                if first != node || !newest {
+                if self.leaders.keys().next_back() == Some(&epoch) {
+                    self.last_leader = node;
+                }
+                if first != node {
                     self.violated(format!(
                         "node {node} leads term {epoch}, as node {first} did"
                     ));
@@ -471,11 +475,7 @@ impl World {
                 reply: lost,
             },
         );
-        let trouble = if self.disturbed_until > self.now {
-            150
-        } else {
-            10
-        };
+        let trouble = self.trouble();
         if self.nodes[node].cut_until > self.now || self.faulty(trouble) {
             self.counts.add("requests lost");
             return;
@@ -485,36 +485,35 @@ impl World {
             self.counts.add("requests late");
             delay = self.random.between(100_000, 8_000_000);
         }
-        if self.faulty(trouble) {
+        let doubled = self.faulty(trouble);
+        let arrive = |request| Event::Arrive {
+            node,
+            life,
+            id,
+            request,
+            doubled,
+        };
+        if doubled {
             self.counts.add("requests doubled");
             let later = self.random.between(100, 4_000_000);
-            let request = request.clone();
-            self.after(
-                later,
-                Event::Arrive {
-                    node,
-                    life,
-                    id,
-                    request,
-                },
-            );
+            self.after(later, arrive(request.clone()));
         }
-        self.after(
-            delay,
-            Event::Arrive {
-                node,
-                life,
-                id,
-                request,
-            },
-        );
+        self.after(delay, arrive(request));
+    }
+
+    /// How many in a thousand messages something happens to.
+    fn trouble(&self) -> u64 {
+        match self.disturbed_until > self.now {
+            true => 150,
+            false => 10,
+        }
     }
 
     fn faulty(&mut self, permille: u64) -> bool {
         !self.in_calm() && self.random.permille(permille)
     }
 
-    fn arrive(&mut self, node: usize, life: u64, id: u64, request: Request) {
+    fn arrive(&mut self, node: usize, life: u64, id: u64, request: Request, doubled: bool) {
         if self.away_until > self.now {
             self.counts.add("requests to an engine that is away");
             return;
@@ -553,11 +552,11 @@ impl World {
         {
             head.seen.next = head.seen.next.min(alive.log.status().position.next);
         }
-        let trouble = if self.disturbed_until > self.now {
-            150
-        } else {
-            10
-        };
+        if doubled && reply.is_err() {
+            // It would say what became of one of the two only.
+            return;
+        }
+        let trouble = self.trouble();
         if self.faulty(trouble) || self.nodes[node].cut_until > self.now {
             self.counts.add("replies lost");
             if appends && self.options.flaw == Some(Flaw::UnknownIsNo) {
