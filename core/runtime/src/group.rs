@@ -62,9 +62,9 @@ impl GroupOptions {
 }
 
 /// Is told how a proposal ended.
-pub(crate) type Proposed = Box<dyn FnOnce(Result<Committed, ProposalError>)>;
+pub type Proposed = Box<dyn FnOnce(Result<Committed, ProposalError>)>;
 /// Is told how a read ended.
-pub(crate) type Read = Box<dyn FnOnce(Result<(), ReadError>)>;
+pub type Read = Box<dyn FnOnce(Result<(), ReadError>)>;
 /// Is told how a membership change ended.
 pub(crate) type Changed = Box<dyn FnOnce(Result<(), ChangeError>)>;
 

@@ -29,6 +29,7 @@ use crate::directory::DataDirectory;
 use crate::disk::{Disk, DiskEvent};
 use crate::error::StartError;
 use crate::group::{Changed, Hosted};
+use crate::guest::Guest;
 use crate::metrics::{DiskCounts, GroupMetrics, NodeMetrics};
 use crate::peers::Peers;
 use crate::service::Services;
@@ -65,6 +66,7 @@ pub struct Node {
     open: RefCell<OpenRequests>,
     parked: RefCell<HashMap<u64, Responder>>,
     pub(crate) services: RefCell<Services>,
+    pub(crate) guests: RefCell<HashMap<String, Rc<dyn Guest>>>,
     next_token: Cell<u64>,
     wake: Notify,
     tasks: mpsc::UnboundedSender<Task>,
@@ -222,6 +224,7 @@ impl Node {
             open: RefCell::default(),
             parked: RefCell::new(HashMap::new()),
             services: RefCell::default(),
+            guests: RefCell::default(),
             next_token: Cell::new(options.seed >> 1),
             wake: Notify::new(),
             tasks,
@@ -543,7 +546,8 @@ impl Node {
     }
 
     /// What was promised can no longer be kept: nothing is answered any more.
-    pub(crate) fn fail(&self, why: String) {
+    /// The node has to stop, and says why: whoever waits for [`crate::NodeHandle::failed`] hears of it.
+    pub fn fail(&self, why: String) {
         tracing::error!(node = %self.id, why, "this node has failed");
         self.responders.borrow_mut().clear();
         let first = self.failed.send_if_modified(|failed| {

@@ -19,11 +19,8 @@ pub(super) fn opened(archive: Option<&Archive>) -> Result<(), ServeError> {
 
 /// The members of a group; nobody while this node is none of them.
 pub(super) async fn members(node: &NodeHandle, group: &'static str) -> Vec<String> {
-    let status = node.ask(move |node| node.status(group)).await.flatten();
-    let configuration = status.map(|status| status.configuration);
-    let configuration = configuration.unwrap_or_default();
-    let all = configuration.peers.iter().chain(&configuration.learners);
-    all.map(PeerId::to_string).collect()
+    let members = node.ask(move |node| node.members(group)).await;
+    members.unwrap_or_default()
 }
 
 /// Tells the members of a group when they change, for as long as somebody listens.

@@ -62,7 +62,10 @@ impl Node {
 
     fn propose_as(&self, group: &str, kind: Kind, data: Bytes, done: Proposed) {
         let Some(place) = self.place_of(group) else {
-            return done(Err(ProposalError::NotLeader { leader: None }));
+            return match self.guest(group) {
+                Some(guest) => guest.propose(kind, data, done),
+                None => done(Err(ProposalError::NotLeader { leader: None })),
+            };
         };
         let refused = self.with_group(place, |hosted| {
             let ticket = hosted.ticket();
@@ -99,7 +102,10 @@ impl Node {
     /// Waits until a read of this node's state machine is linearizable; `done` is told, and reads at once.
     pub fn read(&self, group: &str, done: impl FnOnce(Result<(), ReadError>) + 'static) {
         let Some(place) = self.place_of(group) else {
-            return done(Err(ReadError::NoLeader));
+            return match self.guest(group) {
+                Some(guest) => guest.read(Box::new(done)),
+                None => done(Err(ReadError::NoLeader)),
+            };
         };
         self.with_group(place, |hosted| {
             let context = hosted.ticket();

@@ -1,0 +1,44 @@
+//! Groups whose logs are kept elsewhere than in this node's write-ahead log. Whoever serves clients reaches them in the same way
+//! as the node's own groups; other nodes' proposals reach them, too.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use diwan_log::provider::Kind;
+
+use crate::group::{Proposed, Read};
+use crate::node::Node;
+
+/// A group that another provider of logs replicates. It is used on the node's thread only.
+pub trait Guest {
+    /// Proposes what a log's entry may hold; `done` is told the outcome, exactly once.
+    fn propose(&self, kind: Kind, data: Bytes, done: Proposed);
+
+    /// Waits until a read of this node's state machine is linearizable; `done` is told, exactly once.
+    fn read(&self, done: Read);
+
+    /// The names of the nodes that take part.
+    fn members(&self) -> Vec<String>;
+}
+
+impl Node {
+    /// From now on what is proposed to `group`, and what is read of it, is the guest's.
+    pub fn host(&self, group: &str, guest: Rc<dyn Guest>) {
+        self.guests.borrow_mut().insert(group.to_owned(), guest);
+    }
+
+    pub(crate) fn guest(&self, group: &str) -> Option<Rc<dyn Guest>> {
+        self.guests.borrow().get(group).cloned()
+    }
+
+    /// The names of a group's members; nobody while this node is none of them.
+    pub fn members(&self, group: &str) -> Vec<String> {
+        if let Some(guest) = self.guest(group) {
+            return guest.members();
+        }
+        let configuration = self.status(group).map(|status| status.configuration);
+        let configuration = configuration.unwrap_or_default();
+        let all = configuration.peers.iter().chain(&configuration.learners);
+        all.map(ToString::to_string).collect()
+    }
+}
