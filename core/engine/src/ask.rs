@@ -17,7 +17,7 @@ pub enum Request {
     Take {
         /// How the log stood.
         seen: Seen,
-        /// Who owns it then: [`crate::Owner`] as text.
+        /// Who owns it then: [`crate::Owner`] as text, not empty.
         owner: String,
     },
     /// Changes the owner's beat, so that others see it live: [`Reply::Done`], or [`Reply::Refused`] if the owner's term is another.

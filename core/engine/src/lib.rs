@@ -9,6 +9,8 @@
 
 mod ask;
 mod block;
+#[cfg(feature = "contract")]
+pub mod contract;
 mod log;
 mod record;
 

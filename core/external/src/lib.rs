@@ -1,1 +1,10 @@
-//! Logs on etcd and PostgreSQL in the real world.
+//! Logs on etcd and PostgreSQL in the real world: clients that carry the protocol's requests out on an engine, and what drives
+//! the protocol over them.
+
+mod address;
+mod client;
+mod etcd;
+mod postgres;
+
+pub use address::{Address, AddressError, EtcdAddress, PostgresAddress, SslCheck, TlsFiles, User};
+pub use client::Client;

@@ -1,0 +1,63 @@
+//! A client of either engine.
+
+use std::time::Duration;
+
+use diwan_engine::{Failure, Reply, Request};
+use tokio::sync::watch;
+
+use crate::address::Address;
+use crate::etcd::Etcd;
+use crate::postgres::Postgres;
+
+/// Carries requests out on an engine. Cheap to clone; within a tokio runtime only.
+#[derive(Clone)]
+pub struct Client(Engine);
+
+#[derive(Clone)]
+enum Engine {
+    Etcd(Etcd),
+    Postgres(Postgres),
+}
+
+impl Client {
+    /// A client of the engine at `address`; PostgreSQL is dialed at once, and its tables are made. A request that brings no reply
+    /// within `timeout` has failed, unknown whether it was carried out.
+    /// # Errors
+    /// The engine cannot be reached or is not fit for logs.
+    pub async fn connect(address: &Address, timeout: Duration) -> Result<Self, Failure> {
+        Ok(Self(match address {
+            Address::Etcd(address) => Engine::Etcd(Etcd::connect(address, timeout).await?),
+            Address::Postgres(address) => {
+                Engine::Postgres(Postgres::connect(address, timeout).await?)
+            }
+        }))
+    }
+
+    /// Makes sure that there is such a log, of a format that this program knows. Its name must not have slashes.
+    /// # Errors
+    /// It cannot be made, or is of another format.
+    pub async fn open(&self, log: &str) -> Result<(), Failure> {
+        match &self.0 {
+            Engine::Etcd(etcd) => etcd.open(log).await,
+            Engine::Postgres(postgres) => postgres.open(log).await,
+        }
+    }
+
+    /// Carries a request about an open log out.
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn call(&self, log: &str, request: Request) -> Result<Reply, Failure> {
+        match &self.0 {
+            Engine::Etcd(etcd) => etcd.call(log, request).await,
+            Engine::Postgres(postgres) => postgres.call(log, request).await,
+        }
+    }
+
+    /// Is told when the log changes, as long as it is held; sometimes for nothing, and not while the engine is not reached.
+    pub fn changes(&self, log: &str) -> watch::Receiver<()> {
+        match &self.0 {
+            Engine::Etcd(etcd) => etcd.changes(log),
+            Engine::Postgres(postgres) => postgres.changes(log),
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! Clients of real engines.
+
+mod support;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use diwan_engine::{Failure, Reply, Request, Seen, contract};
+use diwan_external::{Address, Client};
+use support::{Etcd, Postgres, wanted};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+async fn connect(url: &str) -> Result<Client, Failure> {
+    let address: Address = url.parse().unwrap();
+    Client::connect(&address, TIMEOUT).await
+}
+
+async fn opened(url: &str, log: &str) -> Client {
+    let client = connect(url).await.unwrap();
+    client.open(log).await.unwrap();
+    client
+}
+
+async fn keeps_the_contract(url: &str) {
+    let client = connect(url).await.unwrap();
+    contract::check("contract", |log, request| {
+        let client = client.clone();
+        async move {
+            client.open(&log).await?;
+            client.call(&log, request).await
+        }
+    })
+    .await;
+}
+
+fn append(term: u64, number: u64) -> Request {
+    let block = Bytes::from(format!("block {number} of {term}"));
+    Request::Append {
+        term,
+        number,
+        block,
+    }
+}
+
+async fn take(client: &Client, log: &str) -> u64 {
+    let seen = look(client, log).await;
+    let owner = "v1 0 1000 test".to_owned();
+    match client.call(log, Request::Take { seen, owner }).await {
+        Ok(Reply::Taken { term }) => term,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn look(client: &Client, log: &str) -> Seen {
+    match client.call(log, Request::Look).await {
+        Ok(Reply::Head(head)) => head.seen,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn blocks(client: &Client, log: &str) -> Vec<Bytes> {
+    let read = Request::Read {
+        from: 0,
+        bytes_max: 1 << 20,
+    };
+    match client.call(log, read).await {
+        Ok(Reply::Blocks(blocks)) => blocks,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Tries until the engine answers again.
+async fn eventually(client: &Client, log: &str, request: Request) -> Reply {
+    for _ in 0..100 {
+        match client.call(log, request.clone()).await {
+            Ok(reply) => return reply,
+            Err(failure) => assert!(failure.is_unknown(), "{failure}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the engine does not come back");
+}
+
+/// Between a client and an engine: hands on until it is told to swallow what comes back.
+struct Proxy {
+    port: u16,
+    swallow: std::sync::Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Proxy {
+    async fn start(to: u16) -> Self {
+        use std::sync::atomic::Ordering::SeqCst;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let swallow = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let swallows = swallow.clone();
+        tokio::spawn(async move {
+            loop {
+                let (near, _) = listener.accept().await.unwrap();
+                let far = tokio::net::TcpStream::connect(("127.0.0.1", to)).await;
+                let Ok(far) = far else { continue };
+                let (mut near_in, mut near_out) = near.into_split();
+                let (mut far_in, mut far_out) = far.into_split();
+                let there = tokio::spawn(async move {
+                    let _ = tokio::io::copy(&mut near_in, &mut far_out).await;
+                });
+                let swallows = swallows.clone();
+                tokio::spawn(async move {
+                    let mut buffer = [0; 4096];
+                    while let Ok(bytes @ 1..) = far_in.read(&mut buffer).await {
+                        // The reply is on its way, and never arrives: the connection dies.
+                        if swallows.load(SeqCst)
+                            || near_out.write_all(&buffer[..bytes]).await.is_err()
+                        {
+                            break;
+                        }
+                    }
+                    there.abort();
+                });
+            }
+        });
+        Self { port, swallow }
+    }
+
+    fn swallow(&self, swallow: bool) {
+        self.swallow
+            .store(swallow, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+/// A connection that dies between request and reply: unknown, and it was carried out.
+async fn a_lost_reply_is_unknown(url: &str, port: u16) {
+    let proxy = Proxy::start(port).await;
+    let url = url.replace(&format!(":{port}/"), &format!(":{}/", proxy.port));
+    let client = opened(&url, "lost").await;
+    let term = take(&client, "lost").await;
+    assert_eq!(client.call("lost", append(term, 0)).await, Ok(Reply::Done));
+    proxy.swallow(true);
+    let lost = client.call("lost", append(term, 1)).await.unwrap_err();
+    assert!(lost.is_unknown(), "{lost}");
+    proxy.swallow(false);
+    let read = Request::Read {
+        from: 1,
+        bytes_max: 1,
+    };
+    let Reply::Blocks(read) = eventually(&client, "lost", read).await else {
+        panic!("no blocks");
+    };
+    assert_eq!(read, [format!("block 1 of {term}")]);
+    assert_eq!(
+        eventually(&client, "lost", append(term, 1)).await,
+        Reply::Refused
+    );
+    assert_eq!(
+        eventually(&client, "lost", append(term, 2)).await,
+        Reply::Done
+    );
+}
+
+async fn changes_are_told(url: &str) {
+    let client = opened(url, "told").await;
+    let mut told = client.changes("told");
+    let term = take(&client, "told").await;
+    let mut number = 0;
+    // It takes a moment until it listens.
+    let first = async {
+        loop {
+            let done = client.call("told", append(term, number)).await;
+            assert_eq!(done, Ok(Reply::Done));
+            number += 1;
+            if tokio::time::timeout(Duration::from_millis(200), told.changed())
+                .await
+                .is_ok()
+            {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), first)
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    told.borrow_and_update();
+    let seen = look(&client, "told").await;
+    assert_eq!(
+        client
+            .call("told", Request::Resign { term: seen.term })
+            .await,
+        Ok(Reply::Done)
+    );
+    let changed = tokio::time::timeout(Duration::from_secs(20), told.changed()).await;
+    changed.expect("told of it").unwrap();
+}
+
+async fn what_was_acknowledged_outlives(client: &Client, log: &str, term: u64, before: u64) {
+    let Reply::Blocks(blocks) = eventually(
+        client,
+        log,
+        Request::Read {
+            from: 0,
+            bytes_max: 1 << 20,
+        },
+    )
+    .await
+    else {
+        panic!("no blocks");
+    };
+    assert!(blocks.len() as u64 >= before);
+    assert_eq!(
+        blocks[before as usize - 1],
+        format!("block {} of {term}", before - 1)
+    );
+    let next = blocks.len() as u64;
+    assert_eq!(
+        eventually(client, log, append(term, next)).await,
+        Reply::Done
+    );
+}
+
+#[tokio::test]
+async fn etcd_keeps_the_contract() {
+    if !wanted("etcd") {
+        return;
+    }
+    let etcd = Etcd::start(&[]);
+    keeps_the_contract(&etcd.url()).await;
+    changes_are_told(&etcd.url()).await;
+    a_lost_reply_is_unknown(&etcd.url(), etcd.port).await;
+}
+
+#[tokio::test]
+async fn postgres_keeps_the_contract() {
+    if !wanted("postgres") {
+        return;
+    }
+    let postgres = Postgres::start("");
+    keeps_the_contract(&postgres.url()).await;
+    changes_are_told(&postgres.url()).await;
+    a_lost_reply_is_unknown(&postgres.url(), postgres.port).await;
+}
+
+#[tokio::test]
+async fn etcd_is_killed() {
+    if !wanted("etcd") {
+        return;
+    }
+    let mut etcd = Etcd::start(&[]);
+    let client = opened(&etcd.url(), "killed").await;
+    let term = take(&client, "killed").await;
+    for number in 0..20 {
+        assert_eq!(
+            client.call("killed", append(term, number)).await,
+            Ok(Reply::Done)
+        );
+    }
+    etcd.kill();
+    let gone = client.call("killed", append(term, 20)).await.unwrap_err();
+    assert!(gone.is_unknown(), "{gone}");
+    etcd.run();
+    what_was_acknowledged_outlives(&client, "killed", term, 20).await;
+}
+
+#[tokio::test]
+async fn postgres_is_killed() {
+    if !wanted("postgres") {
+        return;
+    }
+    let postgres = Postgres::start("");
+    let client = opened(&postgres.url(), "killed").await;
+    let term = take(&client, "killed").await;
+    for number in 0..20 {
+        assert_eq!(
+            client.call("killed", append(term, number)).await,
+            Ok(Reply::Done)
+        );
+    }
+    postgres.kill();
+    let gone = client.call("killed", append(term, 20)).await.unwrap_err();
+    assert!(gone.is_unknown(), "{gone}");
+    postgres.run();
+    what_was_acknowledged_outlives(&client, "killed", term, 20).await;
+}
+
+#[tokio::test]
+async fn etcd_without_space_says_so_and_is_read() {
+    if !wanted("etcd") {
+        return;
+    }
+    let etcd = Etcd::start(&["--quota-backend-bytes", "4000000"]);
+    let client = opened(&etcd.url(), "full").await;
+    let term = take(&client, "full").await;
+    let mut number = 0;
+    let failure = loop {
+        let block = Bytes::from(vec![7; 500_000]);
+        match client
+            .call(
+                "full",
+                Request::Append {
+                    term,
+                    number,
+                    block,
+                },
+            )
+            .await
+        {
+            Ok(Reply::Done) => number += 1,
+            Ok(other) => panic!("{other:?}"),
+            Err(failure) => break failure,
+        }
+        assert!(number < 100);
+    };
+    assert!(matches!(failure, Failure::NoSpace(_)), "{failure}");
+    assert_eq!(look(&client, "full").await.next, number);
+    assert!(!blocks(&client, "full").await.is_empty());
+    let beat = client
+        .call("full", Request::Beat { term })
+        .await
+        .unwrap_err();
+    assert!(matches!(beat, Failure::NoSpace(_)), "{beat}");
+}
+
+#[tokio::test]
+async fn etcd_refuses_what_is_too_large_and_who_may_not() {
+    if !wanted("etcd") {
+        return;
+    }
+    let etcd = Etcd::start(&["--max-request-bytes", "100000"]);
+    let client = opened(&etcd.url(), "large").await;
+    let term = take(&client, "large").await;
+    let block = Bytes::from(vec![7; 200_000]);
+    let failure = client
+        .call(
+            "large",
+            Request::Append {
+                term,
+                number: 0,
+                block,
+            },
+        )
+        .await;
+    let failure = failure.unwrap_err();
+    assert!(matches!(failure, Failure::TooLarge(_)), "{failure}");
+
+    etcd.ctl(&["put", "test/other/format", "diwan-log 2"]);
+    let failure = client.open("other").await.unwrap_err();
+    assert!(
+        matches!(&failure, Failure::Foreign(what) if what.contains("diwan-log 2")),
+        "{failure}"
+    );
+
+    etcd.ctl(&["user", "add", "root:secret"]);
+    etcd.ctl(&["user", "grant-role", "root", "root"]);
+    etcd.ctl(&["auth", "enable"]);
+    let failure = client.call("large", Request::Look).await.unwrap_err();
+    assert!(matches!(failure, Failure::Denied(_)), "{failure}");
+    let wrong = format!("etcd://root:wrong@127.0.0.1:{}/test", etcd.port);
+    let failure = connect(&wrong)
+        .await
+        .unwrap()
+        .open("large")
+        .await
+        .unwrap_err();
+    assert!(matches!(failure, Failure::Denied(_)), "{failure}");
+    let right = format!("etcd://root:secret@127.0.0.1:{}/test", etcd.port);
+    assert_eq!(look(&opened(&right, "large").await, "large").await.next, 0);
+}
+
+#[tokio::test]
+async fn postgres_that_would_lose_writes_is_refused() {
+    if !wanted("postgres") {
+        return;
+    }
+    let unsafe_one = Postgres::start("fsync = off\n");
+    let failure = connect(&unsafe_one.url()).await.map(drop).unwrap_err();
+    assert!(failure.to_string().contains("fsync = off"), "{failure}");
+    drop(unsafe_one);
+
+    let postgres = Postgres::start("password_encryption = 'scram-sha-256'\n");
+    let client = opened(&postgres.url(), "log").await;
+    let term = take(&client, "log").await;
+    postgres.sql("CREATE ROLE guest LOGIN PASSWORD 'right'");
+    let guest = postgres.url().replace("postgres@", "guest:right@");
+    let failure = connect(&guest).await.map(drop).unwrap_err();
+    assert!(matches!(failure, Failure::Denied(_)), "{failure}");
+    let other = format!("{guest}&schema=other");
+    let failure = connect(&other).await.map(drop).unwrap_err();
+    assert!(
+        failure
+            .to_string()
+            .contains("CREATE SCHEMA IF NOT EXISTS other"),
+        "{failure}"
+    );
+    let nowhere = postgres.url().replace("/postgres?", "/nowhere?");
+    let failure = connect(&nowhere).await.map(drop).unwrap_err();
+    assert!(matches!(failure, Failure::Denied(_)), "{failure}");
+
+    postgres.sql("ALTER DATABASE postgres SET default_transaction_read_only = on");
+    postgres.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'diwan'",
+    );
+    let _ = client.call("log", append(term, 0)).await;
+    let failure = client.call("log", append(term, 0)).await.unwrap_err();
+    assert!(matches!(failure, Failure::ReadOnly(_)), "{failure}");
+    let failure = connect(&postgres.url()).await.map(drop).unwrap_err();
+    assert!(matches!(failure, Failure::ReadOnly(_)), "{failure}");
+    postgres.sql("ALTER DATABASE postgres RESET default_transaction_read_only");
+    assert_eq!(
+        eventually(&client, "log", append(term, 0)).await,
+        Reply::Done
+    );
+
+    let hba = postgres.data().join("pg_hba.conf");
+    std::fs::write(
+        &hba,
+        "host all guest 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n",
+    )
+    .unwrap();
+    postgres.sql("SELECT pg_reload_conf()");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let wrong = postgres.url().replace("postgres@", "guest:wrong@");
+    let failure = connect(&wrong).await.map(drop).unwrap_err();
+    assert!(matches!(failure, Failure::Denied(_)), "{failure}");
+
+    postgres.sql("UPDATE diwan.format SET version = 2");
+    let failure = connect(&postgres.url()).await.map(drop).unwrap_err();
+    assert!(matches!(failure, Failure::Foreign(_)), "{failure}");
+}
