@@ -2,6 +2,7 @@
 
 mod call;
 mod json;
+mod log;
 mod logs;
 mod operator;
 mod raft;
@@ -55,6 +56,9 @@ enum Command {
     /// Look after a Raft group, Diwan's or JRaft's: members, leader, snapshots
     #[command(after_help = raft::HELP)]
     Raft(raft::RaftArguments),
+    /// Look after logs that an engine keeps: etcd or PostgreSQL
+    #[command(after_help = log::HELP)]
+    Log(log::LogArguments),
     /// Look into the service registry: services, instances, pushes, nodes; stop pushes, take clients out
     #[command(after_help = registry::HELP)]
     Registry(registry::RegistryArguments),
@@ -133,6 +137,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Server(arguments) => return Ok(server::run(&arguments)),
         Command::Sim(command) => return Ok(sim::sim(&command)),
         Command::Raft(arguments) => return raft::run(arguments),
+        Command::Log(arguments) => return log::run(&arguments),
         Command::Registry(arguments) => return registry::run(&arguments),
         Command::Tx(arguments) => return tx::run(&arguments),
         Command::Saga(arguments) => return saga::run(&arguments),

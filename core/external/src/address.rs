@@ -26,7 +26,7 @@ pub enum Address {
     /// etcd.
     Etcd(EtcdAddress),
     /// A server that speaks PostgreSQL's wire.
-    Postgres(PostgresAddress),
+    Postgres(Box<PostgresAddress>),
 }
 
 /// Where an etcd cluster is.
@@ -143,7 +143,9 @@ impl FromStr for Address {
         match scheme {
             "etcd" => EtcdAddress::parse(rest, false).map(Self::Etcd),
             "etcds" => EtcdAddress::parse(rest, true).map(Self::Etcd),
-            "postgres" | "postgresql" => PostgresAddress::parse(rest).map(Self::Postgres),
+            "postgres" | "postgresql" => {
+                PostgresAddress::parse(rest).map(|address| Self::Postgres(Box::new(address)))
+            }
             // Not the text itself: it may hold a password.
             other => Err(AddressError::Scheme(other.to_owned())),
         }

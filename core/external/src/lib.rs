@@ -4,7 +4,10 @@
 mod address;
 mod client;
 mod etcd;
+mod host;
 mod postgres;
 
 pub use address::{Address, AddressError, EtcdAddress, PostgresAddress, SslCheck, TlsFiles, User};
 pub use client::Client;
+pub use diwan_engine::Failure;
+pub use host::{Counts, Host, LogOptions, LogStatus, Options};

@@ -80,11 +80,6 @@ impl Applier {
         }
     }
 
-    /// Whether entries are commands as they are.
-    pub fn is_plain(&self) -> bool {
-        self.stamped.is_none()
-    }
-
     /// The time of the state.
     pub fn time(&self) -> LogTime {
         self.stamped

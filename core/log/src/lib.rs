@@ -4,6 +4,8 @@
 mod applier;
 mod clock;
 mod envelope;
+mod guest;
+mod scribe;
 mod session;
 mod table;
 
@@ -12,6 +14,8 @@ pub mod provider {
     pub use crate::applier::{Applier, ApplyError, Entry};
     pub use crate::clock::{LeaderClock, Stamp};
     pub use crate::envelope::{Envelope, EnvelopeError, Kind};
+    pub use crate::guest::{Guest, Proposed, Read};
+    pub use crate::scribe::{Clocks, Scribe};
 }
 
 use std::io;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use diwan_log::provider::{Applier, LeaderClock};
-use diwan_log::{Committed, ProposalError, ReadError, StateMachine};
+use diwan_log::StateMachine;
+use diwan_log::provider::{Applier, Proposed, Read, Scribe};
 use diwan_raft::{ChangeError, Configuration, Time};
 use diwan_replica::Group;
 use diwan_wal::GroupId;
@@ -61,10 +61,6 @@ impl GroupOptions {
     }
 }
 
-/// Is told how a proposal ended.
-pub type Proposed = Box<dyn FnOnce(Result<Committed, ProposalError>)>;
-/// Is told how a read ended.
-pub type Read = Box<dyn FnOnce(Result<(), ReadError>)>;
 /// Is told how a membership change ended.
 pub(crate) type Changed = Box<dyn FnOnce(Result<(), ChangeError>)>;
 
@@ -73,10 +69,7 @@ pub(crate) struct Hosted {
     pub(crate) wal_id: GroupId,
     pub(crate) group: Group,
     pub(crate) machine: Applier,
-    /// Of the leadership that the state machine was told of.
-    pub(crate) clock: LeaderClock,
-    /// Microseconds by which the wall clock was ahead of the log's time when that was last reported.
-    pub(crate) ahead: i64,
+    pub(crate) scribe: Scribe,
     pub(crate) election_timeout: Duration,
     pub(crate) entry_checksums: bool,
     pub(crate) dirty: bool,
@@ -92,8 +85,6 @@ pub(crate) struct Hosted {
     pub(crate) changes: Vec<Changed>,
     /// A leadership that begins once this index is applied: epoch, index.
     pub(crate) leading_at: Option<(u64, u64)>,
-    /// The leadership that the state machine was told of.
-    pub(crate) leading: Option<u64>,
     pub(crate) snapshots: Snapshots,
 }
 
@@ -103,9 +94,9 @@ impl Hosted {
         GroupMetrics {
             name: self.name.clone(),
             status: self.group.raft().status(),
-            leading: self.leading.is_some(),
+            leading: self.scribe.epoch().is_some(),
             time: self.machine.time(),
-            clock_ahead_us: self.ahead,
+            clock_ahead_us: self.scribe.ahead(),
             sessions: self.machine.sessions() as u64,
             proposals_open: self.group.proposals_open() as u64,
             proposals_refused: self.refused,

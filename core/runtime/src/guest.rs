@@ -3,23 +3,9 @@
 
 use std::rc::Rc;
 
-use bytes::Bytes;
-use diwan_log::provider::Kind;
+use diwan_log::provider::Guest;
 
-use crate::group::{Proposed, Read};
 use crate::node::Node;
-
-/// A group that another provider of logs replicates. It is used on the node's thread only.
-pub trait Guest {
-    /// Proposes what a log's entry may hold; `done` is told the outcome, exactly once.
-    fn propose(&self, kind: Kind, data: Bytes, done: Proposed);
-
-    /// Waits until a read of this node's state machine is linearizable; `done` is told, exactly once.
-    fn read(&self, done: Read);
-
-    /// The names of the nodes that take part.
-    fn members(&self) -> Vec<String>;
-}
 
 impl Node {
     /// From now on what is proposed to `group`, and what is read of it, is the guest's.

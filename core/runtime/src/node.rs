@@ -12,7 +12,7 @@ use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
 use diwan_log::Event as LogEvent;
-use diwan_log::provider::{Applier, LeaderClock};
+use diwan_log::provider::{Applier, Guest, Scribe};
 use diwan_net::Workers;
 use diwan_net::bolt::Responder;
 use diwan_raft::{
@@ -29,7 +29,6 @@ use crate::directory::DataDirectory;
 use crate::disk::{Disk, DiskEvent};
 use crate::error::StartError;
 use crate::group::{Changed, Hosted};
-use crate::guest::Guest;
 use crate::metrics::{DiskCounts, GroupMetrics, NodeMetrics};
 use crate::peers::Peers;
 use crate::service::Services;
@@ -157,9 +156,8 @@ impl Node {
             hosted.push(Hosted {
                 wal_id: group_id(&group.name),
                 group: Group::new(Raft::new(config, start, now)),
-                clock: LeaderClock::begin(machine.time(), now.0),
+                scribe: Scribe::new(group.plain),
                 machine,
-                ahead: 0,
                 election_timeout: group.election_timeout,
                 entry_checksums: group.entry_checksums,
                 dirty: true,
@@ -171,7 +169,6 @@ impl Node {
                 reads: HashMap::new(),
                 changes: Vec::new(),
                 leading_at: None,
-                leading: None,
                 snapshots: Snapshots {
                     newest_bytes: newest
                         .as_ref()
@@ -431,7 +428,7 @@ impl Node {
                 tracing::info!(group = hosted.name, node = %self.id, ?role, term, leader = name, "role");
                 if role != Role::Leader {
                     hosted.leading_at = None;
-                    if let Some(epoch) = hosted.leading.take() {
+                    if let Some(epoch) = hosted.scribe.end() {
                         hosted.machine.event(&LogEvent::StopLeading { epoch });
                     }
                     hosted.machine.event(&match name {

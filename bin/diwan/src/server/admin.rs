@@ -12,6 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
+use diwan_external::LogStatus;
 use diwan_jraft::Message;
 use diwan_log::{ProposalError, ReadError};
 use diwan_raft::{ErrorCode, PeerId};
@@ -24,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tower::ServiceExt as _;
 
+use super::engine::Logs;
 use super::meta::{self, Registers};
 use super::metrics::{self, role_name};
 use crate::raft::operation::{Answer, Operation};
@@ -35,6 +37,8 @@ pub(crate) struct Admin {
     /// The group of the node's own store.
     pub(crate) meta_group: String,
     pub(crate) registers: Registers,
+    /// Those that an engine keeps, if one does.
+    pub(crate) logs: Option<Logs>,
     pub(crate) stopping: Arc<AtomicBool>,
     /// Once it has begun.
     pub(crate) registry: Arc<OnceLock<Http>>,
@@ -57,6 +61,8 @@ POST /raft/GROUP/transfer-leader  [?peer=IP:PORT]
 POST /raft/GROUP/snapshot
 POST /raft/GROUP/add-learners     ?peers=IP:PORT,..  (also remove-learners, reset-learners)
 POST /raft/GROUP/promote          ?peer=IP:PORT: a learner becomes a voter
+GET  /log                         the logs that an engine keeps for this node
+POST /log/NAME/snapshot           a snapshot of one of them, at its owner
 GET  /meta/KEY, PUT /meta/KEY     the cluster's own small store
 GET  /registry/v1/nodes           the service registry, if this node is one; also services, instances, subscribers,
                                   push-history ?service=, diff ?one=NODE&other=NODE, switch, offline, guard
@@ -76,6 +82,8 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin) {
         .route("/raft/{group}", get(group))
         .route("/raft/{group}/peers", get(peers))
         .route("/raft/{group}/{operation}", post(operate))
+        .route("/log", get(logs))
+        .route("/log/{name}/snapshot", post(log_snapshot))
         .route("/meta/{key}", get(read).put(write))
         .route("/registry/v1/{*what}", any(registry))
         .route("/tx/v1/{*what}", any(transactions))
@@ -149,11 +157,14 @@ async fn ready(State(admin): State<Admin>) -> Response {
     let Some(metrics) = metrics_of(&admin).await else {
         return gone();
     };
-    let waiting: Vec<String> = metrics
+    let mut waiting: Vec<String> = metrics
         .groups
         .iter()
         .filter_map(|group| unready(&metrics.id, group).map(|why| format!("{}: {why}", group.name)))
         .collect();
+    let logs = statuses(&admin).await.unwrap_or_default();
+    let not_ready = logs.iter().filter(|log| log.status.owner.is_none());
+    waiting.extend(not_ready.map(|log| format!("{}: nobody owns the log", log.name)));
     match waiting.is_empty() {
         true => "ready\n".into_response(),
         false => error(
@@ -182,6 +193,70 @@ fn unready(node: &PeerId, group: &GroupMetrics) -> Option<String> {
             status.applied, status.committed
         )),
         Some(_) => None,
+    }
+}
+
+/// The logs that an engine keeps, if one does.
+async fn statuses(admin: &Admin) -> Option<Vec<LogStatus>> {
+    admin.logs.as_ref()?.status().await
+}
+
+const NO_ENGINE: &str = "this node keeps its logs itself: see /raft";
+
+async fn logs(State(admin): State<Admin>) -> Response {
+    let Some(engine) = admin.logs.as_ref().map(|logs| logs.engine.clone()) else {
+        return error(StatusCode::NOT_FOUND, NO_ENGINE, json!({}));
+    };
+    let Some(logs) = statuses(&admin).await else {
+        return gone();
+    };
+    let logs: Vec<Value> = logs.iter().map(describe_log).collect();
+    Json(json!({ "engine": engine, "logs": logs })).into_response()
+}
+
+fn describe_log(log: &LogStatus) -> Value {
+    let LogStatus {
+        name,
+        status,
+        leading,
+        time,
+        counts,
+    } = log;
+    let (blocks, commands, bytes) = counts.applied;
+    json!({
+        "log": name,
+        "owner": status.owner,
+        "term": status.term,
+        "leading": leading,
+        "next": status.next,
+        "applied": status.position.next,
+        "lag": status.next.saturating_sub(status.position.next),
+        "index": status.position.index,
+        "blocks": blocks,
+        "commands_per_block": commands.checked_div(blocks),
+        "bytes_per_block": bytes.checked_div(blocks),
+        "largest_block": counts.largest,
+        "snapshot": status.snapshot.map(|snapshot| json!({
+            "next": snapshot.position.next,
+            "index": snapshot.position.index,
+            "bytes": snapshot.bytes,
+            "pieces": snapshot.pieces,
+        })),
+        "since_snapshot_bytes": status.since_snapshot,
+        "waiting": status.waiting.0,
+        "no_space": status.no_space,
+        "trouble": status.trouble,
+        "time_ms": time.0 / 1000,
+    })
+}
+
+async fn log_snapshot(State(admin): State<Admin>, Path(name): Path<String>) -> Response {
+    let Some(logs) = &admin.logs else {
+        return error(StatusCode::NOT_FOUND, NO_ENGINE, json!({}));
+    };
+    match logs.snapshot(name.clone()).await {
+        true => Json(json!({ "asked": true })).into_response(),
+        false => no_group(&name),
     }
 }
 
@@ -229,6 +304,9 @@ async fn prometheus(State(admin): State<Admin>) -> Response {
         .map(|(stats, open)| (open as u64, stats.snapshot()));
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     let mut text = metrics::text(&metrics, connections);
+    if let Some(logs) = statuses(&admin).await {
+        text += &metrics::engine::text(&logs);
+    }
     if let Some(http) = admin.registry.get() {
         text += &metrics::registry::text(&http.registry.status().await);
     }

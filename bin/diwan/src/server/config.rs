@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use diwan_external::{Address, AddressError};
 use diwan_raft::{Configuration, PeerId};
 use diwan_registry::edge::AccessKeys;
 use diwan_runtime::JraftAddress;
@@ -31,6 +32,10 @@ pub(crate) struct ServerArguments {
     /// Begin without members and wait until `diwan raft add-peer` or `learners add` makes this node one
     #[arg(long, conflicts_with = "peers")]
     join: bool,
+    /// Keep the logs in an engine that runs already, instead of on this node's disk:
+    /// etcd://HOST:PORT,HOST:PORT/PREFIX or postgres://USER@HOST/DATABASE (see docs/log.md)
+    #[arg(long, value_name = "URL", conflicts_with = "join")]
+    log: Option<String>,
     /// Be no service registry
     #[arg(long)]
     no_registry: bool,
@@ -69,6 +74,9 @@ pub(crate) struct Settings {
     pub(crate) tx: Tx,
     pub(crate) saga: Saga,
     pub(crate) archive: Archive,
+    pub(crate) engine: Engine,
+    /// The engine's address, if the logs are kept in one.
+    pub(crate) engine_at: Option<Address>,
     pub(crate) users: Users,
     pub(crate) access_keys: Option<AccessKeys>,
 }
@@ -121,6 +129,16 @@ section! { File {
     tx: Tx = Tx::default(),
     saga: Saga = Saga::default(),
     archive: Archive = Archive::default(),
+    engine: Engine = Engine::default(),
+} }
+
+section! { Engine {
+    url: Option<String> = None,
+    lease_ms: u64 = 3000,
+    timeout_ms: u64 = 2000,
+    lease_reads: bool = false,
+    snapshot_log_bytes: u64 = 64 << 20,
+    snapshot_bytes_max: u64 = 1 << 30,
 } }
 
 section! { Saga {
@@ -191,7 +209,7 @@ section! { Tls {
 } }
 
 /// The tables of the file and their keys; the first one is the file itself.
-const TABLES: [(&str, &[&str]); 11] = [
+const TABLES: [(&str, &[&str]); 12] = [
     ("", File::KEYS),
     ("log", Log::KEYS),
     ("raft", Raft::KEYS),
@@ -203,6 +221,7 @@ const TABLES: [(&str, &[&str]); 11] = [
     ("tx", Tx::KEYS),
     ("saga", Saga::KEYS),
     ("archive", Archive::KEYS),
+    ("engine", Engine::KEYS),
 ];
 
 impl Settings {
@@ -316,6 +335,24 @@ impl Settings {
         )?;
         within("archive.entries_max", file.archive.entries_max, 1, 1 << 40)?;
         within("limits.stop_ms", file.limits.stop_ms, 0, 600_000)?;
+        within("engine.lease_ms", file.engine.lease_ms, 100, 600_000)?;
+        within("engine.timeout_ms", file.engine.timeout_ms, 50, 600_000)?;
+        within(
+            "engine.snapshot_log_bytes",
+            file.engine.snapshot_log_bytes,
+            1 << 10,
+            1 << 40,
+        )?;
+        let url = arguments.log.as_ref().or(file.engine.url.as_ref());
+        let engine_at = url.map(|url| url.parse()).transpose();
+        let engine_at = engine_at
+            .map_err(|error: AddressError| ConfigError(format!("engine.url or --log: {error}")))?;
+        if engine_at.is_some() && join {
+            return Err(ConfigError(
+                "join is for logs of this node's own: with an engine, name all nodes in peers"
+                    .to_owned(),
+            ));
+        }
         let jraft = file.raft.jraft.iter().map(|address| address.parse());
         let jraft: Result<_, _> = jraft.collect();
         let jraft = jraft.map_err(|error: diwan_runtime::JraftAddressError| {
@@ -347,6 +384,8 @@ impl Settings {
             tx: file.tx,
             saga: file.saga,
             archive: file.archive,
+            engine: file.engine,
+            engine_at,
             users,
         })
     }

@@ -1,6 +1,7 @@
 //! A node's metrics as Prometheus reads them: text format 0.0.4.
 
 pub(super) mod archive;
+pub(super) mod engine;
 pub(super) mod registry;
 pub(super) mod saga;
 pub(super) mod tx;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod config;
+pub(crate) mod engine;
 mod group;
 mod invoke;
 mod meta;
@@ -19,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use diwan_archive::{Archive, Retention};
+use diwan_raft::PeerId;
 use diwan_runtime::{DirectoryError, GroupOptions, NodeHandle, NodeOptions, StartError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -47,7 +49,7 @@ are at http://127.0.0.1:8790/ (--admin).
 
 Exit codes: 0 stopped as asked; 1 the node failed, most often its disk; 2 command line or configuration; a data directory
 that 3 another process uses, 4 belongs to another node, 5 is of another version, 6 is none or lacks its log; 7 its data
-are damaged; 8 an address, file or thread is not to be had.";
+are damaged; 8 an address, file or thread is not to be had; 9 the engine that keeps its logs is not to be had, or not fit.";
 
 /// Why a node ended.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +62,8 @@ enum ServeError {
     Io(String, std::io::Error),
     #[error("this node has failed: {0}")]
     Failed(String),
+    #[error("{0}: {1}")]
+    Engine(String, diwan_external::Failure),
 }
 
 impl ServeError {
@@ -78,6 +82,7 @@ impl ServeError {
                 StartError::Wal(_) | StartError::Store { .. } | StartError::Snapshot { .. },
             ) => 7,
             Self::Start(StartError::Io { .. }) | Self::Io(..) => 8,
+            Self::Engine(..) => 9,
         }
     }
 }
@@ -109,7 +114,7 @@ fn io(what: impl ToString) -> impl FnOnce(std::io::Error) -> ServeError {
     move |error| ServeError::Io(what, error)
 }
 
-async fn serve(settings: Settings, lifeline: bool) -> Result<(), ServeError> {
+async fn serve(mut settings: Settings, lifeline: bool) -> Result<(), ServeError> {
     let mut signals = Signals::new(lifeline).map_err(io("signals"))?;
     let admin_at = settings.admin;
     let listener = TcpListener::bind(admin_at)
@@ -135,16 +140,33 @@ async fn serve(settings: Settings, lifeline: bool) -> Result<(), ServeError> {
     };
     let tx = tx::Role::new(&settings.tx, settings.users.clone(), archive)?;
     let saga = saga::Role::new(&settings.saga, &settings.registry, archive)?;
-    let members = settings.initial.clone();
-    let node = start_node(
-        settings,
+    let groups = groups(
+        &settings,
         registers.clone(),
         [
-            role.as_ref().map(|role| role.group(members.clone())),
-            tx.as_ref().map(|role| role.group(members.clone())),
-            saga.as_ref().map(|role| role.group(members)),
+            role.as_ref()
+                .map(|role| role.group(settings.initial.clone())),
+            tx.as_ref().map(|role| role.group(settings.initial.clone())),
+            saga.as_ref()
+                .map(|role| role.group(settings.initial.clone())),
         ],
-    )?;
+    );
+    let engine = std::mem::take(&mut settings.engine);
+    let (node, logs) = match settings.engine_at.take() {
+        None => (start_node(settings, groups)?, None),
+        Some(address) => {
+            let members = settings
+                .initial
+                .peers
+                .iter()
+                .map(PeerId::to_string)
+                .collect();
+            let node = start_node(settings, Vec::new())?;
+            let logs = engine::start(&node, &node_name, members, address, &engine, groups);
+            let logs = logs.await?;
+            (node, Some(logs))
+        }
+    };
     tracing::info!(node = %node_name, data = %data.display(), %admin_at, group, "started");
     let registry = Arc::new(OnceLock::new());
     let coordinator = Arc::new(OnceLock::new());
@@ -156,6 +178,7 @@ async fn serve(settings: Settings, lifeline: bool) -> Result<(), ServeError> {
             node: node.clone(),
             meta_group: group,
             registers,
+            logs: logs.clone(),
             stopping: stopping.clone(),
             registry: registry.clone(),
             coordinator: coordinator.clone(),
@@ -188,6 +211,9 @@ async fn serve(settings: Settings, lifeline: bool) -> Result<(), ServeError> {
     if let Some(coordinator) = coordinator.get() {
         coordinator.stop().await;
     }
+    if let Some(logs) = logs {
+        logs.stop(stop_within / 2).await;
+    }
     tokio::select! {
         result = tokio::time::timeout(stop_within, node.stop()) => if result.is_err() {
             tracing::warn!(?stop_within, "not everything that had begun was finished");
@@ -198,13 +224,14 @@ async fn serve(settings: Settings, lifeline: bool) -> Result<(), ServeError> {
     Ok(())
 }
 
-fn start_node(
-    settings: Settings,
+/// The node's groups: its own store, and those of its roles.
+fn groups(
+    settings: &Settings,
     registers: Registers,
     roles: [Option<GroupOptions>; 3],
-) -> Result<NodeHandle, StartError> {
+) -> Vec<GroupOptions> {
     let raft = &settings.raft;
-    let members = settings.initial;
+    let members = settings.initial.clone();
     let mut groups = vec![GroupOptions::new(&raft.group, members, move || {
         Box::new(Meta(registers))
     })];
@@ -217,6 +244,10 @@ fn start_node(
         group.entry_checksums = raft.entry_checksums;
         group.jraft.clone_from(&settings.jraft);
     }
+    groups
+}
+
+fn start_node(settings: Settings, groups: Vec<GroupOptions>) -> Result<NodeHandle, StartError> {
     let mut options = NodeOptions::new(settings.node, settings.data);
     options.listen = settings.listen;
     options.token = settings.security.token;

@@ -12,7 +12,7 @@ use diwan_registry::state;
 use diwan_registry_wire::nodes::NODES_CLASS as CLASS;
 use diwan_runtime::{GroupOptions, NodeHandle};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::config::Registry;
 use super::group::{caller, members, proposer, watch_members};
@@ -140,12 +140,13 @@ const SETTINGS_PATIENCE: Duration = Duration::from_secs(3);
 async fn until_settings_are_known(node: &NodeHandle) {
     let known = async {
         loop {
-            let status = node.ask(|node| node.status(GROUP)).await.flatten();
-            if status.is_some_and(|status| {
-                status.leader.is_some()
-                    && 0 < status.committed
-                    && status.committed <= status.applied
-            }) {
+            let (tell, told) = oneshot::channel();
+            node.run(|node| {
+                node.read(GROUP, |result| {
+                    let _ = tell.send(result);
+                });
+            });
+            if let Ok(Ok(())) = told.await {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

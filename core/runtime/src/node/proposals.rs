@@ -3,17 +3,14 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use diwan_log::provider::{Entry, Envelope, Kind, LeaderClock};
+use diwan_log::provider::{Clocks, Entry, Kind, Proposed, Read};
 use diwan_log::{Committed, Event as LogEvent, Once, ProposalError, ReadError, SessionId};
 use diwan_raft::{Payload, ProposeError, Role};
 use diwan_replica::{Apply, Outcome, ReadOutcome};
 
 use super::{Node, leader_name};
 use crate::clock;
-use crate::group::{Hosted, Proposed, Read};
-
-/// A wall clock that is further off, in microseconds, is worth a line in the log.
-const AHEAD_REPORTED: u64 = 1_000_000;
+use crate::group::Hosted;
 
 impl Node {
     /// Proposes a command to a group; `done` is told its answer, or why there is none. Exactly once.
@@ -146,8 +143,8 @@ impl Node {
         }
         hosted.group.applied(last);
         if let Some((epoch, _)) = hosted.leading_at.take_if(|(_, index)| *index <= last) {
-            hosted.leading = Some(epoch);
-            hosted.clock = LeaderClock::begin(hosted.machine.time(), clock::now().0);
+            let time = hosted.machine.time();
+            hosted.scribe.begin(epoch, time, clock::now().0);
             hosted.machine.event(&LogEvent::StartLeading { epoch });
         }
         let snapshots = &mut hosted.snapshots;
@@ -192,29 +189,28 @@ impl Node {
 impl Hosted {
     /// What goes into the log for a command.
     fn entry(&mut self, kind: Kind, data: Bytes) -> Result<Bytes, ProposalError> {
-        if self.machine.is_plain() {
-            return match kind {
-                Kind::Command => Ok(data),
-                Kind::Once(_) | Kind::Open | Kind::Close(_) => Err(ProposalError::Plain),
-            };
+        let now = Clocks {
+            monotonic: clock::now().0,
+            wall: clock::wall(),
+        };
+        match self.scribe.write(kind, data, now) {
+            Ok((entry, ahead)) => {
+                if let Some(ahead) = ahead {
+                    tracing::warn!(
+                        group = self.name,
+                        ahead_s = ahead as f64 / 1e6,
+                        "this machine's wall clock is off the log's time"
+                    );
+                }
+                Ok(entry)
+            }
+            Err(ProposalError::NotLeader { .. }) => {
+                self.refused.0 += 1;
+                let leader = leader_name(&self.group);
+                Err(ProposalError::NotLeader { leader })
+            }
+            Err(error) => Err(error),
         }
-        if self.leading.is_none() {
-            // A member that was elected and has not applied everything earlier does not know the time yet.
-            self.refused.0 += 1;
-            let leader = leader_name(&self.group);
-            return Err(ProposalError::NotLeader { leader });
-        }
-        let stamp = self.clock.stamp(clock::now().0, clock::wall());
-        if stamp.ahead.abs_diff(self.ahead) > AHEAD_REPORTED {
-            let seconds = stamp.ahead as f64 / 1e6;
-            tracing::warn!(
-                group = self.name,
-                ahead_s = seconds,
-                "this machine's wall clock is off the log's time"
-            );
-            self.ahead = stamp.ahead;
-        }
-        Ok(Envelope::write(stamp.time, kind, &data))
     }
 }
 

@@ -61,6 +61,7 @@ impl Model {
                 Reply::Done
             }),
             Request::Resign { term } => self.owned(term, |model| {
+                model.beat += 1;
                 model.owner = None;
                 Reply::Done
             }),
@@ -82,12 +83,11 @@ impl Model {
             }
             Request::Read { from, bytes_max } => {
                 let mut bytes = 0;
-                let blocks = self.blocks.range(from..).map(|(_, block)| block);
-                let there = self.blocks.contains_key(&from);
+                let blocks = (from..).map_while(|number| self.blocks.get(&number));
                 let blocks = blocks.take_while(|block| {
                     let first = bytes == 0;
                     bytes += block.len();
-                    there && (first || bytes <= bytes_max)
+                    first || bytes <= bytes_max
                 });
                 Reply::Blocks(blocks.cloned().collect())
             }
@@ -164,11 +164,29 @@ impl Model {
         (self.blocks.len(), self.pieces.len())
     }
 
-    /// A block is changed, or gone.
-    pub(super) fn damage(&mut self, number: u64, block: Option<Bytes>) {
+    /// Puts other bytes in a block's place, or nothing: as an operator's hand or a bad disk does.
+    pub fn damage(&mut self, number: u64, block: Option<Bytes>) {
         match block {
             Some(block) => drop(self.blocks.insert(number, block)),
             None => drop(self.blocks.remove(&number)),
         }
+    }
+
+    /// A block as it stands.
+    pub fn block(&self, number: u64) -> Option<Bytes> {
+        self.blocks.get(&number).cloned()
+    }
+
+    /// Puts other bytes in the place of a snapshot's first piece.
+    pub fn damage_piece(&mut self, data: Bytes) {
+        if let Some(piece) = self.pieces.values_mut().next() {
+            *piece = data;
+        }
+    }
+
+    /// Forgets blocks from `next` on, as an asynchronous replica does that takes over.
+    pub fn rewind(&mut self, next: u64) {
+        self.blocks.split_off(&next);
+        self.next = next;
     }
 }
