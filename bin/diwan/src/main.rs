@@ -122,8 +122,13 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match command {
         Command::Demo(options) => {
             let program = std::env::current_exe()?.to_string_lossy().into_owned();
+            let log = options.log.iter();
+            let log = log.flat_map(|url| ["--log".to_owned(), url.clone()]);
             let programs = Programs {
-                node: vec![program.clone(), "server".into()],
+                node: [program.clone(), "server".into()]
+                    .into_iter()
+                    .chain(log)
+                    .collect(),
                 bank: vec![program, "bank".into()],
             };
             let verdict = demo::run(&options, programs)?;

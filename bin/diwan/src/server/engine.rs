@@ -45,7 +45,8 @@ pub(super) async fn start(
     let (tasks, mut todo) = mpsc::unbounded_channel::<Task>();
     let (tell, told) = oneshot::channel();
     node.run(move |node| {
-        let (node, failing) = (node.clone(), node.clone());
+        // Not to hold the node: it ends with the last one who does.
+        let (node, failing) = (Rc::downgrade(node), Rc::downgrade(node));
         tokio::task::spawn_local(async move {
             let names: Vec<String> = groups.iter().map(|group| group.name.clone()).collect();
             let logs = groups.into_iter().map(|group| LogOptions {
@@ -55,10 +56,12 @@ pub(super) async fn start(
             });
             let started = async {
                 let client = Client::connect(&address, timeout).await?;
-                Host::start(client, options, logs.collect(), move |why| {
-                    failing.fail(why)
-                })
-                .await
+                let failed = move |why| {
+                    if let Some(node) = failing.upgrade() {
+                        node.fail(why);
+                    }
+                };
+                Host::start(client, options, logs.collect(), failed).await
             };
             let host = match started.await {
                 Ok(host) => Rc::new(host),
@@ -68,7 +71,7 @@ pub(super) async fn start(
                 }
             };
             for name in names {
-                if let Some(log) = host.log(&name) {
+                if let (Some(log), Some(node)) = (host.log(&name), node.upgrade()) {
                     node.host(&name, log);
                 }
             }

@@ -95,6 +95,11 @@ impl Node {
         node
     }
 
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// As a crash would end it.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();

@@ -36,6 +36,9 @@ pub struct DemoOptions {
     /// The gateway makes transfers as transactions of two branches (TCC) that the node coordinates, not as sagas.
     #[arg(long)]
     tcc: bool,
+    /// The node keeps its logs in an engine that runs already, in a place of their own: etcd://... or postgres://...
+    #[arg(long, value_name = "URL")]
+    pub log: Option<String>,
 }
 
 /// How transfers are made.

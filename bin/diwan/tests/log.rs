@@ -1,0 +1,245 @@
+//! Nodes whose logs stand in a real engine: the engine is killed, writers are killed and stopped past their lease. What was
+//! acknowledged is there in the end, on every node.
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+#[allow(dead_code, reason = "other tests use more of it")]
+#[path = "../../../core/external/tests/support/mod.rs"]
+mod engines;
+#[allow(dead_code, reason = "other tests use more of it")]
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use engines::{Etcd, Postgres, wanted};
+use support::{Node, diwan, free_address, http, said};
+
+/// Three nodes with a lease of a second and nothing but their own store.
+fn nodes(root: &Path, url: &str) -> Vec<Node> {
+    let config = root.join("node.toml");
+    fs::write(&config, "[engine]\nlease_ms = 1000\ntimeout_ms = 1000\n").unwrap();
+    let ids: Vec<String> = (0..3).map(|_| free_address()).collect();
+    let (peers, config) = (ids.join(","), config.to_string_lossy().into_owned());
+    let more = ["--log", url, "--peers", &peers, "--config", &config];
+    let more = [&more[..], &["--no-registry", "--no-tx", "--no-saga"]].concat();
+    ids.iter().map(|id| Node::start(root, id, &more)).collect()
+}
+
+/// The place of the node that leads the nodes' own log, as one that is not `but` sees it.
+fn owner(nodes: &[Node], but: Option<usize>) -> usize {
+    let began = Instant::now();
+    loop {
+        // One that stands still answers nobody.
+        let others = nodes
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| Some(*place) != but);
+        for (place, node) in others {
+            let headers = format!("Host: {}\r\n", node.admin);
+            let log = http(&node.admin, "GET /log", &headers, "");
+            if log.is_some_and(|(_, body)| body.contains("\"leading\":true")) {
+                return place;
+            }
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "nobody leads");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Writes registers one after the other until it is told to stop; returns those whose writes were acknowledged.
+fn write(admins: &[String], stop: &AtomicBool) -> Vec<usize> {
+    let mut done = Vec::new();
+    let mut place = 0;
+    for number in 0..900 {
+        loop {
+            if stop.load(Relaxed) {
+                return done;
+            }
+            let admin = &admins[place % admins.len()];
+            let request = format!("PUT /meta/key-{number}");
+            let value = format!("value {number}");
+            match http(admin, &request, &format!("Host: {admin}\r\n"), &value) {
+                Some((200, _)) => {
+                    done.push(number);
+                    break;
+                }
+                // Unknown, or no answer: the same write again does no harm.
+                _ => place += 1,
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    done
+}
+
+fn signal(node: &Node, signal: &str) {
+    let pid = node.pid().to_string();
+    assert!(
+        Command::new("kill")
+            .args([signal, &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+/// Kills and stops nodes and the engine while registers are written.
+fn nothing_acknowledged_is_lost(
+    url: &str,
+    mut end_engine: impl FnMut(),
+    mut start_engine: impl FnMut(),
+) {
+    let root = tempfile::tempdir().unwrap();
+    let mut nodes = nodes(root.path(), url);
+    nodes.iter().for_each(Node::until_ready);
+    let admins: Vec<String> = nodes.iter().map(|node| node.admin.clone()).collect();
+    let stop = AtomicBool::new(false);
+    let done = std::thread::scope(|scope| {
+        let writing = scope.spawn(|| write(&admins, &stop));
+        std::thread::sleep(Duration::from_secs(1));
+
+        let first = owner(&nodes, None);
+        nodes[first].kill();
+        let began = Instant::now();
+        let second = owner(&nodes, Some(first));
+        println!(
+            "another node leads {:?} after the owner was killed",
+            began.elapsed()
+        );
+        nodes[first].start_again();
+
+        // One that stands still past its lease, and goes on while another leads: there are two that think they do.
+        signal(&nodes[second], "-STOP");
+        let began = Instant::now();
+        let third = owner(&nodes, Some(second));
+        println!(
+            "another node leads {:?} after the owner stood still",
+            began.elapsed()
+        );
+        std::thread::sleep(Duration::from_millis(500));
+        signal(&nodes[second], "-CONT");
+        std::thread::sleep(Duration::from_millis(500));
+
+        end_engine();
+        std::thread::sleep(Duration::from_secs(2));
+        start_engine();
+        let again = owner(&nodes, None);
+        println!("node {third} led, node {again} leads after the engine came back");
+        std::thread::sleep(Duration::from_secs(2));
+        stop.store(true, Relaxed);
+        writing.join().unwrap()
+    });
+    println!("{} writes were acknowledged", done.len());
+    assert!(done.len() > 20, "{}", done.len());
+    for node in &nodes {
+        node.until_ready();
+        for number in &done {
+            let read = node.until(&format!("GET /meta/key-{number}"), |(code, _)| *code != 503);
+            assert_eq!(read, format!("value {number}"), "{}", node.id);
+        }
+    }
+
+    let leads = owner(&nodes, None);
+    let status = diwan()
+        .args(["log", "status", "--admin", &nodes[leads].admin])
+        .output();
+    let (code, out, err) = said(status.unwrap());
+    assert!(code == 0 && out.contains(&nodes[leads].id), "{out}{err}");
+    let asked = diwan()
+        .args(["log", "snapshot", "system", "--admin", &nodes[leads].admin])
+        .output();
+    assert_eq!(said(asked.unwrap()).0, 0);
+    nodes[leads].until("GET /log", |(_, body)| !body.contains("\"snapshot\":null"));
+    let metrics = nodes[leads].until("GET /metrics", |(code, _)| *code == 200);
+    assert!(
+        metrics.contains("diwan_log_leading{log=\"system\"} 1"),
+        "{metrics}"
+    );
+
+    // Asked to stop, it leaves its log, and another node takes it without waiting for the lease.
+    let left = nodes.remove(leads);
+    let began = Instant::now();
+    let (code, log) = left.end("-TERM");
+    assert_eq!(code, Some(0), "{log}");
+    owner(&nodes, None);
+    println!(
+        "another node leads {:?} after the owner was asked to stop",
+        began.elapsed()
+    );
+
+    // A node that comes with nothing restores the snapshot.
+    let ids = nodes.iter().map(|node| node.id.clone()).collect::<Vec<_>>();
+    let id = free_address();
+    let peers = [ids, vec![id.clone()]].concat().join(",");
+    let more = [
+        "--log",
+        url,
+        "--peers",
+        &peers,
+        "--no-registry",
+        "--no-tx",
+        "--no-saga",
+    ];
+    let new = Node::start(root.path(), &id, &more);
+    new.until_ready();
+    let first = done[0];
+    assert_eq!(
+        new.http(&format!("GET /meta/key-{first}"), ""),
+        (200, format!("value {first}"))
+    );
+}
+
+#[test]
+fn on_etcd() {
+    if !wanted("etcd") {
+        return;
+    }
+    let etcd = std::cell::RefCell::new(Etcd::start(&[]));
+    let url = etcd.borrow().url();
+    let (end, start) = (|| etcd.borrow_mut().kill(), || etcd.borrow_mut().run());
+    nothing_acknowledged_is_lost(&url, end, start);
+}
+
+#[test]
+fn on_postgres() {
+    if !wanted("postgres") {
+        return;
+    }
+    let postgres = Postgres::start("");
+    let url = postgres.url();
+    nothing_acknowledged_is_lost(&url, || postgres.kill(), || postgres.run());
+}
+
+/// An engine that is not there, or is no engine for logs: the node says so and ends.
+#[test]
+fn an_engine_that_is_not_to_be_had_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let (nobody, node) = (free_address(), free_address());
+    for (url, code, says) in [
+        (format!("etcd://{nobody}/x"), 9, "unknown: "),
+        (
+            format!("postgres://u:secret@{nobody}/x?sslmode=disable"),
+            9,
+            "no connection",
+        ),
+        ("etcd:///x".to_owned(), 2, "no host"),
+        (
+            "mysql://localhost/x".to_owned(),
+            2,
+            "etcd://, etcds:// or postgres://",
+        ),
+    ] {
+        let data = root.path().join("node");
+        let output = diwan()
+            .args(["server", "--node", &node, "--admin", &free_address()])
+            .args(["--data", &data.to_string_lossy(), "--log", &url])
+            .output();
+        let (found, _, err) = said(output.unwrap());
+        assert!(found == code && err.contains(says), "{url}: {found} {err}");
+        assert!(!err.contains("secret"), "{err}");
+    }
+}
