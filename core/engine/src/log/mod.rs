@@ -373,9 +373,9 @@ impl Log {
         self.drive();
     }
 
-    /// Something may have changed in the engine.
+    /// Something may have changed in the engine. Who owns the log has most likely done it itself.
     pub fn hint(&mut self, now: Duration) {
-        self.follow.look = true;
+        self.follow.look |= self.term() == 0;
         self.advance(now);
     }
 
