@@ -26,7 +26,7 @@ impl World {
         if let Some(state) = self.coordinator.shared() {
             let state = state.lock();
             let globals = state.globals();
-            open.extend(globals.map(|global| format!("{} is {}", global.xid, global.status())));
+            open.extend(globals.map(|global| format!("{} is {}", global.xid(), global.status)));
         }
         open.join("; ")
     }

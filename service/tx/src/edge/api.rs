@@ -74,10 +74,10 @@ async fn from_archive(
     };
     let page = tokio::task::spawn_blocking(move || {
         archive.list(None, filter.limit, |kept| {
-            let global = Global::decode(&kept.value[..]).ok()?;
-            let is_wanted = status.is_none_or(|status| global.status() == status)
-                && (global.name.contains(&filter.contains)
-                    || global.xid.contains(&filter.contains));
+            let global = Global::from_bytes(&kept.value)?;
+            let is_wanted = status.is_none_or(|status| global.status == status)
+                && (global.origin.name.contains(&filter.contains)
+                    || global.xid().contains(&filter.contains));
             is_wanted.then(|| ended(&global, kept.ended_ms))
         })
     });
@@ -110,8 +110,9 @@ async fn transactions(State(handle): State<Handle>, Query(filter): Query<Filter>
     let state = handle.state().lock();
     let matches = state.globals().filter(|global| {
         (!filter.stuck || is_stuck(global))
-            && wanted.is_none_or(|status| global.status() == status)
-            && (global.name.contains(&filter.contains) || global.xid.contains(&filter.contains))
+            && wanted.is_none_or(|status| global.status == status)
+            && (global.origin.name.contains(&filter.contains)
+                || global.xid().contains(&filter.contains))
     });
     // Only so many are held at a time, however many there are.
     let mut oldest = std::collections::BinaryHeap::new();
@@ -136,16 +137,16 @@ async fn transactions(State(handle): State<Handle>, Query(filter): Query<Filter>
 
 fn summary(global: &Global, now_us: u64) -> Value {
     json!({
-        "xid": global.xid,
+        "xid": global.xid(),
         "id": global.id,
-        "name": global.name,
-        "application": global.application,
-        "group": global.group,
-        "status": global.status().name(),
+        "name": global.origin.name,
+        "application": global.origin.application,
+        "group": global.origin.group,
+        "status": global.status.name(),
         "begun_ms": global.begun_us / 1_000,
         "age_ms": now_us.saturating_sub(global.begun_us) / 1_000,
         "timeout_ms": global.timeout_ms,
-        "branches": global.told().len() + global.branches.len(),
+        "branches": global.told.len() + global.branches.len(),
         "tries": global.tries,
         "next_try_ms": (global.due_us > 0).then_some(global.due_us / 1_000),
         "stuck": is_stuck(global),
@@ -156,10 +157,10 @@ fn summary(global: &Global, now_us: u64) -> Value {
 fn branch(one: &Branch) -> Value {
     json!({
         "id": one.id,
-        "type": one.branch_type().name(),
-        "status": one.status().name(),
-        "resource": one.resource,
-        "client": one.client,
+        "type": one.branch_type.name(),
+        "status": one.status.name(),
+        "resource": &*one.resource,
+        "client": &*one.client,
         "lock_key": one.lock_key,
         "data": one.application_data,
     })
@@ -167,7 +168,7 @@ fn branch(one: &Branch) -> Value {
 
 /// Those first that need not be told anything any more.
 fn with_branches(global: &Global, mut said: Value) -> Value {
-    let branches = global.told().iter().chain(&global.branches);
+    let branches = global.told.iter().chain(&global.branches);
     said["branches"] = branches.map(branch).collect::<Vec<_>>().into();
     said
 }
@@ -208,7 +209,7 @@ async fn transaction(State(handle): State<Handle>, Path(One { id }): Path<One>) 
         None => None,
     };
     let global = kept.and_then(|kept| {
-        let global = Global::decode(&kept.value[..]).ok()?;
+        let global = Global::from_bytes(&kept.value)?;
         Some(with_branches(&global, ended(&global, kept.ended_ms)))
     });
     match global {
@@ -288,7 +289,7 @@ async fn locks(State(handle): State<Handle>, Query(filter): Query<LockFilter>) -
             json!({
                 "resource": lock.resource,
                 "row": lock.row,
-                "xid": state.global(lock.transaction).map(|global| global.xid.clone()),
+                "xid": state.global(lock.transaction).map(Global::xid),
                 "branch": lock.branch,
             })
         })

@@ -242,12 +242,12 @@ async fn sessions_query(State(console): State<Console>, Query(asked): Query<Sess
         .globals()
         .filter(|global| {
             let begun_ms = global.begun_us / 1_000;
-            (asked.xid.is_empty() || global.xid == asked.xid)
-                && global.application.contains(&asked.application_id)
-                && global.name.contains(&asked.transaction_name)
+            (asked.xid.is_empty() || global.xid() == asked.xid)
+                && global.origin.application.contains(&asked.application_id)
+                && global.origin.name.contains(&asked.transaction_name)
                 && asked
                     .status
-                    .is_none_or(|status| global.status().byte() == status)
+                    .is_none_or(|status| global.status.byte() == status)
                 && asked.time_start.is_none_or(|start| begun_ms >= start)
                 && asked.time_end.is_none_or(|end| begun_ms <= end)
         })
@@ -267,13 +267,13 @@ async fn sessions_query(State(console): State<Console>, Query(asked): Query<Sess
 fn session(global: &Global, with_branches: bool) -> Value {
     let branch = |one: &Branch| {
         json!({
-            "xid": global.xid,
+            "xid": global.xid(),
             "transactionId": global.id.to_string(),
             "branchId": one.id.to_string(),
-            "resourceId": one.resource,
-            "branchType": one.branch_type().name(),
-            "status": one.status().byte(),
-            "clientId": one.client,
+            "resourceId": &*one.resource,
+            "branchType": one.branch_type.name(),
+            "status": one.status.byte(),
+            "clientId": &*one.client,
             "applicationData": one.application_data,
         })
     };
@@ -282,12 +282,12 @@ fn session(global: &Global, with_branches: bool) -> Value {
         false => Vec::new(),
     };
     json!({
-        "xid": global.xid,
+        "xid": global.xid(),
         "transactionId": global.id.to_string(),
-        "status": global.status().byte(),
-        "applicationId": global.application,
-        "transactionServiceGroup": global.group,
-        "transactionName": global.name,
+        "status": global.status.byte(),
+        "applicationId": global.origin.application,
+        "transactionServiceGroup": global.origin.group,
+        "transactionName": global.origin.name,
         "timeout": global.timeout_ms,
         "beginTime": global.begun_us / 1_000,
         "branchSessionVOs": branches,
@@ -323,9 +323,8 @@ async fn locks_query(State(console): State<Console>, Query(asked): Query<LocksAs
     let (mut total, mut here) = (0, Vec::new());
     for lock in state.locks() {
         let (table, key) = lock.row.split_once(':').unwrap_or((&lock.row, ""));
-        let xid = state
-            .global(lock.transaction)
-            .map_or("", |global| &*global.xid);
+        let xid = state.global(lock.transaction).map(Global::xid);
+        let xid = xid.unwrap_or_default();
         let wanted = (asked.xid.is_empty() || asked.xid == xid)
             && (asked.table_name.is_empty() || asked.table_name == table)
             && lock.resource.contains(&asked.resource_id);

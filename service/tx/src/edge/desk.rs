@@ -640,7 +640,7 @@ impl Desk {
                     None => {}
                 },
                 Effect::Ended { global, status } => {
-                    tracing::debug!(xid = global.xid, %status, "a transaction has ended");
+                    tracing::debug!(xid = global.xid(), %status, "a transaction has ended");
                 }
             }
         }

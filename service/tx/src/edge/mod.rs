@@ -164,7 +164,7 @@ impl Handle {
             ..Status::default()
         };
         for global in state.globals() {
-            *status.open.entry(global.status()).or_default() += 1;
+            *status.open.entry(global.status).or_default() += 1;
             status.stuck += u64::from(api::is_stuck(global));
         }
         status

@@ -11,8 +11,9 @@ use serde_json::Value;
 use super::command::{
     Answer, Begin, Decision, GlobalReport, Kind, Operate, Operation, Register, Report,
 };
-use super::global::{Branch, CALLED, Global, TO_BE_CALLED};
+use super::global::{Branch, CALLED, Global, Origin, TO_BE_CALLED};
 use super::locks::{Locks, Owner};
+use super::record::Pools;
 
 /// Bounds and times.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +92,8 @@ pub struct LockView {
 #[derive(Debug)]
 pub struct Coordinator {
     pub(super) config: Config,
-    pub(super) globals: Table<i64, Global>,
+    pub(super) globals: Table<i64, Arc<Global>>,
+    pub(super) pools: Pools,
     pub(super) locks: Locks,
     /// When something is to be done about which transaction.
     pub(super) due: BTreeSet<(u64, i64)>,
@@ -119,6 +121,7 @@ impl Coordinator {
         Self {
             config,
             globals: Table::new(seed),
+            pools: Pools::default(),
             locks: Locks::default(),
             due: BTreeSet::new(),
             last_id: 0,
@@ -180,17 +183,17 @@ impl Coordinator {
     pub fn status(&self, id: i64) -> GlobalStatus {
         self.globals
             .get(&id)
-            .map_or(GlobalStatus::Finished, Global::status)
+            .map_or(GlobalStatus::Finished, |global| global.status)
     }
 
     /// A transaction.
     pub fn global(&self, id: i64) -> Option<&Global> {
-        self.globals.get(&id)
+        self.globals.get(&id).map(Arc::as_ref)
     }
 
     /// All transactions that are open, in no order.
     pub fn globals(&self) -> impl Iterator<Item = &Global> {
-        self.globals.iter().map(|(_, global)| global)
+        self.globals.iter().map(|(_, global)| &**global)
     }
 
     /// How many transactions are open.
@@ -238,7 +241,7 @@ impl Coordinator {
     /// Whether a transaction waits until its branches are told again.
     fn waits(&self, id: i64) -> bool {
         let global = self.globals.get(&id);
-        global.is_some_and(|global| global.due_us > 0 && global.status() != GlobalStatus::Begin)
+        global.is_some_and(|global| global.due_us > 0 && global.status != GlobalStatus::Begin)
     }
 
     /// The transactions that wait until one of these resources is told again.
@@ -258,7 +261,7 @@ impl Coordinator {
     pub fn outstanding(&self) -> Vec<Effect> {
         let mut calls = Vec::new();
         for global in self.globals() {
-            let commit = is_committing(global.status());
+            let commit = is_committing(global.status);
             if global.saga_call == CALLED {
                 calls.push(saga_call(global, commit));
             }
@@ -284,9 +287,15 @@ impl Coordinator {
         }
         self.begun += 1;
         let id = self.next_id();
-        let global = Global::begin(id, begin, self.now_us);
+        let origin = self.pools.origins.share(Origin {
+            label: begin.label,
+            application: begin.application,
+            group: begin.group,
+            name: begin.name,
+        });
+        let global = Global::begin(id, origin, begin.timeout_ms, self.now_us);
         self.due.insert((global.due_us, id));
-        self.globals.insert(id, global);
+        self.globals.insert(id, Arc::new(global));
         Answer::id(id)
     }
 
@@ -300,8 +309,8 @@ impl Coordinator {
             return refuse_branch("it is of no kind that is known");
         };
         // A saga adds steps while it is compensated.
-        if branch_type != BranchType::Saga && global.status() != GlobalStatus::Begin {
-            let why = format!("transaction {} is {}", global.xid, global.status());
+        if branch_type != BranchType::Saga && global.status != GlobalStatus::Begin {
+            let why = format!("transaction {} is {}", global.xid(), global.status);
             return Answer::refusal(ExceptionCode::GlobalTransactionNotActive, why);
         }
         let Config {
@@ -332,12 +341,17 @@ impl Coordinator {
             branch: branch_id,
         };
         self.locks.lock(&register.resource, locks, owner);
-        let mut branch = Branch::new(branch_id, branch_type);
-        branch.lock_key = locks.to_owned();
-        branch.resource = register.resource;
-        branch.client = register.client;
-        branch.application_data = register.application_data;
-        if let Some(global) = self.globals.get_mut(&id) {
+        let branch = Branch {
+            id: branch_id,
+            branch_type,
+            lock_key: locks.into(),
+            resource: self.pools.names.share(register.resource),
+            client: self.pools.names.share(register.client),
+            application_data: register.application_data.into(),
+            status: BranchStatus::Registered,
+            call: TO_BE_CALLED,
+        };
+        if let Some(global) = self.globals.get_mut(&id).map(Arc::make_mut) {
             global.branches.push(branch);
         }
         Answer::id(branch_id)
@@ -349,10 +363,10 @@ impl Coordinator {
         let xid = self
             .globals
             .get(&owner.transaction)
-            .map(|global| &*global.xid);
+            .map(|global| global.xid());
         let why = format!(
             "a row is locked by transaction {}, branch {}",
-            xid.unwrap_or("?"),
+            xid.as_deref().unwrap_or("?"),
             owner.branch
         );
         let rolls_back = matches!(
@@ -371,7 +385,7 @@ impl Coordinator {
 
     fn report(&mut self, report: Report) -> Answer {
         let id = report.transaction;
-        let Some(global) = self.globals.get_mut(&id) else {
+        let Some(global) = self.globals.get_mut(&id).map(Arc::make_mut) else {
             return not_there(id);
         };
         let Some(branch) = global.branch(report.branch) else {
@@ -384,11 +398,11 @@ impl Coordinator {
             return Answer::refusal(ExceptionCode::BranchReportFailed, why);
         };
         if !report.application_data.is_empty() {
-            branch.application_data = report.application_data;
+            branch.application_data = report.application_data.into();
         }
         // What its call comes to counts more than what was said while it was on its way.
         if branch.call == TO_BE_CALLED {
-            branch.set_status(status);
+            branch.status = status;
         }
         Answer::default()
     }
@@ -397,7 +411,7 @@ impl Coordinator {
         let Some(global) = self.globals.get(&id) else {
             return Answer::status(GlobalStatus::Finished);
         };
-        match global.status() {
+        match global.status {
             GlobalStatus::Begin if global.deadline_us() < self.now_us => {
                 self.decide(id, GlobalStatus::TimeoutRollbacking);
                 Answer::status(GlobalStatus::TimeoutRollbacking)
@@ -413,7 +427,7 @@ impl Coordinator {
     }
 
     fn rollback(&mut self, id: i64) -> Answer {
-        match self.globals.get(&id).map(Global::status) {
+        match self.globals.get(&id).map(|global| global.status) {
             None => Answer::status(GlobalStatus::Finished),
             Some(GlobalStatus::Begin) => self.decide_and_wait(id, GlobalStatus::Rollbacking),
             Some(status) => Answer::status(status),
@@ -441,7 +455,7 @@ impl Coordinator {
             return Answer::status(status);
         };
         if !global.is_saga() {
-            return Answer::status(global.status());
+            return Answer::status(global.status);
         }
         match status {
             GlobalStatus::Committed => self.end(id, GlobalStatus::Committed),
@@ -452,8 +466,8 @@ impl Coordinator {
             | GlobalStatus::UnKnown => self.saga_waits(id, GlobalStatus::RollbackRetrying),
             GlobalStatus::CommitRetrying => self.saga_waits(id, GlobalStatus::CommitRetrying),
             _ => {
-                if let Some(global) = self.globals.get_mut(&id) {
-                    global.set_status(status);
+                if let Some(global) = self.globals.get_mut(&id).map(Arc::make_mut) {
+                    global.status = status;
                 }
             }
         }
@@ -477,7 +491,7 @@ impl Coordinator {
         let Some(global) = self.globals.get(&id) else {
             return not_there(id);
         };
-        let status = global.status();
+        let status = global.status;
         let commits = is_committing(status);
         match Decision::from_number(operate.decision) {
             Some(Decision::Retry) if status == GlobalStatus::Begin => {
@@ -514,7 +528,7 @@ impl Coordinator {
         if global.due_us > 0 {
             self.due.insert((global.due_us, global.id));
         }
-        self.globals.insert(global.id, global);
+        self.globals.insert(global.id, Arc::new(global));
     }
 }
 
@@ -535,13 +549,13 @@ pub(super) fn branch_call(global: &Global, branch: &Branch, commit: bool) -> Eff
         transaction: global.id,
         commit,
         end: BranchEnd {
-            xid: global.xid.clone(),
+            xid: global.xid(),
             branch_id: branch.id,
-            branch_type: branch.branch_type(),
-            resource_id: branch.resource.clone(),
-            application_data: branch.application_data.clone(),
+            branch_type: branch.branch_type,
+            resource_id: branch.resource.to_string(),
+            application_data: branch.application_data.to_string(),
         },
-        client: branch.client.clone(),
+        client: branch.client.to_string(),
     }
 }
 
@@ -551,11 +565,11 @@ pub(super) fn saga_call(global: &Global, commit: bool) -> Effect {
         transaction: global.id,
         commit,
         end: BranchEnd {
-            xid: global.xid.clone(),
+            xid: global.xid(),
             branch_id: super::SAGA,
             branch_type: BranchType::Saga,
             resource_id: global.saga_resource(),
-            application_data: global.status().name().to_owned(),
+            application_data: global.status.name().to_owned(),
         },
         client: String::new(),
     }

@@ -94,7 +94,7 @@ impl Machine {
             status == GlobalStatus::Committed
                 && !global.is_saga()
                 && global.branches.is_empty()
-                && global.told().is_empty()
+                && global.told.is_empty()
         };
         let ended = ended.filter(|(global, status)| !is_empty(global, *status));
         for (number, (global, _)) in (0..).zip(ended) {
@@ -103,7 +103,7 @@ impl Machine {
                 place: Place { index, number },
                 id: global.id.to_string(),
                 ended_ms: now_us / 1_000,
-                value: Box::new(move || kept.encode_to_vec()),
+                value: Box::new(move || kept.to_bytes()),
             });
         }
     }

@@ -7,11 +7,13 @@ mod global;
 mod locks;
 mod machine;
 mod phase_two;
+mod pool;
+mod record;
 mod snapshot;
 
 pub use command::*;
 pub use coordinator::{Config, Coordinator, Effect, LockView};
-pub use global::{Branch, Global};
+pub use global::{Branch, Global, Origin};
 pub use machine::{Shared, Signal};
 
 /// The branch that stands for a saga as a whole.

@@ -28,10 +28,10 @@ impl Coordinator {
     /// A decision, and its first consequences.
     pub(super) fn decide(&mut self, id: i64, status: GlobalStatus) {
         let commit = is_committing(status);
-        let Some(global) = self.globals.get_mut(&id) else {
+        let Some(global) = self.globals.get_mut(&id).map(Arc::make_mut) else {
             return;
         };
-        global.set_status(status);
+        global.status = status;
         self.due.remove(&(global.due_us, id));
         global.due_us = 0;
         for branch in &mut global.branches {
@@ -53,22 +53,22 @@ impl Coordinator {
 
     /// An operator's decision: it may turn round what was decided.
     pub(super) fn decide_again(&mut self, id: i64, commit: bool) {
-        let Some(global) = self.globals.get_mut(&id) else {
+        let Some(global) = self.globals.get_mut(&id).map(Arc::make_mut) else {
             return;
         };
         self.due.remove(&(global.due_us, id));
         global.due_us = 0;
-        global.set_status(match commit {
+        global.status = match commit {
             true => GlobalStatus::CommitRetrying,
             false => GlobalStatus::RollbackRetrying,
-        });
+        };
         begin_round(global);
         self.go_on(id);
     }
 
     /// The time of a transaction whose branches were told in vain.
     pub(super) fn try_again(&mut self, id: i64) {
-        let Some(global) = self.globals.get_mut(&id) else {
+        let Some(global) = self.globals.get_mut(&id).map(Arc::make_mut) else {
             return;
         };
         self.due.remove(&(global.due_us, id));
@@ -79,8 +79,8 @@ impl Coordinator {
 
     /// A saga's engine has said that it is not done: it is asked to go on, after a while.
     pub(super) fn saga_waits(&mut self, id: i64, status: GlobalStatus) {
-        if let Some(global) = self.globals.get_mut(&id) {
-            global.set_status(status);
+        if let Some(global) = self.globals.get_mut(&id).map(Arc::make_mut) {
+            global.status = status;
             global.saga_call = IN_VAIN;
         }
         self.wait(id);
@@ -88,10 +88,10 @@ impl Coordinator {
 
     /// Tells the next branches, or ends the transaction, or waits.
     fn go_on(&mut self, id: i64) {
-        let Some(global) = self.globals.get_mut(&id) else {
+        let Some(global) = self.globals.get_mut(&id).map(Arc::make_mut) else {
             return;
         };
-        let status = global.status();
+        let status = global.status;
         let commit = is_committing(status);
         if global.is_saga() {
             if global.saga_call == TO_BE_CALLED {
@@ -124,7 +124,7 @@ impl Coordinator {
             }
             Next::RoundOver => {
                 if let Some(retrying) = retrying(status) {
-                    global.set_status(retrying);
+                    global.status = retrying;
                 }
                 self.wait(id);
             }
@@ -133,7 +133,7 @@ impl Coordinator {
 
     /// Nothing more in this round.
     fn wait(&mut self, id: i64) {
-        let Some(global) = self.globals.get_mut(&id) else {
+        let Some(global) = self.globals.get_mut(&id).map(Arc::make_mut) else {
             return;
         };
         let doublings = global.tries.min(20);
@@ -146,11 +146,11 @@ impl Coordinator {
     }
 
     fn settled(&mut self, id: i64) {
-        if let Some(global) = self.globals.get_mut(&id)
+        if let Some(global) = self.globals.get_mut(&id).map(Arc::make_mut)
             && !global.settled
         {
             global.settled = true;
-            let status = global.status();
+            let status = global.status;
             self.effects.push(Effect::Settled {
                 transaction: id,
                 status,
@@ -160,9 +160,10 @@ impl Coordinator {
 
     /// A transaction is over.
     pub(super) fn end(&mut self, id: i64, status: GlobalStatus) {
-        let Some(mut global) = self.globals.remove(&id) else {
+        let Some(mut kept) = self.globals.remove(&id) else {
             return;
         };
+        let global = Arc::make_mut(&mut kept);
         for branch in &global.branches {
             let owner = Owner {
                 transaction: id,
@@ -172,7 +173,7 @@ impl Coordinator {
         }
         self.due.remove(&(global.due_us, id));
         self.ended[usize::from(status.byte())] += 1;
-        global.set_status(status);
+        global.status = status;
         if !global.settled {
             self.effects.push(Effect::Settled {
                 transaction: id,
@@ -180,17 +181,17 @@ impl Coordinator {
             });
         }
         self.effects.push(Effect::Ended {
-            global: Arc::new(global),
+            global: kept,
             status,
         });
     }
 
     /// A branch says that it never can: nothing is done any more until somebody decides.
     fn fail(&mut self, id: i64, status: GlobalStatus) {
-        if let Some(global) = self.globals.get_mut(&id) {
+        if let Some(global) = self.globals.get_mut(&id).map(Arc::make_mut) {
             self.due.remove(&(global.due_us, id));
             global.due_us = 0;
-            global.set_status(status);
+            global.status = status;
         }
         self.settled(id);
     }
@@ -201,16 +202,15 @@ impl Coordinator {
         let status = ended.status.and_then(|status| u8::try_from(status).ok());
         let status = status.and_then(BranchStatus::from_byte);
         let now_us = self.now_us;
-        let Some(global) = self.globals.get_mut(&id) else {
+        let Some(global) = self.globals.get_mut(&id).map(Arc::make_mut) else {
             return;
         };
         // An answer to what was asked before an operator decided otherwise.
-        if is_committing(global.status()) != ended.commit || global.status() == GlobalStatus::Begin
-        {
+        if is_committing(global.status) != ended.commit || global.status == GlobalStatus::Begin {
             return;
         }
         if !ended.why.is_empty() {
-            global.trouble.clone_from(&ended.why);
+            global.trouble = ended.why.as_str().into();
         }
         if ended.branch == SAGA {
             return self.saga_call_ended(id, ended.commit, status);
@@ -236,7 +236,7 @@ impl Coordinator {
             }
             Some(BranchStatus::PhaseTwoRollbackFailedUnretryable) if !ended.commit => {
                 branch.call = IN_VAIN;
-                let failed = match is_timeout(global.status()) {
+                let failed = match is_timeout(global.status) {
                     true => GlobalStatus::TimeoutRollbackFailed,
                     false => GlobalStatus::RollbackFailed,
                 };
@@ -250,10 +250,10 @@ impl Coordinator {
                 branch: branch.id,
             };
             self.locks.free(&branch.resource, &branch.lock_key, owner);
-            branch.set_status(match ended.commit {
+            branch.status = match ended.commit {
                 true => BranchStatus::PhaseTwoCommitted,
                 false => BranchStatus::PhaseTwoRollbacked,
-            });
+            };
             global.tell_no_more(|branch| branch.id == ended.branch);
         } else if branch.call == CALLED {
             branch.call = IN_VAIN;
@@ -264,7 +264,7 @@ impl Coordinator {
         if !global.is_stuck() && global.due_us == 0 {
             self.go_on(id);
         } else if global.branches.is_empty() {
-            let ended = self::ended(global.status());
+            let ended = self::ended(global.status);
             self.end(id, ended);
         }
     }
@@ -279,13 +279,13 @@ impl Coordinator {
         else {
             return;
         };
-        let timed_out = is_timeout(global.status());
+        let timed_out = is_timeout(global.status);
         match (status, commit) {
             (Some(BranchStatus::PhaseTwoCommitted), true) => self.end(id, GlobalStatus::Committed),
             (Some(BranchStatus::PhaseTwoRollbacked), true) => {
                 self.end(id, GlobalStatus::Rollbacked)
             }
-            (Some(BranchStatus::PhaseTwoRollbacked), false) => self.end(id, ended(global.status())),
+            (Some(BranchStatus::PhaseTwoRollbacked), false) => self.end(id, ended(global.status)),
             (Some(BranchStatus::PhaseOneFailed), true) => self.end(id, GlobalStatus::Finished),
             (Some(BranchStatus::PhaseTwoCommitFailedUnretryable), true) => {
                 self.fail(id, GlobalStatus::CommitFailed);

@@ -6,7 +6,7 @@ use diwan_log::SnapshotWriter;
 use prost::Message;
 
 use super::coordinator::{Config, Coordinator};
-use super::global::Global;
+use super::record::GlobalRecord;
 
 const SNAPSHOT_VERSION: u32 = 1;
 /// A transaction with all its branches takes no more.
@@ -38,7 +38,7 @@ impl Coordinator {
         Box::new(move |out: &mut dyn Write| {
             write_framed(out, &head)?;
             for (_, global) in globals.iter() {
-                write_framed(out, global)?;
+                write_framed(out, &GlobalRecord::from(&**global))?;
             }
             Ok(())
         })
@@ -52,13 +52,17 @@ impl Coordinator {
         let head: Head = read_framed(snapshot)?;
         if head.version != SNAPSHOT_VERSION {
             let why = format!("a snapshot of version {} of the coordinator", head.version);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            return Err(invalid(&why));
         }
         let mut state = Self::new(config, seed);
         state.last_id = head.last_id;
         state.now_us = head.now_us;
         for _ in 0..head.globals {
-            state.put_back(read_framed::<Global>(snapshot)?);
+            let record: GlobalRecord = read_framed(snapshot)?;
+            let global = record
+                .read(&mut state.pools)
+                .ok_or_else(|| invalid("a transaction whose xid does not end with its number"))?;
+            state.put_back(global);
         }
         Ok(state)
     }
@@ -69,8 +73,11 @@ fn write_framed(out: &mut dyn Write, message: &impl Message) -> io::Result<()> {
     out.write_all(&bytes)
 }
 
+fn invalid(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.to_owned())
+}
+
 fn read_framed<M: Message + Default>(input: &mut dyn Read) -> io::Result<M> {
-    let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
     let mut prefix = Vec::new();
     loop {
         let mut byte = [0];
