@@ -92,7 +92,9 @@ async fn measure(arguments: Arguments) {
         machine: Box::new(|| Box::new(Null)),
     };
     let failed = |why: String| panic!("{why}");
-    let host = Host::start(client.clone(), options, vec![log], failed).await.unwrap();
+    let host = Host::start(client.clone(), options, vec![log], failed)
+        .await
+        .unwrap();
     let log = host.log(&name).unwrap();
     while !host.status()[0].leading {
         tokio::time::sleep(Duration::from_millis(1)).await;

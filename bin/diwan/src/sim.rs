@@ -1,9 +1,9 @@
-//! `diwan sim`: worlds that try to break a Raft group, or to lose money, from seeds.
+//! `diwan sim`: worlds that try to break a Raft group or a log in an engine, or to lose money, from seeds.
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use diwan_sim::{Counts, Options, run};
+use diwan_sim::{Counts, Options, Report, engine, run};
 
 pub const HELP: &str = "\
 Example:
@@ -21,8 +21,21 @@ pub enum Sim {
     Raft(RaftWorlds),
     /// Sagas, transactions, and the banks that take part in them
     #[command(after_help = TX_HELP)]
-    Tx(TxSchedules),
+    Tx(Schedules),
+    /// Logs in an engine that people already run: etcd, PostgreSQL
+    #[command(after_help = LOG_HELP)]
+    Log(Schedules),
 }
+
+const LOG_HELP: &str = "\
+Example:
+  diwan sim log --seed 7
+  diwan sim log --seed 1 --schedules 10000
+
+In a schedule three nodes keep a log in an engine for a minute, while requests and replies get lost, come late and twice, the engine is
+away or full, nodes die, and stand still for longer than their lease. No command may be lost or carried out twice, and what clients
+read must be linearizable. The protocol is the production code; the engine keeps the contract that real ones are held to.
+The exit code is 0 only then.";
 
 const TX_HELP: &str = "\
 Example:
@@ -36,7 +49,7 @@ snapshots and fence are the production code. The exit code is 0 only then.";
 
 /// Which schedules.
 #[derive(Args)]
-pub struct TxSchedules {
+pub struct Schedules {
     /// The seed of the first schedule
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -63,18 +76,23 @@ pub struct RaftWorlds {
 pub fn sim(command: &Sim) -> ExitCode {
     match command {
         Sim::Raft(worlds) => raft(worlds),
-        Sim::Tx(schedules) => tx(schedules),
+        Sim::Tx(schedules) => many(schedules, |seed| {
+            diwan_tx_sim::run(&diwan_tx_sim::Options { seed, flaw: None })
+        }),
+        Sim::Log(schedules) => many(schedules, |seed| {
+            engine::run(&engine::Options { seed, flaw: None })
+        }),
     }
 }
 
 /// One thread: as many schedules in a minute are those of a minute of a processor.
-fn tx(schedules: &TxSchedules) -> ExitCode {
+fn many(schedules: &Schedules, run: impl Fn(u64) -> Report) -> ExitCode {
     let began = std::time::Instant::now();
     let mut total = Counts::default();
     let mut digest = 0_u64;
     let seeds = schedules.seed..schedules.seed.saturating_add(schedules.schedules);
     for (number, seed) in (0_u64..).zip(seeds) {
-        let report = diwan_tx_sim::run(&diwan_tx_sim::Options { seed, flaw: None });
+        let report = run(seed);
         if report.violation.is_some() || schedules.schedules == 1 {
             println!("{report}");
         }

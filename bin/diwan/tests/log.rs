@@ -193,6 +193,19 @@ fn nothing_acknowledged_is_lost(
     );
 }
 
+/// The bank moves its money by sagas, or by TCC, on a node that keeps its logs in the engine; a service and the node are killed.
+fn no_money_is_lost(url: &str, more: &[&str]) {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("bank").to_string_lossy().into_owned();
+    let demo = diwan()
+        .args(["demo", "--log", url, "--data", &data])
+        .args(more)
+        .output();
+    let (code, out, err) = said(demo.unwrap());
+    assert_eq!(code, 0, "{out}{err}");
+    println!("{}", out.lines().rev().take(2).last().unwrap());
+}
+
 #[test]
 fn on_etcd() {
     if !wanted("etcd") {
@@ -200,6 +213,7 @@ fn on_etcd() {
     }
     let etcd = std::cell::RefCell::new(Etcd::start(&[]));
     let url = etcd.borrow().url();
+    no_money_is_lost(&format!("{url}-bank"), &[]);
     let (end, start) = (|| etcd.borrow_mut().kill(), || etcd.borrow_mut().run());
     nothing_acknowledged_is_lost(&url, end, start);
 }
@@ -211,6 +225,7 @@ fn on_postgres() {
     }
     let postgres = Postgres::start("");
     let url = postgres.url();
+    no_money_is_lost(&format!("{url}&schema=bank"), &["--tcc"]);
     nothing_acknowledged_is_lost(&url, || postgres.kill(), || postgres.run());
 }
 

@@ -11,6 +11,7 @@ mod ask;
 mod block;
 #[cfg(feature = "contract")]
 pub mod contract;
+pub mod fuzz;
 mod log;
 mod record;
 

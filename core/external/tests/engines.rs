@@ -1,4 +1,5 @@
 //! Clients of real engines.
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 mod support;
 
@@ -7,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use diwan_engine::{Failure, Reply, Request, Seen, contract};
 use diwan_external::{Address, Client};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use support::{Etcd, Postgres, wanted};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -426,4 +428,107 @@ async fn postgres_that_would_lose_writes_is_refused() {
     postgres.sql("UPDATE diwan.format SET version = 2");
     let failure = connect(&postgres.url()).await.map(drop).unwrap_err();
     assert!(matches!(failure, Failure::Foreign(_)), "{failure}");
+}
+
+/// An authority in `ca.pem`, another one in `other.pem`, and a certificate of the first for 127.0.0.1.
+fn certificates(directory: &std::path::Path) {
+    let write = |name: &str, text: String| std::fs::write(directory.join(name), text).unwrap();
+    let authority = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        write(name, params.self_signed(&key).unwrap().pem());
+        Issuer::new(params, key)
+    };
+    let issuer = authority("ca.pem");
+    authority("other.pem");
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
+    write(
+        "node.pem",
+        certificate.signed_by(&key, &issuer).unwrap().pem(),
+    );
+    write("node.key", key.serialize_pem());
+}
+
+#[tokio::test]
+async fn etcd_over_tls() {
+    if !wanted("etcd") {
+        return;
+    }
+    let files = tempfile::tempdir().unwrap();
+    certificates(files.path());
+    let file = |name: &str| files.path().join(name).to_string_lossy().into_owned();
+    let certificate = format!("--cert-file={}", file("node.pem"));
+    let key = format!("--key-file={}", file("node.key"));
+    let etcd = Etcd::start(&[&certificate, &key]);
+    let url = |ca: &str| format!("etcds://127.0.0.1:{}/test?ca={}", etcd.port, file(ca));
+    let client = opened(&url("ca.pem"), "tls").await;
+    let term = take(&client, "tls").await;
+    assert_eq!(client.call("tls", append(term, 0)).await, Ok(Reply::Done));
+    let failure = connect(&url("other.pem")).await.unwrap().open("tls").await;
+    let failure = failure.unwrap_err().to_string();
+    assert!(failure.contains("certificate"), "{failure}");
+    let failure = connect(&url("missing.pem")).await.map(drop).unwrap_err();
+    assert!(failure.to_string().contains("missing.pem"), "{failure}");
+}
+
+#[tokio::test]
+async fn postgres_over_tls() {
+    if !wanted("postgres") {
+        return;
+    }
+    let postgres = Postgres::start("");
+    let files = postgres.data();
+    certificates(&files);
+    postgres.own("node.key");
+    postgres.sql("ALTER SYSTEM SET ssl_cert_file = 'node.pem'");
+    postgres.sql("ALTER SYSTEM SET ssl_key_file = 'node.key'");
+    postgres.sql("ALTER SYSTEM SET ssl = on");
+    postgres.sql("SELECT pg_reload_conf()");
+    let base = postgres.url();
+    let base = base.split('?').next().unwrap().to_owned();
+    let url = |mode: &str, ca: &str| {
+        let ca = files.join(ca);
+        format!("{base}?sslmode={mode}&sslrootcert={}", ca.display())
+    };
+    // The server reads its configuration in its own time.
+    let began = std::time::Instant::now();
+    let client = loop {
+        match connect(&url("verify-full", "ca.pem")).await {
+            Ok(client) => break client,
+            Err(failure) => assert!(began.elapsed() < Duration::from_secs(20), "{failure}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    client.open("tls").await.unwrap();
+    let term = take(&client, "tls").await;
+    assert_eq!(client.call("tls", append(term, 0)).await, Ok(Reply::Done));
+    let encrypted = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                     WHERE application_name = 'diwan' AND ssl";
+    assert_ne!(postgres.sql(encrypted).trim(), "0");
+    for mode in ["verify-full", "verify-ca", "require"] {
+        let failure = connect(&url(mode, "other.pem"))
+            .await
+            .map(drop)
+            .unwrap_err();
+        assert!(
+            failure.to_string().contains("certificate"),
+            "{mode}: {failure}"
+        );
+    }
+    // The certificate names an address only.
+    let named = base.replace("127.0.0.1", "localhost");
+    let named = |mode: &str| {
+        format!(
+            "{named}?sslmode={mode}&sslrootcert={}",
+            files.join("ca.pem").display()
+        )
+    };
+    connect(&named("verify-ca")).await.map(drop).unwrap();
+    assert!(connect(&named("verify-full")).await.is_err());
+    connect(&format!("{base}?sslmode=require"))
+        .await
+        .map(drop)
+        .unwrap();
 }

@@ -1,4 +1,5 @@
 //! What a log makes of an engine whose content is not what it wrote: it stops and says what is wrong, and appends nothing.
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

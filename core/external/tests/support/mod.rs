@@ -189,6 +189,16 @@ impl Postgres {
         );
     }
 
+    /// Makes a file in its data directory the server's alone.
+    pub fn own(&self, name: &str) {
+        let path = self.data().join(name);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        if is_root() {
+            let owned = Command::new("chown").arg("postgres").arg(path).status();
+            assert!(owned.unwrap().success());
+        }
+    }
+
     /// Ends it as a power failure does: what is not synced is lost to its buffers.
     pub fn kill(&self) {
         let data = self.data();

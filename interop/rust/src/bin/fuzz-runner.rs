@@ -43,9 +43,11 @@ enum Feed {
     Seata,
     /// Sagas' machines, and expressions.
     Machines,
+    /// Blocks of logs in engines, and the records beside them.
+    Blocks,
 }
 
-const TARGETS: [Target; 15] = [
+const TARGETS: [Target; 16] = [
     Target {
         name: "frames",
         run: diwan_bolt::fuzz::fuzz_frames,
@@ -120,6 +122,11 @@ const TARGETS: [Target; 15] = [
         name: "machines",
         run: diwan_saga::fuzz::fuzz_machines,
         feed: Feed::Machines,
+    },
+    Target {
+        name: "blocks",
+        run: diwan_engine::fuzz::fuzz_blocks,
+        feed: Feed::Blocks,
     },
 ];
 
@@ -259,6 +266,7 @@ fn corpus(feed: Feed, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
         Feed::ZooKeeper => return diwan_zookeeper::fuzz::seeds(),
         Feed::Seata => return seata_frames(),
         Feed::Machines => return diwan_saga::fuzz::seeds(),
+        Feed::Blocks => return diwan_engine::fuzz::seeds(),
         Feed::Raft => return raft_messages(),
         Feed::Batch => return diwan_replica::fuzz::batch_seeds(&raft_messages()),
         Feed::Contents => {}
