@@ -87,7 +87,6 @@ pub struct Counts {
 
 /// The logs of one node on one engine.
 pub struct Host {
-    members: Vec<String>,
     logs: Vec<Rc<Hosted>>,
 }
 
@@ -156,10 +155,7 @@ impl Host {
             tokio::task::spawn_local(replica.clone().watch());
             hosted.push(replica);
         }
-        Ok(Self {
-            members: options.members,
-            logs: hosted,
-        })
+        Ok(Self { logs: hosted })
     }
 
     /// The way into a log, for those who serve its clients.
@@ -168,9 +164,9 @@ impl Host {
         Some(found.clone())
     }
 
-    /// The names of all nodes.
-    pub fn members(&self) -> &[String] {
-        &self.members
+    /// The ways into all logs.
+    pub fn logs(&self) -> impl Iterator<Item = Rc<dyn Guest>> {
+        self.logs.iter().map(|log| log.clone() as Rc<dyn Guest>)
     }
 
     /// How the logs stand, in the order in which they were given.

@@ -99,6 +99,31 @@ impl Logs {
         told.await.ok()
     }
 
+    /// Waits until this node has read what stood in the logs, so that nobody is served from an empty state.
+    pub(super) async fn until_read(&self) {
+        while !self.read().await {
+            tracing::info!("the logs cannot be read to their end yet");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn read(&self) -> bool {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        self.run(move |host| {
+            for log in host.logs() {
+                let tell = tell.clone();
+                log.read(Box::new(move |result| {
+                    let _ = tell.send(result.is_ok());
+                }));
+            }
+        });
+        let mut all = true;
+        while let Some(one) = told.recv().await {
+            all &= one;
+        }
+        all
+    }
+
     /// Takes a snapshot of a log soon, where its owner is asked. Whether there is such a log.
     pub(crate) async fn snapshot(&self, name: String) -> bool {
         let (tell, told) = oneshot::channel();

@@ -186,6 +186,9 @@ async fn serve(mut settings: Settings, lifeline: bool) -> Result<(), ServeError>
         },
     ));
     let begin = async {
+        if let Some(logs) = &logs {
+            logs.until_read().await;
+        }
         if let Some(role) = tx {
             let _ = coordinator.set(role.start(&node_name, &node).await?);
         }

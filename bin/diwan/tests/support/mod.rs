@@ -76,6 +76,17 @@ fn spawn(arguments: &[String], log: &Path) -> Child {
         .unwrap()
 }
 
+/// Where the nodes of a test keep their logs if that is to be an engine: interop/check-engines says so by the engine's URL with
+/// TEST in it, which is another word for each test.
+fn engine(root: &Path) -> Vec<String> {
+    let Ok(url) = std::env::var("LOG_URL") else {
+        return Vec::new();
+    };
+    let name = root.file_name().unwrap().to_string_lossy().to_lowercase();
+    let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    vec!["--log".to_owned(), url.replace("TEST", &name)]
+}
+
 impl Node {
     /// Starts a node whose data lie in `root`, in a directory named after it.
     pub fn start(root: &Path, id: &str, more: &[&str]) -> Self {
@@ -83,7 +94,10 @@ impl Node {
         let log = root.join(format!("{id}.log"));
         let data = root.join(id).to_string_lossy().into_owned();
         let own = ["server", "--node", id, "--admin", &admin, "--data", &data];
-        let arguments: Vec<String> = own.iter().chain(more).map(ToString::to_string).collect();
+        let mut arguments: Vec<String> = own.iter().chain(more).map(ToString::to_string).collect();
+        if !more.contains(&"--log") {
+            arguments.extend(engine(root));
+        }
         let node = Self {
             id: id.to_owned(),
             child: spawn(&arguments, &log),
