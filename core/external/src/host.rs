@@ -48,7 +48,7 @@ pub struct LogOptions {
     /// Whether entries are commands as they are, without time and sessions.
     pub plain: bool,
     /// Makes the state machine.
-    pub machine: Box<dyn FnOnce() -> Box<dyn StateMachine>>,
+    pub machine: Box<dyn FnOnce() -> Box<dyn StateMachine> + Send>,
 }
 
 /// One log as its operators see it.

@@ -5,9 +5,11 @@ mod address;
 mod client;
 mod etcd;
 mod host;
+mod logs;
 mod postgres;
 
 pub use address::{Address, AddressError, EtcdAddress, PostgresAddress, SslCheck, TlsFiles, User};
 pub use client::Client;
 pub use diwan_engine::Failure;
 pub use host::{Counts, Host, LogOptions, LogStatus, Options};
+pub use logs::Logs;

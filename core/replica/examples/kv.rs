@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! kv --group kv --self 127.0.0.1:8701 --peers 127.0.0.1:8701,127.0.0.1:8702,127.0.0.1:8703 --data /var/lib/kv [--http 8080]
+//! kv ... --log etcd://127.0.0.1:2379/kv
 //! ```
 
 #[path = "kv/machine.rs"]
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use diwan_external::{Address, LogOptions, Logs};
 use diwan_raft::{Configuration, PeerId};
 use diwan_runtime::{GroupOptions, NodeOptions};
 
@@ -49,6 +51,12 @@ struct Arguments {
     /// Entries that stay in the log after a snapshot, for slow followers.
     #[arg(long, default_value_t = 1000)]
     snapshot_keep_entries: u64,
+    /// Keep the logs in an engine: etcd://... or postgres://...; --peers are all members then.
+    #[arg(long)]
+    log: Option<Address>,
+    /// With --log: others leave a log to its owner as long as it shows a sign of life this often.
+    #[arg(long, default_value_t = 3000)]
+    lease_ms: u64,
     /// Size of the log's segments: a multiple of 4096.
     #[arg(long, default_value_t = 16 << 20)]
     segment_bytes: u32,
@@ -91,7 +99,30 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut options = NodeOptions::new(arguments.id.clone(), arguments.data);
     options.wal.segment_bytes = arguments.segment_bytes;
     options.app = Some(requests::handler(shards));
-    let node = diwan_runtime::start(options, groups)?;
+    let (node, logs) = match arguments.log {
+        None => (diwan_runtime::start(options, groups)?, None),
+        Some(address) => {
+            let seed = options.seed;
+            let node = diwan_runtime::start(options, Vec::new())?;
+            let options = diwan_external::Options {
+                node: arguments.id.to_string(),
+                members: members.peers.iter().map(PeerId::to_string).collect(),
+                lease: Duration::from_millis(arguments.lease_ms),
+                lease_reads: false,
+                snapshot_log_bytes: 64 << 20,
+                snapshot_bytes_max: 1 << 30,
+                seed,
+            };
+            let logs = groups.into_iter().map(|group| LogOptions {
+                name: group.name,
+                plain: group.plain,
+                machine: group.machine,
+            });
+            let timeout = Duration::from_secs(2);
+            let logs = Logs::start(&node, address, timeout, options, logs.collect()).await?;
+            (node, Some(logs))
+        }
+    };
     println!("READY {}", arguments.id);
 
     if let Some(port) = arguments.http {
@@ -114,6 +145,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 std::process::exit(1);
             }
         }
+    }
+    if let Some(logs) = logs {
+        logs.stop(Duration::from_secs(1)).await;
     }
     node.stop().await;
     Ok(())

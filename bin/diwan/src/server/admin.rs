@@ -12,7 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
-use diwan_external::LogStatus;
+use diwan_external::{LogStatus, Logs};
 use diwan_jraft::Message;
 use diwan_log::{ProposalError, ReadError};
 use diwan_raft::{ErrorCode, PeerId};
@@ -25,7 +25,6 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tower::ServiceExt as _;
 
-use super::engine::Logs;
 use super::meta::{self, Registers};
 use super::metrics::{self, role_name};
 use crate::raft::operation::{Answer, Operation};

@@ -2,7 +2,7 @@
 
 mod admin;
 mod config;
-pub(crate) mod engine;
+mod engine;
 mod group;
 mod invoke;
 mod meta;
