@@ -69,6 +69,12 @@ struct Arguments {
     /// The size of the log's segments.
     #[arg(long, default_value_t = 1 << 20)]
     segment_bytes: u32,
+    /// The members keep their log in this engine.
+    #[arg(long)]
+    log: Option<String>,
+    /// Kills that engine and starts it again.
+    #[arg(long, requires = "log")]
+    engine: Option<PathBuf>,
 }
 
 const CLIENTS: u64 = 8;
@@ -118,7 +124,7 @@ fn main() -> ExitCode {
     println!("{faults:?}\n{losses:?}\n{history:?}");
     match outcome {
         Ok(())
-            if losses.sectors_lost == 0
+            if losses.sectors_lost == 0 && arguments.log.is_none()
                 || history.puts == 0
                 || history.gets == 0
                 || faults.full_disks > 10 && faults.full_disks_felt == 0 =>
@@ -227,6 +233,7 @@ struct Faults {
     one_way_partitions: u32,
     full_disks: u32,
     full_disks_felt: u32,
+    engine_kills: u32,
 }
 
 struct Group {
@@ -237,6 +244,7 @@ struct Group {
     random: Random,
     lose_all: bool,
     power_only: bool,
+    engine: Option<PathBuf>,
     losses: Losses,
     faults: Faults,
 }
@@ -270,6 +278,7 @@ impl Group {
                 lies: place.join("lies"),
                 segment_bytes: arguments.segment_bytes,
                 peers: peers.join(","),
+                log: arguments.log.clone(),
             },
             shared: Arc::new(Shared {
                 history: History::new(),
@@ -282,6 +291,7 @@ impl Group {
             random: Random::new(seed),
             lose_all: arguments.lose_all,
             power_only: arguments.power_only,
+            engine: arguments.engine.clone(),
             losses: Losses::default(),
             faults: Faults::default(),
         };
@@ -304,7 +314,9 @@ impl Group {
         let mut told = 0;
         // A short run may meet only synced disks: then it goes on until one has lost something.
         while self.faults.kills < kills
-            || self.losses.sectors_lost == 0 && self.faults.kills < 10 * kills
+            || self.losses.sectors_lost == 0
+                && self.faults.kills < 10 * kills
+                && self.program.log.is_none()
         {
             if self.faults.kills >= told + 50 {
                 told = self.faults.kills;
@@ -333,6 +345,7 @@ impl Group {
                 8 => self.kill_beside_a_frozen_one()?,
                 9 => self.restart_all_in_turn()?,
                 10 | 11 if self.network.can_cut() => self.partition()?,
+                10 | 11 if self.engine.is_some() => self.kill_engine()?,
                 _ => self.fill_disks()?,
             }
             for member in &mut self.members {
@@ -402,6 +415,7 @@ impl Group {
         self.kill_and_restart(&all)
     }
 
+    /// For longer than it may lead, now and then.
     fn freeze(&mut self, victim: usize) {
         self.faults.freezes += 1;
         self.members[victim].freeze();
@@ -456,6 +470,18 @@ impl Group {
             self.kill_and_restart(&[victim])?;
         }
         self.network.heal()
+    }
+
+    fn kill_engine(&mut self) -> Result<(), String> {
+        let Some(engine) = &self.engine else {
+            return Ok(());
+        };
+        self.faults.engine_kills += 1;
+        let status = std::process::Command::new(engine).status();
+        match status.map_err(|error| error.to_string())?.success() {
+            true => Ok(()),
+            false => Err(format!("{} failed", engine.display())),
+        }
     }
 
     /// One disk or all of them are full for a while.

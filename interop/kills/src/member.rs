@@ -25,6 +25,8 @@ pub struct Program {
     pub segment_bytes: u32,
     /// All members, as `--peers` wants them.
     pub peers: String,
+    /// The engine that keeps the members' log, if one does.
+    pub log: Option<String>,
 }
 
 /// A member.
@@ -89,6 +91,9 @@ impl Member {
                 "--data",
             ])
             .arg(&self.root);
+        if let Some(log) = &program.log {
+            command.args(["--log", log, "--lease-ms", "500"]);
+        }
         self.process.start(&mut command, log).map_err(io)?;
         let until = Instant::now() + Duration::from_secs(20);
         while Instant::now() < until {
