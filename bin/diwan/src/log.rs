@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use diwan_external::{Address, Client};
 use hyper::Method;
 use serde_json::Value;
 
@@ -14,6 +15,8 @@ pub(crate) const HELP: &str = "\
 Examples:
   diwan log status              who owns each log, how far this node is, block sizes, snapshots
   diwan log snapshot tx         take a snapshot of a log now; at its owner
+  diwan log copy etcd://db1:2379/diwan 'postgres://diwan@db2/diwan'
+                                to another engine: stop all nodes, copy, start them with the other --log
 
 These are the logs of a node that was started with --log etcd://... or --log postgres://... (see docs/log.md). A node that
 keeps its logs itself is looked after with `diwan raft`.
@@ -35,6 +38,15 @@ pub(crate) struct LogArguments {
 enum LogCommand {
     /// How the logs stand
     Status,
+    /// Copy the logs of nodes that have been stopped to another engine, and read them back from there
+    Copy {
+        /// Where they are
+        from: Address,
+        /// Where they are to be
+        to: Address,
+        /// Which; all that a node has, if none is named
+        logs: Vec<String>,
+    },
     /// Take a snapshot of a log as soon as it can be done
     Snapshot {
         /// The log
@@ -53,7 +65,38 @@ pub(crate) fn run(arguments: &LogArguments) -> Result<ExitCode, Box<dyn std::err
             let path = format!("/log/{}/snapshot", encoded(log));
             ask(Method::POST, &path, |_| "asked for\n".to_owned())
         }
+        LogCommand::Copy { from, to, logs } => {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            return runtime.block_on(copy(from, to, logs, timeout));
+        }
     }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The logs of a node, unless its configuration names the first one otherwise.
+const LOGS: [&str; 4] = ["system", "registry", "tx", "saga"];
+
+async fn copy(
+    from: &Address,
+    to: &Address,
+    logs: &[String],
+    timeout: Duration,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let (from, to) = (
+        Client::connect(from, timeout).await?,
+        Client::connect(to, timeout).await?,
+    );
+    let all = LOGS.map(str::to_owned);
+    for log in if logs.is_empty() { &all } else { logs } {
+        let copied = diwan_external::copy(&from, &to, log).await;
+        let copied = copied.map_err(|error| format!("log {log}: {error}"))?;
+        println!(
+            "{log}: up to command {}, {} blocks behind the snapshot, {} bytes, digest {:08x} on both sides",
+            copied.index, copied.blocks, copied.bytes, copied.digest
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 

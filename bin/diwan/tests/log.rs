@@ -229,6 +229,45 @@ fn on_postgres() {
     nothing_acknowledged_is_lost(&url, || postgres.kill(), || postgres.run());
 }
 
+/// Nodes are stopped, their logs are copied to the other engine, and they go on from there.
+#[test]
+fn logs_move_from_etcd_to_postgres() {
+    if !wanted("etcd") || !wanted("postgres") {
+        return;
+    }
+    let (etcd, postgres) = (Etcd::start(&[]), Postgres::start(""));
+    let root = tempfile::tempdir().unwrap();
+    let id = free_address();
+    let off = ["--no-registry", "--no-tx", "--no-saga"];
+    let node = Node::start(
+        root.path(),
+        &id,
+        &[&["--log", &etcd.url()], &off[..]].concat(),
+    );
+    node.until_ready();
+    assert_eq!(node.http("PUT /meta/owner", "Ann").0, 200);
+    let copy = || {
+        let copy = ["log", "copy", &etcd.url(), &postgres.url(), "system"];
+        said(diwan().args(copy).output().unwrap())
+    };
+    let (code, _, err) = copy();
+    assert!(code == 1 && err.contains("stop all nodes first"), "{err}");
+    assert_eq!(node.end("-TERM").0, Some(0));
+    let (code, out, err) = copy();
+    assert!(
+        code == 0 && out.contains("system: up to command 1, 1 blocks"),
+        "{out}{err}"
+    );
+    let node = Node::start(
+        root.path(),
+        &id,
+        &[&["--log", &postgres.url()], &off[..]].concat(),
+    );
+    node.until_ready();
+    assert_eq!(node.http("GET /meta/owner", ""), (200, "Ann".into()));
+    assert_eq!(node.http("PUT /meta/owner", "Bob").0, 200);
+}
+
 /// An engine that is not there, or is no engine for logs: the node says so and ends.
 #[test]
 fn an_engine_that_is_not_to_be_had_is_named() {

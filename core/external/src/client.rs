@@ -19,6 +19,15 @@ enum Engine {
     Postgres(Postgres),
 }
 
+/// Where a log begins that was kept elsewhere before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Origin {
+    /// Its terms are above this one.
+    pub(crate) term: u64,
+    /// The number of its first block.
+    pub(crate) next: u64,
+}
+
 impl Client {
     /// A client of the engine at `address`; PostgreSQL is dialed at once, and its tables are made. A request that brings no reply
     /// within `timeout` has failed, unknown whether it was carried out.
@@ -37,9 +46,14 @@ impl Client {
     /// # Errors
     /// It cannot be made, or is of another format.
     pub async fn open(&self, log: &str) -> Result<(), Failure> {
+        self.open_at(log, Origin::default()).await.map(drop)
+    }
+
+    /// The same, and a log that is new goes on from one that was kept elsewhere. Whether it is new.
+    pub(crate) async fn open_at(&self, log: &str, origin: Origin) -> Result<bool, Failure> {
         match &self.0 {
-            Engine::Etcd(etcd) => etcd.open(log).await,
-            Engine::Postgres(postgres) => postgres.open(log).await,
+            Engine::Etcd(etcd) => etcd.open(log, origin).await,
+            Engine::Postgres(postgres) => postgres.open(log, origin).await,
         }
     }
 

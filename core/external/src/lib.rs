@@ -3,6 +3,7 @@
 
 mod address;
 mod client;
+mod copy;
 mod etcd;
 mod host;
 mod logs;
@@ -10,6 +11,7 @@ mod postgres;
 
 pub use address::{Address, AddressError, EtcdAddress, PostgresAddress, SslCheck, TlsFiles, User};
 pub use client::Client;
+pub use copy::{Copied, CopyError, copy};
 pub use diwan_engine::Failure;
 pub use host::{Counts, Host, LogOptions, LogStatus, Options};
 pub use logs::Logs;

@@ -6,8 +6,8 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use diwan_engine::{Failure, Reply, Request, Seen, contract};
-use diwan_external::{Address, Client};
+use diwan_engine::{Block, Failure, Position, Reply, Request, Seen, Snapshot, contract};
+use diwan_external::{Address, Client, CopyError, copy};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use support::{Etcd, Postgres, wanted};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -531,4 +531,103 @@ async fn postgres_over_tls() {
         .await
         .map(drop)
         .unwrap();
+}
+
+/// A log that goes to the other engine and back is what it was, and goes on in higher terms.
+#[tokio::test]
+async fn a_log_is_copied_there_and_back() {
+    if !wanted("etcd") || !wanted("postgres") {
+        return;
+    }
+    let (etcd, postgres) = (Etcd::start(&[]), Postgres::start(""));
+    let (one, other) = (
+        connect(&etcd.url()).await.unwrap(),
+        connect(&postgres.url()).await.unwrap(),
+    );
+    let back = connect(&format!("{}-back", etcd.url())).await.unwrap();
+    for with_snapshot in [false, true] {
+        let log = if with_snapshot { "with" } else { "without" };
+        one.open(log).await.unwrap();
+        let term = take(&one, log).await;
+        let mut position = Position::beginning(log);
+        for number in 0..20 {
+            let block = Block {
+                number,
+                term,
+                nonce: 1,
+                first: position.index + 1,
+                chain: position.chain,
+                commands: vec![Bytes::from(format!("command {number}")); 3],
+            };
+            let (bytes, checksum) = block.write();
+            let append = Request::Append {
+                term,
+                number,
+                block: bytes,
+            };
+            assert_eq!(one.call(log, append).await, Ok(Reply::Done));
+            position = Position {
+                next: number + 1,
+                index: block.last(),
+                epoch: term,
+                chain: checksum,
+            };
+            if number == 9 && with_snapshot {
+                let id = (term << 20) + 1;
+                let data = Bytes::from("a state");
+                let snapshot = Snapshot {
+                    id,
+                    position,
+                    pieces: 1,
+                    bytes: data.len() as u64,
+                    checksum: crc32c::crc32c(&data),
+                };
+                let put = Request::PutPiece {
+                    term,
+                    snapshot: id,
+                    piece: 0,
+                    data,
+                };
+                assert_eq!(one.call(log, put).await, Ok(Reply::Done));
+                let seal = Request::Seal {
+                    term,
+                    over: None,
+                    snapshot: snapshot.to_string(),
+                };
+                assert_eq!(one.call(log, seal).await, Ok(Reply::Done));
+            }
+        }
+        // Its owner did not resign: it was killed.
+        let there = copy(&one, &other, log).await.unwrap();
+        assert_eq!(
+            (there.index, there.blocks),
+            (60, if with_snapshot { 10 } else { 20 })
+        );
+        assert!(matches!(
+            copy(&one, &other, log).await,
+            Err(CopyError::Exists)
+        ));
+        let again = copy(&other, &back, log).await.unwrap();
+        assert_eq!(again, there);
+        let seen = look(&back, log).await;
+        assert_eq!(seen.next, 20);
+        let later = take(&back, log).await;
+        assert!(later > take(&other, log).await && later > term);
+        assert_eq!(back.call(log, append(later, 20)).await, Ok(Reply::Done));
+        assert_eq!(back.call(log, append(term, 21)).await, Ok(Reply::Refused));
+    }
+    // Somebody works with it.
+    one.open("live").await.unwrap();
+    let term = take(&one, "live").await;
+    let beats = async {
+        loop {
+            let _ = one.call("live", Request::Beat { term }).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let copied = tokio::select! {
+        copied = copy(&one, &other, "live") => copied,
+        () = beats => unreachable!(),
+    };
+    assert!(matches!(copied, Err(CopyError::Owned { .. })), "{copied:?}");
 }

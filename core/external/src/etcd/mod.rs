@@ -5,7 +5,8 @@
 mod messages;
 mod wire;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,12 +14,13 @@ use diwan_engine::{Failure, Head, Reply, Request, Seen};
 use tokio::sync::watch;
 
 use crate::address::EtcdAddress;
+use crate::client::Origin;
 use messages::{
     Compare, Done, KeyValue, Op, RangeRequest, RangeResponse, RequestOp, TxnRequest, TxnResponse,
 };
 use wire::Wire;
 
-/// What stands under `format`.
+/// What stands under `format`, before ` base=TERM` if the log was copied from elsewhere: its terms go on from there.
 const FORMAT: &str = "diwan-log 1";
 /// Blocks and pieces that are deleted at a time. etcd carries a deletion out in one step of its log.
 const CLEAN_BLOCKS: u64 = 1000;
@@ -32,10 +34,12 @@ const READ_BLOCKS_MAX: i64 = 256;
 pub(crate) struct Etcd {
     prefix: Arc<str>,
     wire: Arc<Wire>,
+    /// What is added to create revisions to give terms, by log.
+    bases: Arc<Mutex<HashMap<String, u64>>>,
 }
 
-/// The keys of one log.
-struct Keys(String);
+/// The keys of one log, and what is added to create revisions to give its terms.
+struct Keys(String, u64);
 
 impl Keys {
     fn key(&self, name: &str) -> Vec<u8> {
@@ -48,6 +52,16 @@ impl Keys {
 
     fn piece(&self, snapshot: u64, piece: u32) -> Vec<u8> {
         format!("{}piece/{snapshot:020}/{piece:010}", self.0).into_bytes()
+    }
+
+    /// The create revision of the owner in a term.
+    fn created(&self, term: u64) -> Option<i64> {
+        revision(term.checked_sub(self.1)?)
+    }
+
+    /// The term of an owner that was created by this revision.
+    fn term(&self, created: i64) -> Option<u64> {
+        u64::try_from(created).ok()?.checked_add(self.1)
     }
 
     fn owned(&self, term: i64) -> Compare {
@@ -64,37 +78,58 @@ impl Etcd {
         Ok(Self {
             prefix: address.prefix.as_str().into(),
             wire: Arc::new(Wire::connect(address, timeout).await?),
+            bases: Arc::default(),
         })
     }
 
     fn keys(&self, log: &str) -> Keys {
-        Keys(format!("{}/{log}/", self.prefix))
+        let bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
+        let base = bases.get(log).copied().unwrap_or(0);
+        Keys(format!("{}/{log}/", self.prefix), base)
     }
 
-    /// Makes sure that there is such a log, of a format that this program knows.
-    pub(crate) async fn open(&self, log: &str) -> Result<(), Failure> {
+    /// Makes sure that there is such a log, of a format that this program knows; a new one begins at `origin`. Whether it is new.
+    pub(crate) async fn open(&self, log: &str, origin: Origin) -> Result<bool, Failure> {
         let keys = self.keys(log);
         let format = keys.key("format");
+        let text = match origin.term {
+            0 => FORMAT.to_owned(),
+            term => format!("{FORMAT} base={term}"),
+        };
         let txn = TxnRequest {
             compare: vec![Compare::created(format.clone(), 0)],
             success: vec![
-                RequestOp::put(format.clone(), FORMAT),
-                RequestOp::put(keys.key("head"), "0"),
+                RequestOp::put(format.clone(), text.clone()),
+                RequestOp::put(keys.key("head"), origin.next.to_string()),
             ],
         };
-        if self.wire.txn(txn).await?.succeeded {
-            return Ok(());
-        }
-        let found = self.get(format).await?;
-        match found {
-            Some(found) if found.value == FORMAT => Ok(()),
-            found => Err(Failure::Foreign(format!(
-                "{}format in etcd is {:?}, this program knows {FORMAT:?}: take another prefix, or the version of Diwan that \
+        let new = self.wire.txn(txn).await?.succeeded;
+        let found = match new {
+            true => text,
+            false => {
+                let found = self.get(format).await?;
+                found.map_or(String::new(), |found| {
+                    String::from_utf8_lossy(&found.value).into_owned()
+                })
+            }
+        };
+        let base = match found.strip_prefix(FORMAT) {
+            Some("") => Some(0),
+            Some(base) => base
+                .strip_prefix(" base=")
+                .and_then(|base| base.parse().ok()),
+            None => None,
+        };
+        let base = base.ok_or_else(|| {
+            Failure::Foreign(format!(
+                "{}format in etcd is {found:?}, this program knows {FORMAT:?}: take another prefix, or the version of Diwan that \
                  wrote it",
                 keys.0,
-                found.map(|found| String::from_utf8_lossy(&found.value).into_owned()),
-            ))),
-        }
+            ))
+        })?;
+        let mut bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
+        bases.insert(log.to_owned(), base);
+        Ok(new)
     }
 
     pub(crate) async fn call(&self, log: &str, request: Request) -> Result<Reply, Failure> {
@@ -185,7 +220,7 @@ impl Etcd {
         changes: Vec<RequestOp>,
     ) -> Result<Reply, Failure> {
         // Nobody's key was created by revision 0: etcd says so of keys that are not there.
-        let Some(term) = revision(term).filter(|term| *term > 0) else {
+        let Some(term) = keys.created(term).filter(|term| *term > 0) else {
             return Ok(Reply::Refused);
         };
         stands.push(keys.owned(term));
@@ -234,12 +269,12 @@ impl Etcd {
         let next = next.ok_or_else(|| wrong("head is no number"))?;
         let owner_text = |it: KeyValue| text(&it.value).map(str::to_owned);
         let (term, beat) = match &owner {
-            Some(owner) => (owner.create_revision, owner.mod_revision),
-            None => (0, head.mod_revision),
+            Some(owner) => (keys.term(owner.create_revision), owner.mod_revision),
+            None => (Some(0), head.mod_revision),
         };
         Ok(Reply::Head(Head {
             seen: Seen {
-                term: u64::try_from(term).unwrap_or(0),
+                term: term.ok_or_else(|| wrong("owner has no term"))?,
                 beat: u64::try_from(beat).unwrap_or(0),
                 next,
             },
@@ -255,17 +290,16 @@ impl Etcd {
     /// An owner's create revision is its term, and a transaction cannot delete a key and create it: so there are two. Between
     /// them nobody owns the log, and what the former owner asks for is refused already. Whoever comes first creates the owner.
     async fn take(&self, keys: &Keys, seen: Seen, owner: String) -> Result<Reply, Failure> {
-        let (Some(term), Some(beat)) = (revision(seen.term), revision(seen.beat)) else {
+        let Some(beat) = revision(seen.beat) else {
             return Ok(Reply::Refused);
         };
         let key = keys.key("owner");
         let mut stands = vec![Compare::created(key.clone(), 0), keys.ends(seen.next)];
-        match term {
+        match seen.term {
             0 => stands.push(Compare::written(keys.key("head"), beat)),
             term => {
                 let stands = vec![Compare::written(key.clone(), beat), keys.ends(seen.next)];
                 let delete = vec![RequestOp::delete(key.clone(), vec![])];
-                let term = u64::try_from(term).unwrap_or(0);
                 if self.change(keys, term, stands, delete).await? == Reply::Refused {
                     return Ok(Reply::Refused);
                 }
@@ -280,7 +314,7 @@ impl Etcd {
             return Ok(Reply::Refused);
         }
         let created = ranges_of(response).pop().and_then(|mut it| it.kvs.pop());
-        let created = created.and_then(|it| u64::try_from(it.create_revision).ok());
+        let created = created.and_then(|it| keys.term(it.create_revision));
         match created {
             Some(term) => Ok(Reply::Taken { term }),
             None => Err(Failure::Unknown("etcd does not tell a new key".into())),

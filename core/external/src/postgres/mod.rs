@@ -15,6 +15,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Row};
 
 use crate::address::{PostgresAddress, causes};
+use crate::client::Origin;
 use session::{Dialer, Session};
 
 /// The version of the tables.
@@ -78,7 +79,7 @@ const CLEAN: Sql = Sql(
      SELECT (SELECT count(*) FROM owned), (SELECT count(*) FROM blocks), (SELECT count(*) FROM pieces)",
 );
 const OPEN: Sql = Sql(
-    "INSERT INTO $SCHEMA.head (log, term, beat, next) VALUES ($1, 0, 0, 0) ON CONFLICT (log) DO NOTHING",
+    "INSERT INTO $SCHEMA.head (log, term, beat, next) VALUES ($1, $2, 0, $3) ON CONFLICT (log) DO NOTHING",
 );
 
 impl Postgres {
@@ -96,9 +97,12 @@ impl Postgres {
         })
     }
 
-    /// Makes sure that there is such a log.
-    pub(crate) async fn open(&self, log: &str) -> Result<(), Failure> {
-        self.execute(&OPEN, &[&log]).await.map(drop)
+    /// Makes sure that there is such a log; a new one begins at `origin`. Whether it is new.
+    pub(crate) async fn open(&self, log: &str, origin: Origin) -> Result<bool, Failure> {
+        let signed = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        let (term, next) = (signed(origin.term), signed(origin.next));
+        let made = self.execute(&OPEN, &[&log, &term, &next]).await?;
+        Ok(made > 0)
     }
 
     pub(crate) async fn call(&self, log: &str, request: Request) -> Result<Reply, Failure> {

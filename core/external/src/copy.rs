@@ -1,0 +1,251 @@
+//! Copies a log from one engine to another.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use diwan_engine::{Block, Failure, Head, Owner, Reply, Request, Snapshot};
+
+use crate::client::{Client, Origin};
+
+/// How many bytes of blocks are read at a time.
+const READ_BYTES: usize = 8 << 20;
+
+/// What was copied, and read back from where it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Blocks behind the snapshot.
+    pub blocks: u64,
+    /// Bytes of the snapshot and the blocks.
+    pub bytes: u64,
+    /// The index of the last command.
+    pub index: u64,
+    /// CRC-32C of the snapshot and the blocks.
+    pub digest: u32,
+}
+
+/// Why a log was not copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// An engine.
+    #[error("{0}")]
+    Engine(#[from] Failure),
+    /// A node still works with it.
+    #[error("{owner} owns the log and shows signs of life: stop all nodes first")]
+    Owned {
+        /// The node.
+        owner: String,
+    },
+    /// There is such a log already.
+    #[error(
+        "there is such a log already where it is to be copied to: take another prefix or schema, or delete it"
+    )]
+    Exists,
+    /// It is not what a log should be, or changed meanwhile.
+    #[error("{0}")]
+    Log(String),
+    /// What was read back is not what was written.
+    #[error(
+        "what stands there now has digest {found:08x}, what was copied {wanted:08x}: delete it and copy again"
+    )]
+    Digest {
+        /// Of what was copied.
+        wanted: u32,
+        /// Of what stands there.
+        found: u32,
+    },
+}
+
+/// Copies a log whose nodes have been stopped, with its terms, numbers and checksums, and reads it back. Whoever starts with the
+/// old one later goes on from there: two logs part.
+/// # Errors
+/// Nothing was copied, or it is not to be used.
+pub async fn copy(from: &Client, to: &Client, log: &str) -> Result<Copied, CopyError> {
+    from.open(log).await?;
+    let head = look(from, log).await?;
+    let head = fenced(from, log, head).await?;
+    let snapshot = head.snapshot.as_deref().map(str::parse::<Snapshot>);
+    let snapshot = snapshot.transpose();
+    let snapshot = snapshot.map_err(|error| CopyError::Log(error.to_string()))?;
+    let first = snapshot.map_or(0, |snapshot| snapshot.position.next);
+    let origin = Origin {
+        term: head.seen.term,
+        next: first,
+    };
+    if !to.open_at(log, origin).await? {
+        return Err(CopyError::Exists);
+    }
+    let begun = look(to, log).await?;
+    let term = take(to, log, &begun).await?;
+    if let Some(snapshot) = snapshot {
+        for piece in 0..snapshot.pieces {
+            let data = piece_of(from, log, &snapshot, piece).await?;
+            let put = Request::PutPiece {
+                term,
+                snapshot: snapshot.id,
+                piece,
+                data,
+            };
+            change(to, log, put).await?;
+        }
+        let seal = Request::Seal {
+            term,
+            over: None,
+            snapshot: snapshot.to_string(),
+        };
+        change(to, log, seal).await?;
+    }
+    let mut number = first;
+    while number < head.seen.next {
+        for block in blocks(from, log, number).await? {
+            let append = Request::Append {
+                term,
+                number,
+                block,
+            };
+            change(to, log, append).await?;
+            number += 1;
+        }
+    }
+    change(to, log, Request::Resign { term }).await?;
+    let wanted = digest(from, log, snapshot, head.seen.next).await?;
+    let found = digest(to, log, snapshot, head.seen.next).await?;
+    change(
+        from,
+        log,
+        Request::Resign {
+            term: head.seen.term,
+        },
+    )
+    .await?;
+    match wanted.digest == found.digest {
+        true => Ok(found),
+        false => Err(CopyError::Digest {
+            wanted: wanted.digest,
+            found: found.digest,
+        }),
+    }
+}
+
+async fn look(client: &Client, log: &str) -> Result<Head, CopyError> {
+    match client.call(log, Request::Look).await? {
+        Reply::Head(head) => Ok(head),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Takes the log, so that no node that still runs appends to it; waits out the lease of an owner that was killed.
+async fn fenced(client: &Client, log: &str, head: Head) -> Result<Head, CopyError> {
+    let owner: Option<Result<Owner, _>> = head.owner.as_deref().map(str::parse);
+    let owner = owner.transpose();
+    if let Some(owner) = owner.map_err(|error| CopyError::Log(error.to_string()))? {
+        tokio::time::sleep(owner.lease).await;
+        if look(client, log).await?.seen != head.seen {
+            return Err(CopyError::Owned { owner: owner.name });
+        }
+    }
+    take(client, log, &head).await?;
+    look(client, log).await
+}
+
+async fn take(client: &Client, log: &str, head: &Head) -> Result<u64, CopyError> {
+    let owner = Owner {
+        nonce: 0,
+        lease: Duration::from_secs(60),
+        name: "diwan log copy".to_owned(),
+    };
+    let take = Request::Take {
+        seen: head.seen,
+        owner: owner.to_string(),
+    };
+    match client.call(log, take).await? {
+        Reply::Taken { term } => Ok(term),
+        other => Err(unexpected(&other)),
+    }
+}
+
+async fn change(client: &Client, log: &str, request: Request) -> Result<(), CopyError> {
+    match client.call(log, request).await? {
+        Reply::Done => Ok(()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+async fn piece_of(
+    client: &Client,
+    log: &str,
+    snapshot: &Snapshot,
+    piece: u32,
+) -> Result<Bytes, CopyError> {
+    let snapshot = snapshot.id;
+    match client
+        .call(log, Request::GetPiece { snapshot, piece })
+        .await?
+    {
+        Reply::Piece(Some(data)) => Ok(data),
+        _ => Err(CopyError::Log(format!(
+            "piece {piece} of the snapshot is missing"
+        ))),
+    }
+}
+
+async fn blocks(client: &Client, log: &str, from: u64) -> Result<Vec<Bytes>, CopyError> {
+    let bytes_max = READ_BYTES;
+    match client.call(log, Request::Read { from, bytes_max }).await? {
+        Reply::Blocks(blocks) if !blocks.is_empty() => Ok(blocks),
+        _ => Err(CopyError::Log(format!("block {from} is missing"))),
+    }
+}
+
+fn unexpected(reply: &Reply) -> CopyError {
+    CopyError::Log(format!(
+        "the log changed meanwhile ({reply:?}): is there a node that still runs?"
+    ))
+}
+
+/// Reads the whole log: every block must be one, and follow the one before it.
+async fn digest(
+    client: &Client,
+    log: &str,
+    snapshot: Option<Snapshot>,
+    next: u64,
+) -> Result<Copied, CopyError> {
+    let mut copied = Copied {
+        blocks: 0,
+        bytes: 0,
+        index: 0,
+        digest: 0,
+    };
+    let add = |copied: &mut Copied, data: &[u8]| {
+        copied.bytes += data.len() as u64;
+        copied.digest = crc32c::crc32c_append(copied.digest, data);
+    };
+    let mut chain = crc32c::crc32c(log.as_bytes());
+    let mut number = 0;
+    if let Some(snapshot) = snapshot {
+        for piece in 0..snapshot.pieces {
+            let data = piece_of(client, log, &snapshot, piece).await?;
+            add(&mut copied, &data);
+        }
+        let position = snapshot.position;
+        if copied.digest != snapshot.checksum {
+            return Err(CopyError::Log("the snapshot was changed".to_owned()));
+        }
+        (number, chain, copied.index) = (position.next, position.chain, position.index);
+    }
+    while number < next {
+        for bytes in blocks(client, log, number).await? {
+            let read = Block::read(&bytes);
+            let (block, checksum) =
+                read.map_err(|error| CopyError::Log(format!("block {number}: {error}")))?;
+            if block.chain != chain || block.number != number || block.first != copied.index + 1 {
+                let what = format!("block {number} is not the one that follows");
+                return Err(CopyError::Log(what));
+            }
+            add(&mut copied, &bytes);
+            (chain, copied.index) = (checksum, block.last());
+            copied.blocks += 1;
+            number += 1;
+        }
+    }
+    Ok(copied)
+}
