@@ -41,9 +41,9 @@ enum LogCommand {
     /// Copy the logs of nodes that have been stopped to another engine, and read them back from there
     Copy {
         /// Where they are
-        from: Address,
+        from: String,
         /// Where they are to be
-        to: Address,
+        to: String,
         /// Which; all that a node has, if none is named
         logs: Vec<String>,
     },
@@ -69,7 +69,8 @@ pub(crate) fn run(arguments: &LogArguments) -> Result<ExitCode, Box<dyn std::err
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
-            return runtime.block_on(copy(from, to, logs, timeout));
+            let (from, to) = (from.parse()?, to.parse()?);
+            return runtime.block_on(copy(&from, &to, logs, timeout));
         }
     }?;
     Ok(ExitCode::SUCCESS)

@@ -25,7 +25,7 @@ pub enum Request {
         /// The owner's term.
         term: u64,
     },
-    /// Leaves the log without an owner: [`Reply::Done`], or [`Reply::Refused`] if the owner's term is another.
+    /// Leaves the log without an owner and changes the beat: [`Reply::Done`], or [`Reply::Refused`] if the owner's term is another.
     Resign {
         /// The owner's term.
         term: u64,
@@ -144,7 +144,9 @@ pub enum Failure {
     /// transaction could not be serialized (40001).
     #[error("unknown: {0}")]
     Unknown(String),
-    /// It was not carried out and never will be: the engine has no space. etcd: its NOSPACE alarm; PostgreSQL: 53100.
+    /// The engine has no space. It was not carried out and never will be, or was carried out already: the first transaction that
+    /// takes etcd over its quota is applied and then said to have no space
+    /// (`etcd-io/etcd:server/etcdserver/apply/quota.go`, `quotaApplierV3.Txn`). etcd: NOSPACE; PostgreSQL: 53100.
     #[error("the engine has no space: {0}")]
     NoSpace(String),
     /// It was not carried out and never will be: the engine is read-only (a standby, or so configured).

@@ -47,6 +47,8 @@ struct Flight {
     want: Want,
     /// It may have been appended by an earlier try, or may be later.
     doubt: bool,
+    /// The engine said that it has no space for it.
+    no_space: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,9 +306,20 @@ impl Log {
         if failure.is_unknown() || doubt {
             return self.want(Want::Verify { lost: false });
         }
-        if !no_space {
-            return self.go(Outcome::NotCarriedOut);
+        match (&mut lead.flight, no_space) {
+            // The engine may say so although it has appended the block; later it will not.
+            (Some(flight), true) => {
+                flight.no_space = true;
+                flight.want = Want::Verify { lost: false };
+            }
+            _ => self.go(Outcome::NotCarriedOut),
         }
+    }
+
+    fn refuse_for_space(&mut self) {
+        let Role::Leading(lead) = &mut self.role else {
+            return;
+        };
         let flight = lead.flight.take();
         let refused = flight.into_iter().flat_map(|flight| flight.tickets);
         let waiting = std::mem::take(&mut lead.queue);
@@ -331,6 +344,7 @@ impl Log {
             (Some(_), _) => self.go(Outcome::NotCarriedOut),
             (None, Want::Verify { lost: true }) => self.go(Outcome::Unknown),
             (None, _) if deposed => self.append_refused(),
+            (None, _) if flight.no_space && !flight.doubt => self.refuse_for_space(),
             // The same bytes again: whichever try comes first, there is one block.
             (None, _) => flight.want = Want::Append,
         }
@@ -420,5 +434,6 @@ fn next_flight(
         tickets,
         want: Want::Append,
         doubt: false,
+        no_space: false,
     })
 }

@@ -440,8 +440,10 @@ impl Log {
         let leads = self.term() == asked.term && asked.term != 0;
         match asked.ask {
             Ask::Look => self.not_looked(),
-            Ask::Take => match (&mut self.role, failure.is_unknown()) {
-                (Role::Taking { looking, .. }, true) => *looking = Some(id),
+            Ask::Take => match (&mut self.role, &failure) {
+                (Role::Taking { looking, .. }, Failure::Unknown(_) | Failure::NoSpace(_)) => {
+                    *looking = Some(id);
+                }
                 (role, _) => *role = Role::Following,
             },
             Ask::Append if leads => self.not_appended(failure),

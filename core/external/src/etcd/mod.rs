@@ -27,7 +27,7 @@ const CLEAN_BLOCKS: u64 = 1000;
 const CLEAN_PIECES: i64 = 64;
 /// Blocks that are read at a time, at first and at most.
 const READ_BLOCKS: i64 = 4;
-const READ_BLOCKS_MAX: i64 = 256;
+const READ_BLOCKS_MAX: i64 = 64;
 
 /// A client of etcd.
 #[derive(Clone)]
@@ -348,7 +348,7 @@ impl Etcd {
             }
             // etcd does not bound a reply by bytes: the next one has as many blocks as would fit if they were like those so far.
             let room = i64::try_from((bytes_max - bytes) / largest).unwrap_or(i64::MAX);
-            limit = room.clamp(1, READ_BLOCKS_MAX);
+            limit = room.clamp(1, READ_BLOCKS_MAX.min(4 * limit));
         }
     }
 
@@ -384,6 +384,10 @@ impl Etcd {
             more |= pieces.more;
             let end = [&last.key[..], b"\0"].concat();
             changes.push(RequestOp::delete(first_piece, end));
+        }
+        if changes.is_empty() {
+            // A transaction that does nothing asks no quorum: this one is to see who owns the log.
+            changes.push(RequestOp::range(keys.key("owner")));
         }
         Ok(match self.change(keys, term, vec![], changes).await? {
             Reply::Done => Reply::Cleaned { more },

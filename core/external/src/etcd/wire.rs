@@ -22,7 +22,7 @@ use super::messages::{
 use crate::address::{EtcdAddress, TlsFiles, User, causes};
 
 /// A reply that is larger is refused.
-const REPLY_BYTES_MAX: usize = 300 << 20;
+const REPLY_BYTES_MAX: usize = 80 << 20;
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 pub(super) struct Wire {

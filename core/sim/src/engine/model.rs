@@ -22,6 +22,7 @@ pub struct Model {
     pieces: BTreeMap<(u64, u32), Bytes>,
     /// Whatever writes is refused.
     pub(super) no_space: bool,
+    room_for_one: bool,
     pub(super) flaw: Option<Flaw>,
 }
 
@@ -39,9 +40,18 @@ impl Model {
                 | Request::Seal { .. }
         );
         if writes && self.no_space {
+            // As etcd's: the first one is applied, and said to have no space.
+            if std::mem::take(&mut self.room_for_one) {
+                let _applied = self.apply(request);
+            }
             return Err(Failure::NoSpace("the model's".into()));
         }
-        Ok(match request {
+        self.room_for_one = true;
+        Ok(self.apply(request))
+    }
+
+    fn apply(&mut self, request: Request) -> Reply {
+        match request {
             Request::Look => Reply::Head(Head {
                 seen: self.seen(),
                 owner: self.owner.clone(),
@@ -120,7 +130,7 @@ impl Model {
             Request::Clean { term, keep, below } => {
                 self.owned(term, |model| model.clean(keep, below))
             }
-        })
+        }
     }
 
     fn seen(&self) -> Seen {

@@ -21,7 +21,7 @@ const LEASE: Duration = Duration::from_secs(1);
 const TIMEOUT_MICROS: u64 = 500_000;
 /// A client waits so long for an answer.
 const PATIENCE_MICROS: u64 = 4_000_000;
-const SNAPSHOT_LOG_BYTES: u64 = 6_000;
+const SNAPSHOT_LOG_BYTES: u64 = 2_500;
 const PIECE_BYTES: usize = 200;
 const KEEP_BLOCKS: u64 = 4;
 const LOG: &str = "sim";
@@ -560,7 +560,7 @@ impl World {
         if self.faulty(trouble) || self.nodes[node].cut_until > self.now {
             self.counts.add("replies lost");
             if appends && self.options.flaw == Some(Flaw::UnknownIsNo) {
-                let reply = Err(Failure::NoSpace("said of a lost reply".into()));
+                let reply = Err(Failure::ReadOnly("said of a lost reply".into()));
                 self.after(
                     1_000,
                     Event::Reply {
