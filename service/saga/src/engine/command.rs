@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use smallvec::SmallVec;
 
 use super::exception::Exception;
 use super::saga::Saga;
@@ -140,6 +141,9 @@ pub struct Ended {
     pub children: Vec<Saga>,
 }
 
+/// What a participant is called with, nearly always one value.
+pub type Args = SmallVec<[Arc<Value>; 1]>;
+
 /// A call of a participant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
@@ -152,7 +156,7 @@ pub struct Call {
     /// Of a loop, which element.
     pub element: Option<u32>,
     /// What it is called with.
-    pub args: Arc<Vec<Arc<Value>>>,
+    pub args: Arc<Args>,
     /// From 1; repetitions count on.
     pub attempt: u32,
     /// Whether it undoes something.

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
+use super::command::Args;
 use super::saga::{Operation, Record};
 use super::status::Status;
 use super::step::Step;
@@ -17,7 +16,7 @@ impl Step<'_> {
         state: StateId,
         element: Option<Element>,
         compensates: Option<u32>,
-        input: Vec<Arc<Value>>,
+        input: Args,
         business_key: Option<String>,
     ) -> u32 {
         let retries = match compensates {

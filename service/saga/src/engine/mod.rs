@@ -27,7 +27,7 @@ mod task;
 mod timers;
 
 pub use command::{
-    Call, CallId, Command, Effect, Ended, MachineId, Outcome, Refused, Reply, SagaKey,
+    Args, Call, CallId, Command, Effect, Ended, MachineId, Outcome, Refused, Reply, SagaKey,
 };
 pub use config::Config;
 pub use exception::{Code, Exception, Kind};

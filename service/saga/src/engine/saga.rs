@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::command::{MachineId, SagaKey};
+use super::command::{Args, MachineId, SagaKey};
 use super::exception::Exception;
 use super::status::Status;
 use crate::expr::Vars;
@@ -97,7 +97,7 @@ pub struct Record {
     /// The first number that its input asked for.
     pub business_key: Option<String>,
     /// What it was called with.
-    pub input: Arc<Vec<Arc<Value>>>,
+    pub input: Arc<Args>,
     /// What it returned.
     pub output: Option<Arc<Value>>,
     /// What it threw.

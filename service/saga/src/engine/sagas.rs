@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
+
 use super::calls::call_of;
 use super::command::{Call, CallId, Command, Effect, MachineId, Outcome, Refused, Reply, SagaKey};
 use super::config::Config;
@@ -23,7 +25,7 @@ pub struct Sagas {
     /// Places without a saga, the next one last.
     pub(super) free: Vec<u32>,
     /// Only ever asked for one.
-    pub(super) by_id: HashMap<Arc<str>, SagaKey>,
+    pub(super) by_id: HashMap<Arc<str>, SagaKey, RandomState>,
     pub(super) by_business_key: BTreeMap<(Arc<str>, Arc<str>), SagaKey>,
 }
 
@@ -56,7 +58,7 @@ impl Sagas {
             latest: BTreeMap::new(),
             slots: Vec::new(),
             free: Vec::new(),
-            by_id: HashMap::new(),
+            by_id: HashMap::default(),
             by_business_key: BTreeMap::new(),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::command::Args;
 use super::exception::{Code, Exception};
 use super::saga::{Operation, Pending, Waits, bytes};
 use super::settle::Result;
@@ -55,7 +56,7 @@ impl Step<'_> {
             .input
             .iter()
             .map(|template| template.of_vars(vars, &over, &mut sequence))
-            .collect::<std::result::Result<Vec<_>, _>>();
+            .collect::<std::result::Result<Args, _>>();
         let input = match input {
             Ok(input) => input,
             Err(error) => {
