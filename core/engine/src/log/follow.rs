@@ -222,6 +222,15 @@ impl Log {
                     what,
                 });
             }
+            Some(Snapshot { id, position, .. })
+                if position.next > next || position.index >= u64::MAX / 2 =>
+            {
+                let what = format!(
+                    "it goes up to block {} and command {}, the log to block {next}",
+                    position.next, position.index
+                );
+                self.fail(LogError::Snapshot { id, what });
+            }
             Some(snapshot) if snapshot.pieces == 0 => self.fail(LogError::Snapshot {
                 id: snapshot.id,
                 what: "it has no pieces".to_owned(),
