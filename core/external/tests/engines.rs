@@ -402,8 +402,13 @@ async fn postgres_that_would_lose_writes_is_refused() {
     postgres.sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'diwan'",
     );
-    let _ = client.call("log", append(term, 0)).await;
-    let failure = client.call("log", append(term, 0)).await.unwrap_err();
+    // Until the client has noticed that its connections are gone.
+    let failure = loop {
+        match client.call("log", append(term, 0)).await {
+            Err(Failure::Unknown(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
+            other => break other.unwrap_err(),
+        }
+    };
     assert!(matches!(failure, Failure::ReadOnly(_)), "{failure}");
     let failure = connect(&postgres.url()).await.map(drop).unwrap_err();
     assert!(matches!(failure, Failure::ReadOnly(_)), "{failure}");
