@@ -162,8 +162,17 @@ async fn ready(State(admin): State<Admin>) -> Response {
         .filter_map(|group| unready(&metrics.id, group).map(|why| format!("{}: {why}", group.name)))
         .collect();
     let logs = statuses(&admin).await.unwrap_or_default();
-    let not_ready = logs.iter().filter(|log| log.status.owner.is_none());
-    waiting.extend(not_ready.map(|log| format!("{}: nobody owns the log", log.name)));
+    let id = metrics.id.to_string();
+    for log in &logs {
+        match &log.status.owner {
+            None => waiting.push(format!("{}: nobody owns the log", log.name)),
+            Some(owner) if *owner == id && !log.leading => waiting.push(format!(
+                "{}: its new owner reads what was appended before",
+                log.name
+            )),
+            Some(_) => {}
+        }
+    }
     match waiting.is_empty() {
         true => "ready\n".into_response(),
         false => error(
