@@ -95,7 +95,7 @@ async fn measure(arguments: Arguments) {
     let host = Host::start(client.clone(), options, vec![log], failed)
         .await
         .unwrap();
-    let log = host.log(&name).unwrap();
+    let (_, log) = host.logs().next().unwrap();
     while !host.status()[0].leading {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

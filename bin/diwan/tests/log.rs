@@ -10,7 +10,6 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -76,17 +75,6 @@ fn write(admins: &[String], stop: &AtomicBool) -> Vec<usize> {
     done
 }
 
-fn signal(node: &Node, signal: &str) {
-    let pid = node.pid().to_string();
-    assert!(
-        Command::new("kill")
-            .args([signal, &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
-}
-
 /// Kills and stops nodes and the engine while registers are written.
 fn nothing_acknowledged_is_lost(
     url: &str,
@@ -113,7 +101,7 @@ fn nothing_acknowledged_is_lost(
         nodes[first].start_again();
 
         // One that stands still past its lease, and goes on while another leads: there are two that think they do.
-        signal(&nodes[second], "-STOP");
+        nodes[second].signal("-STOP");
         let began = Instant::now();
         let third = owner(&nodes, Some(second));
         println!(
@@ -121,7 +109,7 @@ fn nothing_acknowledged_is_lost(
             began.elapsed()
         );
         std::thread::sleep(Duration::from_millis(500));
-        signal(&nodes[second], "-CONT");
+        nodes[second].signal("-CONT");
         std::thread::sleep(Duration::from_millis(500));
 
         end_engine();

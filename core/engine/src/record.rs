@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::block::Block;
+
 /// Who owns a log, as text: `v1 NONCE LEASE_MS NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
@@ -51,6 +53,45 @@ impl Position {
             index: 0,
             epoch: 0,
             chain: crc32c::crc32c(log.as_bytes()),
+        }
+    }
+
+    /// Whether a block is the next one.
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, block: &Block) -> Result<(), String> {
+        let Block {
+            number,
+            term,
+            first,
+            chain,
+            ..
+        } = *block;
+        match () {
+            () if number != self.next => Err(format!("it calls itself block {number}")),
+            () if chain != self.chain => Err(format!(
+                "it follows a block with checksum {chain:08x}, not {:08x}: it is of another log, or the one before it was changed",
+                self.chain
+            )),
+            () if first != self.index + 1 => Err(format!(
+                "it begins with command {first}, not {}",
+                self.index + 1
+            )),
+            () if term < self.epoch => Err(format!(
+                "it is of term {term}, the one before it of {}",
+                self.epoch
+            )),
+            () => Ok(()),
+        }
+    }
+
+    /// The position behind a block with this checksum.
+    pub fn after(block: &Block, checksum: u32) -> Self {
+        Self {
+            next: block.number + 1,
+            index: block.last(),
+            epoch: block.term,
+            chain: checksum,
         }
     }
 }

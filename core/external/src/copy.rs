@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use diwan_engine::{Block, Failure, Head, Owner, Reply, Request, Snapshot};
+use diwan_engine::{Block, Failure, Head, Owner, Position, Reply, Request, Snapshot};
 
 use crate::client::{Client, Origin};
 
@@ -219,33 +219,29 @@ async fn digest(
         copied.bytes += data.len() as u64;
         copied.digest = crc32c::crc32c_append(copied.digest, data);
     };
-    let mut chain = crc32c::crc32c(log.as_bytes());
-    let mut number = 0;
+    let mut position = Position::beginning(log);
     if let Some(snapshot) = snapshot {
         for piece in 0..snapshot.pieces {
             let data = piece_of(client, log, &snapshot, piece).await?;
             add(&mut copied, &data);
         }
-        let position = snapshot.position;
         if copied.digest != snapshot.checksum {
             return Err(CopyError::Log("the snapshot was changed".to_owned()));
         }
-        (number, chain, copied.index) = (position.next, position.chain, position.index);
+        position = snapshot.position;
     }
-    while number < next {
-        for bytes in blocks(client, log, number).await? {
-            let read = Block::read(&bytes);
+    while position.next < next {
+        for bytes in blocks(client, log, position.next).await? {
+            let number = position.next;
+            let wrong = |what| CopyError::Log(format!("block {number}: {what}"));
             let (block, checksum) =
-                read.map_err(|error| CopyError::Log(format!("block {number}: {error}")))?;
-            if block.chain != chain || block.number != number || block.first != copied.index + 1 {
-                let what = format!("block {number} is not the one that follows");
-                return Err(CopyError::Log(what));
-            }
+                Block::read(&bytes).map_err(|error| wrong(error.to_string()))?;
+            position.check(&block).map_err(wrong)?;
+            position = Position::after(&block, checksum);
             add(&mut copied, &bytes);
-            (chain, copied.index) = (checksum, block.last());
             copied.blocks += 1;
-            number += 1;
         }
     }
+    copied.index = position.index;
     Ok(copied)
 }

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use diwan_engine::{
@@ -14,7 +14,7 @@ use diwan_engine::{
 };
 use diwan_log::provider::{Applier, Clocks, Entry, Guest, Kind, Proposed, Read, Scribe};
 use diwan_log::{Committed, Event, LogTime, ProposalError, ReadError, StateMachine};
-use rustix::time::{ClockId, clock_gettime};
+use diwan_runtime::clock;
 use tokio::sync::Notify;
 
 use crate::client::Client;
@@ -158,15 +158,10 @@ impl Host {
         Ok(Self { logs: hosted })
     }
 
-    /// The way into a log, for those who serve its clients.
-    pub fn log(&self, name: &str) -> Option<Rc<dyn Guest>> {
-        let found = self.logs.iter().find(|log| log.name == name)?;
-        Some(found.clone())
-    }
-
-    /// The ways into all logs.
-    pub fn logs(&self) -> impl Iterator<Item = Rc<dyn Guest>> {
-        self.logs.iter().map(|log| log.clone() as Rc<dyn Guest>)
+    /// The names of the logs, and the ways into them for those who serve their clients.
+    pub fn logs(&self) -> impl Iterator<Item = (&str, Rc<dyn Guest>)> {
+        let logs = self.logs.iter();
+        logs.map(|log| (log.name.as_str(), log.clone() as Rc<dyn Guest>))
     }
 
     /// How the logs stand, in the order in which they were given.
@@ -244,8 +239,8 @@ impl Inner {
     fn propose(&mut self, name: &str, kind: Kind, data: Bytes) -> Result<u64, ProposalError> {
         let ticket = self.ticket();
         let clocks = Clocks {
-            monotonic: micros(now()),
-            wall: wall(),
+            monotonic: clock::now().0,
+            wall: clock::wall(),
         };
         let leader = || self.log.status().owner;
         let (entry, ahead) =
@@ -444,7 +439,7 @@ impl Hosted {
         let event = match leadership {
             Leadership::Start { epoch } => {
                 let time = inner.machine.time();
-                inner.scribe.begin(epoch, time, micros(now()));
+                inner.scribe.begin(epoch, time, clock::now().0);
                 inner.counts.leaderships += 1;
                 Event::StartLeading { epoch }
             }
@@ -559,18 +554,7 @@ impl io::Read for Pieces {
     }
 }
 
-/// CLOCK_BOOTTIME: it goes on while the machine sleeps, so that no lease outlives a suspended machine.
+/// CLOCK_BOOTTIME: no lease outlives a suspended machine.
 fn now() -> Duration {
-    let time = clock_gettime(ClockId::Boottime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn wall() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, micros)
+    Duration::from_micros(clock::now().0)
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use diwan_engine::Failure;
-use diwan_runtime::NodeHandle;
+use diwan_runtime::{GroupOptions, NodeHandle};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::address::Address;
@@ -22,8 +22,8 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Takes part in logs from now on, on the node's thread: what is proposed to groups of their names is theirs. A request to
-    /// the engine that brings no reply within `timeout` has failed, unknown whether it was carried out.
+    /// Keeps the logs of `groups` in the engine from now on, on the node's thread; of their options only name, state machine and
+    /// whether they are plain count. A request to the engine that brings no reply within `timeout` has failed, unknown whether it was carried out.
     /// # Errors
     /// The engine is not to be had, or not fit for logs.
     pub async fn start(
@@ -31,7 +31,7 @@ impl Logs {
         address: Address,
         timeout: Duration,
         options: Options,
-        logs: Vec<LogOptions>,
+        groups: Vec<GroupOptions>,
     ) -> Result<Self, Failure> {
         let engine = address.to_string();
         tracing::info!(engine, "logs are kept in an engine");
@@ -41,7 +41,11 @@ impl Logs {
             // Not to hold the node: it ends with the last one who does.
             let (node, failing) = (Rc::downgrade(node), Rc::downgrade(node));
             tokio::task::spawn_local(async move {
-                let names: Vec<String> = logs.iter().map(|log| log.name.clone()).collect();
+                let logs = groups.into_iter().map(|group| LogOptions {
+                    name: group.name,
+                    plain: group.plain,
+                    machine: group.machine,
+                });
                 let started = async {
                     let client = Client::connect(&address, timeout).await?;
                     let failed = move |why| {
@@ -49,7 +53,7 @@ impl Logs {
                             node.fail(why);
                         }
                     };
-                    Host::start(client, options, logs, failed).await
+                    Host::start(client, options, logs.collect(), failed).await
                 };
                 let host = match started.await {
                     Ok(host) => Rc::new(host),
@@ -58,10 +62,8 @@ impl Logs {
                         return;
                     }
                 };
-                for name in names {
-                    if let (Some(log), Some(node)) = (host.log(&name), node.upgrade()) {
-                        node.host(&name, log);
-                    }
+                if let Some(node) = node.upgrade() {
+                    host.logs().for_each(|(name, log)| node.host(name, log));
                 }
                 let _ = tell.send(Ok(()));
                 while let Some(task) = todo.recv().await {
@@ -92,7 +94,7 @@ impl Logs {
     async fn read(&self) -> bool {
         let (tell, mut told) = mpsc::unbounded_channel();
         self.run(move |host| {
-            for log in host.logs() {
+            for (_, log) in host.logs() {
                 let tell = tell.clone();
                 log.read(Box::new(move |result| {
                     let _ = tell.send(result.is_ok());

@@ -571,12 +571,7 @@ async fn a_log_is_copied_there_and_back() {
                 block: bytes,
             };
             assert_eq!(one.call(log, append).await, Ok(Reply::Done));
-            position = Position {
-                next: number + 1,
-                index: block.last(),
-                epoch: term,
-                chain: checksum,
-            };
+            position = Position::after(&block, checksum);
             if number == 9 && with_snapshot {
                 let id = (term << 20) + 1;
                 let data = Bytes::from("a state");

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use diwan_external::{Address, LogOptions, Logs};
+use diwan_external::{Address, Logs};
 use diwan_raft::{Configuration, PeerId};
 use diwan_runtime::{GroupOptions, NodeOptions};
 
@@ -113,13 +113,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 snapshot_bytes_max: 1 << 30,
                 seed,
             };
-            let logs = groups.into_iter().map(|group| LogOptions {
-                name: group.name,
-                plain: group.plain,
-                machine: group.machine,
-            });
             let timeout = Duration::from_secs(2);
-            let logs = Logs::start(&node, address, timeout, options, logs.collect()).await?;
+            let logs = Logs::start(&node, address, timeout, options, groups).await?;
             (node, Some(logs))
         }
     };

@@ -7,7 +7,7 @@
 mod admission;
 mod cli;
 mod cli_client;
-mod clock;
+pub mod clock;
 mod dial;
 mod directory;
 mod disk;

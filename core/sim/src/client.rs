@@ -25,7 +25,7 @@ pub(crate) struct History {
 }
 
 /// A key is left for the next one after this many operations: the search for an order grows with them.
-const OPERATIONS_PER_KEY: u64 = 60;
+pub(crate) const OPERATIONS_PER_KEY: u64 = 60;
 
 impl History {
     pub(crate) fn record(&mut self, ask: Ask, seen: Option<u64>, returned: u64) {

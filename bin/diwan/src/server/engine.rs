@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diwan_external::{Address, LogOptions, Logs, Options};
+use diwan_external::{Address, Logs, Options};
 use diwan_raft::PeerId;
 use diwan_runtime::{GroupOptions, NodeHandle};
 
@@ -27,15 +27,10 @@ pub(super) async fn start(
         snapshot_bytes_max: engine.snapshot_bytes_max,
         seed: diwan_runtime::random(),
     };
-    let logs = groups.into_iter().map(|group| LogOptions {
-        name: group.name,
-        plain: group.plain,
-        machine: group.machine,
-    });
     let (shown, timeout) = (
         address.to_string(),
         Duration::from_millis(engine.timeout_ms),
     );
-    let started = Logs::start(node, address, timeout, options, logs.collect()).await;
+    let started = Logs::start(node, address, timeout, options, groups).await;
     started.map_err(|failure| ServeError::Engine(shown, failure))
 }

@@ -109,9 +109,11 @@ impl Node {
         node
     }
 
-    /// The process.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    /// Sends a signal.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.unwrap().success());
     }
 
     /// As a crash would end it.
@@ -178,14 +180,7 @@ impl Node {
 
     /// Sends a signal and waits for the end: exit code and what was logged.
     pub fn end(mut self, signal: &str) -> (Option<i32>, String) {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.signal(signal);
         let code = self.child.wait().unwrap().code();
         (code, fs::read_to_string(&self.log).unwrap())
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::lead::Lead;
 use super::{Ask, Leadership, Log, LogError, Role, Step};
 use crate::block::Block;
-use crate::record::{Owner, RecordError, Snapshot};
+use crate::record::{Owner, Position, RecordError, Snapshot};
 use crate::{Head, Request};
 
 /// About how many bytes of blocks are read at a time.
@@ -191,10 +191,6 @@ impl Log {
         }
     }
 
-    pub(super) fn not_looked(&mut self) {
-        self.reads_not_confirmed();
-    }
-
     pub(super) fn taken(&mut self, term: u64) {
         if let Role::Taking { nonce, asked, .. } = self.role {
             self.role = Role::Leading(Box::new(Lead::new(nonce, term, asked, self.next_ask)));
@@ -320,7 +316,7 @@ impl Log {
             if block.number < number {
                 continue;
             }
-            if let Err(what) = self.follows(&block) {
+            if let Err(what) = self.position.check(&block) {
                 return self.fail(LogError::Chain { number, what });
             }
             self.apply(block, checksum, bytes.len(), Vec::new());
@@ -328,38 +324,8 @@ impl Log {
         self.release_reads();
     }
 
-    fn follows(&self, block: &Block) -> Result<(), String> {
-        let Block {
-            number,
-            term,
-            first,
-            chain,
-            ..
-        } = *block;
-        let position = &self.position;
-        match () {
-            () if number != position.next => Err(format!("it calls itself block {number}")),
-            () if chain != position.chain => Err(format!(
-                "it follows a block with checksum {chain:08x}, not {:08x}: it is of another log, or the one before it was changed",
-                position.chain
-            )),
-            () if first != position.index + 1 => Err(format!(
-                "it begins with command {first}, not {}",
-                position.index + 1
-            )),
-            () if term < position.epoch => Err(format!(
-                "it is of term {term}, the one before it of {}",
-                position.epoch
-            )),
-            () => Ok(()),
-        }
-    }
-
     pub(super) fn apply(&mut self, block: Block, checksum: u32, bytes: usize, tickets: Vec<u64>) {
-        self.position.next = block.number + 1;
-        self.position.index = block.last();
-        self.position.epoch = block.term;
-        self.position.chain = checksum;
+        self.position = Position::after(&block, checksum);
         self.since_snapshot += bytes as u64;
         self.steps.push(Step::Apply { block, tickets });
     }

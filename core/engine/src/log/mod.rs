@@ -439,7 +439,7 @@ impl Log {
         }
         let leads = self.term() == asked.term && asked.term != 0;
         match asked.ask {
-            Ask::Look => self.not_looked(),
+            Ask::Look => self.reads_not_confirmed(),
             Ask::Take => match (&mut self.role, &failure) {
                 (Role::Taking { looking, .. }, Failure::Unknown(_) | Failure::NoSpace(_)) => {
                     *looking = Some(id);

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
@@ -30,7 +30,10 @@ impl Tls {
         let files = &address.tls;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let check: Arc<dyn ServerCertVerifier> = match (address.check, &files.ca) {
-            (SslCheck::Nothing, _) | (_, None) => Arc::new(Unchecked(provider.clone())),
+            (SslCheck::Nothing, _) | (_, None) => Arc::new(Lenient {
+                authority: None,
+                known: provider.signature_verification_algorithms,
+            }),
             (check, Some(ca)) => {
                 let shown = ca.display();
                 let mut roots = RootCertStore::empty();
@@ -49,7 +52,10 @@ impl Tls {
                     .map_err(|error| format!("{shown}: {error}"))?;
                 match check {
                     SslCheck::Host => verifier,
-                    _ => Arc::new(AnyHost(verifier)),
+                    _ => Arc::new(Lenient {
+                        authority: Some(verifier),
+                        known: provider.signature_verification_algorithms,
+                    }),
                 }
             }
         };
@@ -139,52 +145,16 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// Encrypts, and takes any server for the right one: libpq's `prefer` and `require`.
+/// Encrypts, and asks less of a server's certificate than that it is the host's.
 #[derive(Debug)]
-struct Unchecked(Arc<CryptoProvider>);
-
-/// The authority must have signed the certificate, which may name any host: libpq's `verify-ca`.
-#[derive(Debug)]
-struct AnyHost(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for Unchecked {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, known)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+struct Lenient {
+    /// The authority must have signed the certificate, which may name any host: libpq's `verify-ca`. Without one any server is
+    /// the right one: libpq's `prefer` and `require`.
+    authority: Option<Arc<WebPkiServerVerifier>>,
+    known: WebPkiSupportedAlgorithms,
 }
 
-impl ServerCertVerifier for AnyHost {
+impl ServerCertVerifier for Lenient {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -193,9 +163,10 @@ impl ServerCertVerifier for AnyHost {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self
-            .0
-            .verify_server_cert(certificate, intermediates, name, ocsp, now);
+        let Some(authority) = &self.authority else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        let verified = authority.verify_server_cert(certificate, intermediates, name, ocsp, now);
         match verified {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -210,8 +181,7 @@ impl ServerCertVerifier for AnyHost {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0
-            .verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(message, certificate, signature, &self.known)
     }
 
     fn verify_tls13_signature(
@@ -220,11 +190,10 @@ impl ServerCertVerifier for AnyHost {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0
-            .verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &self.known)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.known.supported_schemes()
     }
 }

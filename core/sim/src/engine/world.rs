@@ -1,5 +1,8 @@
 //! The event loop: one queue of everything that will happen, in the order of simulated time.
 
+mod check;
+mod clients;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -103,7 +106,6 @@ struct World {
     nodes: Vec<Node>,
     last_leader: usize,
     asks: BTreeMap<u64, Ask>,
-    /// Operations that a node has taken, by node.
     next_ask: u64,
     history: History,
     leaders: BTreeMap<u64, usize>,
@@ -636,164 +638,5 @@ impl World {
         }
         let next = self.random.between(200_000, 3_000_000);
         self.after(next, Event::Fault);
-    }
-
-    // Clients.
-
-    fn client(&mut self, client: usize) {
-        const OPERATIONS_PER_KEY: u64 = 60;
-        let ask = self.next_ask;
-        self.next_ask += 1;
-        let put = self.random.permille(600).then_some(ask);
-        let key = ask / OPERATIONS_PER_KEY % 40 + ask / (40 * OPERATIONS_PER_KEY) * 40;
-        let called = self.now;
-        self.asks.insert(
-            ask,
-            Ask {
-                client,
-                key,
-                put,
-                called,
-            },
-        );
-        let node = match self.random.permille(if put.is_some() { 900 } else { 500 }) {
-            true => self.last_leader,
-            false => self.random.below(NODES as u64) as usize,
-        };
-        let delay = self.random.between(100, 2_000);
-        self.after(delay, Event::Put { ask, node });
-        self.after(PATIENCE_MICROS, Event::GiveUp { ask });
-    }
-
-    fn put(&mut self, ask: u64, node: usize) {
-        let Some(asked) = self.asks.get(&ask).copied() else {
-            return;
-        };
-        let (life, now) = (self.nodes[node].life, self.local(node));
-        if self.nodes[node].alive.is_none() {
-            return self.finish_refused(ask);
-        }
-        let mut refused = false;
-        let padding = self.random.below(40) as usize;
-        self.with(node, life, |alive| {
-            match asked.put {
-                Some(value) => {
-                    let put = machine::put(asked.key, value, padding);
-                    refused = alive.log.propose(ask, put).is_err();
-                }
-                None => alive.log.read(ask),
-            }
-            alive.log.advance(now);
-        });
-        if refused {
-            self.finish_refused(ask);
-        }
-    }
-
-    fn finish(&mut self, ask: u64) -> Option<Ask> {
-        let asked = self.asks.remove(&ask)?;
-        let think = self.random.between(500, 20_000);
-        self.after(
-            think,
-            Event::Client {
-                client: asked.client,
-            },
-        );
-        Some(asked)
-    }
-
-    fn finish_put(&mut self, ask: u64, index: u64) {
-        if let Some(asked) = self.finish(ask) {
-            self.counts.add("puts acknowledged");
-            self.acknowledged_in_calm += u64::from(self.in_calm());
-            self.acknowledged.insert(index, asked.put.unwrap_or(0));
-            self.history.record(asked, None, self.now);
-        }
-    }
-
-    fn finish_get(&mut self, node: usize, ask: u64) {
-        let Some(alive) = &self.nodes[node].alive else {
-            return;
-        };
-        let Some(key) = self.asks.get(&ask).map(|asked| asked.key) else {
-            return;
-        };
-        let seen = alive.machine.get(key);
-        if let Some(asked) = self.finish(ask) {
-            self.counts.add("gets answered");
-            self.history.record(asked, Some(seen), self.now);
-        }
-    }
-
-    fn finish_failed(&mut self, ask: u64) {
-        if self.finish(ask).is_some() {
-            self.counts.add("operations refused");
-        }
-    }
-
-    fn finish_refused(&mut self, ask: u64) {
-        self.refused.insert(ask);
-        if self.places.contains_key(&ask) {
-            self.violated(format!("put {ask} is refused, and was carried out"));
-        }
-        self.finish_failed(ask);
-    }
-
-    fn finish_unknown(&mut self, ask: u64) {
-        if let Some(asked) = self.finish(ask) {
-            self.counts.add("operations with unknown outcome");
-            if asked.put.is_some() {
-                self.history.record(asked, None, u64::MAX);
-            }
-        }
-    }
-
-    fn check_end(&mut self) {
-        for ask in self.asks.keys().copied().collect::<Vec<_>>() {
-            self.finish_unknown(ask);
-        }
-        for (index, value) in std::mem::take(&mut self.acknowledged) {
-            let applied = self.applied.get(&index).and_then(|put| put.last_chunk());
-            if applied.map(|last| u64::from_be_bytes(*last)) != Some(value) {
-                self.violated(format!(
-                    "the acknowledged put of {value} at {index} is lost"
-                ));
-            }
-        }
-        if let Some((key, operations)) = self.history.first_violation() {
-            let what = format!("no order explains what clients saw of key {key}: {operations:?}");
-            // A wrong answer weighs more than a log that stands still.
-            self.violation = None;
-            self.violated(what);
-        }
-        if self.violation.is_some() {
-            return;
-        }
-        if self.acknowledged_in_calm < 500 {
-            let states: Vec<_> = self
-                .nodes
-                .iter()
-                .map(|it| it.alive.as_ref().map(|it| it.log.status()))
-                .collect();
-            let puts = self.acknowledged_in_calm;
-
-            self.violated(format!("only {puts} puts in the calm: {states:?}"));
-        }
-        let last = self.applied.keys().next_back().copied().unwrap_or(0);
-        for node in 0..NODES {
-            let alive = self.nodes[node].alive.as_ref();
-            let index = alive.map_or(0, |it| it.log.status().position.index);
-            if index + 200 < last {
-                self.violated(format!(
-                    "node {node} stands at {index} after the calm, the log at {last}"
-                ));
-            }
-        }
-        let (blocks, pieces) = self.model.held();
-        if blocks > 800 || pieces > 200 {
-            self.violated(format!(
-                "{blocks} blocks and {pieces} pieces stand in the engine"
-            ));
-        }
     }
 }
