@@ -217,6 +217,9 @@ impl Guest for Hosted {
     }
 
     fn read(&self, done: Read) {
+        if self.stopped.get() {
+            return done(Err(ReadError::NoLeader));
+        }
         let mut inner = self.inner.borrow_mut();
         let ticket = inner.ticket();
         inner.reads.insert(ticket, done);

@@ -230,9 +230,6 @@ impl Log {
             return;
         }
         let owned = seen.term == lead.term;
-        if !owned {
-            lead.stage = Stage::Deposed;
-        }
         if let Some(flight) = &mut lead.flight {
             let number = flight.block.number;
             match flight.want {
@@ -355,6 +352,10 @@ impl Log {
         let Role::Leading(lead) = &mut self.role else {
             return;
         };
+        if !lead.knows_the_end() {
+            // It never began to lead, and has appended nothing.
+            return self.go(Outcome::NotCarriedOut);
+        }
         lead.stage = Stage::Deposed;
         let waits = matches!(&lead.flight, Some(flight) if flight.want == Want::Append);
         if waits && !self.is_asked(Ask::Append) {
