@@ -4,7 +4,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use diwan_external::{Address, Client};
+use diwan_external::{Client, Copied, CopyError};
+use diwan_raft::PeerId;
+use diwan_runtime::Stopped;
 use hyper::Method;
 use serde_json::Value;
 
@@ -17,8 +19,12 @@ Examples:
   diwan log snapshot tx         take a snapshot of a log now; at its owner
   diwan log copy etcd://db1:2379/diwan 'postgres://diwan@db2/diwan'
                                 to another engine: stop all nodes, copy, start them with the other --log
+  diwan log copy /var/lib/diwan etcd://db1:2379/diwan
+                                from a node's own disk; of a cluster, a majority of its nodes' disks: DIR,DIR
+  diwan log copy etcd://db1:2379/diwan /var/lib/diwan --as 10.0.0.1:8701
+                                to the disk of a node, which is then the only member; others join it
 
-These are the logs of a node that was started with --log etcd://... or --log postgres://... (see docs/log.md). A node that
+Status and snapshot are for a node that was started with --log etcd://... or --log postgres://... (see docs/log.md). A node that
 keeps its logs itself is looked after with `diwan raft`.
 
 Exit codes: 0 done, 1 refused or not answered, 2 command line.";
@@ -38,12 +44,15 @@ pub(crate) struct LogArguments {
 enum LogCommand {
     /// How the logs stand
     Status,
-    /// Copy the logs of nodes that have been stopped to another engine, and read them back from there
+    /// Copy the logs of nodes that have been stopped elsewhere, and read them back from there
     Copy {
-        /// Where they are
+        /// Where they are: an engine, or the data directory of a node that keeps them itself (of several nodes: DIR,DIR)
         from: String,
-        /// Where they are to be
+        /// Where they are to be: an engine, or a node's data directory
         to: String,
+        /// The node whose data directory it is to be
+        #[arg(long = "as", value_name = "IP:PORT")]
+        node: Option<PeerId>,
         /// Which; all that a node has, if none is named
         logs: Vec<String>,
     },
@@ -65,12 +74,20 @@ pub(crate) fn run(arguments: &LogArguments) -> Result<ExitCode, Box<dyn std::err
             let path = format!("/log/{}/snapshot", encoded(log));
             ask(Method::POST, &path, |_| "asked for\n".to_owned())
         }
-        LogCommand::Copy { from, to, logs } => {
+        LogCommand::Copy {
+            from,
+            to,
+            node,
+            logs,
+        } => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
-            let (from, to) = (from.parse()?, to.parse()?);
-            return runtime.block_on(copy(&from, &to, logs, timeout));
+            let logs = match logs.is_empty() {
+                true => LOGS.map(str::to_owned).to_vec(),
+                false => logs.clone(),
+            };
+            return runtime.block_on(copy(from, to, node.as_ref(), &logs, timeout));
         }
     }?;
     Ok(ExitCode::SUCCESS)
@@ -80,25 +97,55 @@ pub(crate) fn run(arguments: &LogArguments) -> Result<ExitCode, Box<dyn std::err
 const LOGS: [&str; 4] = ["system", "registry", "tx", "saga"];
 
 async fn copy(
-    from: &Address,
-    to: &Address,
+    from: &str,
+    to: &str,
+    node: Option<&PeerId>,
     logs: &[String],
     timeout: Duration,
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let (from, to) = (
-        Client::connect(from, timeout).await?,
-        Client::connect(to, timeout).await?,
-    );
-    let all = LOGS.map(str::to_owned);
-    for log in if logs.is_empty() { &all } else { logs } {
-        let copied = diwan_external::copy(&from, &to, log).await;
-        let copied = copied.map_err(|error| format!("log {log}: {error}"))?;
-        println!(
-            "{log}: up to command {}, {} blocks behind the snapshot, {} bytes, digest {:08x} on both sides",
-            copied.index, copied.blocks, copied.bytes, copied.digest
-        );
+    let engine = async |url: &str| -> Result<Client, Box<dyn std::error::Error>> {
+        Ok(Client::connect(&url.parse()?, timeout).await?)
+    };
+    let of = |log: &String, error: CopyError| format!("log {log}: {error}");
+    match (from.contains("://"), to.contains("://")) {
+        (true, true) => {
+            let (from, to) = (engine(from).await?, engine(to).await?);
+            for log in logs {
+                let copied = diwan_external::copy(&from, &to, log).await;
+                say(log, &copied.map_err(|error| of(log, error))?);
+            }
+        }
+        (false, true) => {
+            let nodes = from.split(',').map(|path| Stopped::open(path.as_ref()));
+            let (nodes, to) = (nodes.collect::<Result<Vec<_>, _>>()?, engine(to).await?);
+            for log in logs {
+                let copied = diwan_external::copy_to_engine(&nodes, &to, log).await;
+                match copied.map_err(|error| of(log, error))? {
+                    Some(copied) => say(log, &copied),
+                    None => println!("{log}: there is no such log"),
+                }
+            }
+        }
+        (true, false) => {
+            let node = node.ok_or("whose data directory is it to be? --as IP:PORT")?;
+            let from = engine(from).await?;
+            let copied = diwan_external::copy_to_node(&from, to.as_ref(), node, logs).await?;
+            for (log, copied) in logs.iter().zip(&copied) {
+                say(log, copied);
+            }
+        }
+        (false, false) => {
+            return Err("neither is an engine: nodes that keep their logs themselves get others by `diwan raft add-peer`".into());
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn say(log: &str, copied: &Copied) {
+    println!(
+        "{log}: up to command {}, {} blocks behind the snapshot, {} bytes, digest {:08x} on both sides",
+        copied.index, copied.blocks, copied.bytes, copied.digest
+    );
 }
 
 fn status(answer: &Value) -> String {

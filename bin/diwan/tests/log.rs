@@ -226,22 +226,18 @@ fn logs_move_from_etcd_to_postgres() {
     let (etcd, postgres) = (Etcd::start(&[]), Postgres::start(""));
     let root = tempfile::tempdir().unwrap();
     let id = free_address();
-    let off = ["--no-registry", "--no-tx", "--no-saga"];
     let node = Node::start(
         root.path(),
         &id,
-        &[&["--log", &etcd.url()], &off[..]].concat(),
+        &[&["--log", &etcd.url()], &OFF[..]].concat(),
     );
     node.until_ready();
     assert_eq!(node.http("PUT /meta/owner", "Ann").0, 200);
-    let copy = || {
-        let copy = ["log", "copy", &etcd.url(), &postgres.url(), "system"];
-        said(diwan().args(copy).output().unwrap())
-    };
-    let (code, _, err) = copy();
+    let urls = [&*etcd.url(), &postgres.url(), "system"];
+    let (code, _, err) = copy(&urls);
     assert!(code == 1 && err.contains("stop all nodes first"), "{err}");
     assert_eq!(node.end("-TERM").0, Some(0));
-    let (code, out, err) = copy();
+    let (code, out, err) = copy(&urls);
     assert!(
         code == 0 && out.contains("system: up to command 1, 1 blocks"),
         "{out}{err}"
@@ -249,11 +245,132 @@ fn logs_move_from_etcd_to_postgres() {
     let node = Node::start(
         root.path(),
         &id,
-        &[&["--log", &postgres.url()], &off[..]].concat(),
+        &[&["--log", &postgres.url()], &OFF[..]].concat(),
     );
     node.until_ready();
     assert_eq!(node.http("GET /meta/owner", ""), (200, "Ann".into()));
     assert_eq!(node.http("PUT /meta/owner", "Bob").0, 200);
+}
+
+const OFF: [&str; 3] = ["--no-registry", "--no-tx", "--no-saga"];
+
+fn copy(arguments: &[&str]) -> (i32, String, String) {
+    said(
+        diwan()
+            .args(["log", "copy"])
+            .args(arguments)
+            .output()
+            .unwrap(),
+    )
+}
+
+/// A node keeps its log itself, then in an engine, then itself again: with a snapshot and without, nothing is missing or comes twice.
+fn a_log_moves_there_and_back(urls: [&str; 2]) {
+    for (url, with_snapshot) in urls.into_iter().zip([false, true]) {
+        let root = tempfile::tempdir().unwrap();
+        let id = free_address();
+        let own = root.path().join(&id).to_string_lossy().into_owned();
+        let node = Node::start(root.path(), &id, &OFF);
+        node.until_ready();
+        assert_eq!(node.http("PUT /meta/owner", "Ann").0, 200);
+        if with_snapshot {
+            node.raft(&["snapshot"]);
+        }
+        assert_eq!(node.http("PUT /meta/seat", "3").0, 200);
+        let (code, _, err) = copy(&[&own, url, "system"]);
+        assert!(code == 1 && err.contains("another process"), "{err}");
+        assert_eq!(node.end("-TERM").0, Some(0));
+        let (code, out, err) = copy(&[&own, url, "system", "tx"]);
+        assert!(code == 0 && out.contains("digest"), "{out}{err}");
+        assert!(out.contains("tx: there is no such log"), "{out}");
+        let (code, _, err) = copy(&[&own, url, "system"]);
+        assert!(
+            code == 1 && err.contains("there is such a log already"),
+            "{err}"
+        );
+
+        let node = Node::start(root.path(), &id, &[&["--log", url], &OFF[..]].concat());
+        node.until_ready();
+        assert_eq!(node.http("GET /meta/owner", ""), (200, "Ann".into()));
+        assert_eq!(node.http("GET /meta/seat", ""), (200, "3".into()));
+        assert_eq!(node.http("PUT /meta/owner", "Bob").0, 200);
+        if with_snapshot {
+            let asked = ["log", "snapshot", "system", "--admin", &node.admin];
+            assert_eq!(said(diwan().args(asked).output().unwrap()).0, 0);
+            node.until("GET /log", |(_, body)| !body.contains("\"snapshot\":null"));
+            assert_eq!(node.http("PUT /meta/seat", "4").0, 200);
+        }
+        assert_eq!(node.end("-TERM").0, Some(0));
+
+        let (code, _, err) = copy(&[url, &own, "system", "--as", &id]);
+        assert!(code == 1 && err.contains("has logs already"), "{err}");
+        let new = free_address();
+        let back = root.path().join(&new).to_string_lossy().into_owned();
+        let (code, out, err) = copy(&[url, &back, "system", "--as", &new]);
+        assert!(code == 0 && out.contains("digest"), "{out}{err}");
+        let mut node = Node::start(root.path(), &new, &OFF);
+        for _ in 0..2 {
+            node.until_ready();
+            assert_eq!(node.http("GET /meta/owner", ""), (200, "Bob".into()));
+            let seat = if with_snapshot { "4" } else { "3" };
+            assert_eq!(node.http("GET /meta/seat", ""), (200, seat.into()));
+            assert_eq!(node.http("PUT /meta/more", "x").0, 200);
+            node.kill();
+            node.start_again();
+        }
+    }
+}
+
+/// Of a cluster the disks of a majority are needed: one alone may lack what was acknowledged.
+fn a_cluster_moves(url: &str) {
+    let root = tempfile::tempdir().unwrap();
+    let ids: Vec<String> = (0..3).map(|_| free_address()).collect();
+    let peers = ids.join(",");
+    let more = [&["--peers", &peers], &OFF[..]].concat();
+    let nodes: Vec<Node> = ids
+        .iter()
+        .map(|id| Node::start(root.path(), id, &more))
+        .collect();
+    nodes.iter().for_each(Node::until_ready);
+    let written = |node: &Node| node.http("PUT /meta/owner", "Ann").0 == 200;
+    let began = Instant::now();
+    while !nodes.iter().any(written) {
+        assert!(began.elapsed() < Duration::from_secs(20), "nobody leads");
+    }
+    for node in nodes {
+        assert_eq!(node.end("-TERM").0, Some(0));
+    }
+    let path = |id: &String| root.path().join(id).to_string_lossy().into_owned();
+    let (code, _, err) = copy(&[&path(&ids[0]), url, "system"]);
+    assert!(code == 1 && err.contains("disks of a majority"), "{err}");
+    let two = format!("{},{}", path(&ids[0]), path(&ids[2]));
+    let (code, out, err) = copy(&[&two, url, "system"]);
+    assert!(code == 0 && out.contains("digest"), "{out}{err}");
+    let id = free_address();
+    let node = Node::start(root.path(), &id, &[&["--log", url], &OFF[..]].concat());
+    node.until_ready();
+    assert_eq!(node.http("GET /meta/owner", ""), (200, "Ann".into()));
+}
+
+#[test]
+fn logs_move_between_disks_and_etcd() {
+    if wanted("etcd") {
+        let etcd = Etcd::start(&[]);
+        let [one, two, three] = ["one", "two", "three"].map(|it| format!("{}-{it}", etcd.url()));
+        a_log_moves_there_and_back([&one, &two]);
+        a_cluster_moves(&three);
+    }
+}
+
+#[test]
+fn logs_move_between_disks_and_postgres() {
+    if wanted("postgres") {
+        let postgres = Postgres::start("");
+        let [one, two, three] =
+            ["one", "two", "three"].map(|it| format!("{}&schema={it}", postgres.url()));
+        a_log_moves_there_and_back([&one, &two]);
+        a_cluster_moves(&three);
+    }
 }
 
 /// An engine that is not there, or is no engine for logs: the node says so and ends.

@@ -11,7 +11,7 @@ mod postgres;
 
 pub use address::{Address, AddressError, EtcdAddress, PostgresAddress, SslCheck, TlsFiles, User};
 pub use client::Client;
-pub use copy::{Copied, CopyError, copy};
+pub use copy::{Copied, CopyError, copy, copy_to_engine, copy_to_node};
 pub use diwan_engine::Failure;
 pub use host::{Counts, Host, LogOptions, LogStatus, Options};
 pub use logs::Logs;

@@ -45,7 +45,7 @@ impl Ready {
 }
 
 /// One atomic step of the durable state, to be carried out in the order of the fields and in the order of `sequence`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Write {
     /// Names the write for `persisted`.
     pub sequence: u64,

@@ -10,6 +10,8 @@ use rustix::fs::FlockOperation;
 const VERSION: &str = "1";
 /// The line of the `node` file that says that there is a log.
 const BEGUN: &str = "log begun";
+/// The line in its place while logs are copied into the directory.
+const COPYING: &str = "logs being copied";
 
 /// Why a directory is refused. Nothing in it was touched.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +59,28 @@ pub enum DirectoryError {
         "{0} belongs to this node, but its log is gone: it may have acknowledged writes that it does not know any more; set the directory aside, remove this member from its groups and add it again as a new one"
     )]
     LogGone(PathBuf),
+    /// There is no node.
+    #[error("{0} is no node's data directory: it has no `node` file")]
+    NoNode(PathBuf),
+    /// There are logs, and others are to be copied there.
+    #[error(
+        "{0} has logs already: copy to an empty directory, or to one of a node that keeps its logs in an engine"
+    )]
+    HasLogs(PathBuf),
+    /// What was to be copied there is not all there.
+    #[error("logs were being copied into {0}, and not all of them are there: copy them again")]
+    HalfCopied(PathBuf),
+}
+
+/// What is known of the log in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// There may be none yet.
+    New,
+    /// It has its files.
+    Begun,
+    /// It is copied there.
+    Copying,
 }
 
 /// A data directory that this process holds.
@@ -64,14 +88,30 @@ pub enum DirectoryError {
 pub(crate) struct DataDirectory {
     path: PathBuf,
     node: String,
-    log_begun: bool,
+    stage: Stage,
     /// The lock lasts as long as the file is open.
     _lock: File,
 }
 
 impl DataDirectory {
+    /// The node to which the directory at `path` belongs.
+    pub(crate) fn node_of(path: &Path) -> Result<String, DirectoryError> {
+        let text = fs::read_to_string(path.join("node"));
+        let text = text.map_err(|_| DirectoryError::NoNode(path.to_owned()))?;
+        Ok(text.lines().nth(1).unwrap_or_default().to_owned())
+    }
+
     /// Takes the directory at `path` for `node`, and makes it if it is not there.
     pub(crate) fn take(path: &Path, node: &str) -> Result<Self, DirectoryError> {
+        let directory = Self::take_half_copied(path, node)?;
+        match directory.stage {
+            Stage::Copying => Err(DirectoryError::HalfCopied(path.to_owned())),
+            Stage::New | Stage::Begun => Ok(directory),
+        }
+    }
+
+    /// The same, and what was copied there may be half of it.
+    pub(crate) fn take_half_copied(path: &Path, node: &str) -> Result<Self, DirectoryError> {
         let at = |path: &Path| {
             let path = path.to_owned();
             move |error| DirectoryError::Io { path, error }
@@ -131,14 +171,19 @@ impl DataDirectory {
                     wanted,
                 });
             }
-            let begun = lines.next() == Some(BEGUN);
-            if !log_path.exists() || begun && is_empty(&log_path) {
+            let stage = match lines.next() {
+                Some(BEGUN) => Stage::Begun,
+                Some(COPYING) => Stage::Copying,
+                _ => Stage::New,
+            };
+            let gone = !log_path.exists() || stage == Stage::Begun && is_empty(&log_path);
+            if gone && stage != Stage::Copying {
                 return Err(DirectoryError::LogGone(path.to_owned()));
             }
             Ok(Self {
                 path: path.to_owned(),
                 node: node.to_owned(),
-                log_begun: begun,
+                stage,
                 _lock: lock,
             })
         } else {
@@ -146,31 +191,46 @@ impl DataDirectory {
             let directory = Self {
                 path: path.to_owned(),
                 node: node.to_owned(),
-                log_begun: false,
+                stage: Stage::New,
                 _lock: lock,
             };
-            directory.write_identity(false)?;
+            directory.write_identity()?;
             Ok(directory)
         }
     }
 
     /// The log has its files: from now on a directory without them has lost them.
     pub(crate) fn log_begun(&mut self) -> Result<(), DirectoryError> {
-        if !self.log_begun {
-            self.write_identity(true)?;
-            self.log_begun = true;
+        self.go_to(Stage::Begun)
+    }
+
+    /// Logs are copied there from now on, until the log has begun.
+    pub(crate) fn copy_begun(&mut self) -> Result<(), DirectoryError> {
+        self.go_to(Stage::Copying)
+    }
+
+    pub(crate) fn is_half_copied(&self) -> bool {
+        self.stage == Stage::Copying
+    }
+
+    fn go_to(&mut self, stage: Stage) -> Result<(), DirectoryError> {
+        if self.stage != stage {
+            self.stage = stage;
+            self.write_identity()?;
         }
         Ok(())
     }
 
-    fn write_identity(&self, begun: bool) -> Result<(), DirectoryError> {
+    fn write_identity(&self) -> Result<(), DirectoryError> {
         let path = self.path.join("node");
         let temporary = self.path.join("node.tmp");
         let write = || {
             let mut file = File::create(&temporary)?;
             write!(file, "diwan {VERSION}\n{}\n", self.node)?;
-            if begun {
-                writeln!(file, "{BEGUN}")?;
+            match self.stage {
+                Stage::New => {}
+                Stage::Begun => writeln!(file, "{BEGUN}")?,
+                Stage::Copying => writeln!(file, "{COPYING}")?,
             }
             file.sync_all()?;
             fs::rename(&temporary, &path)?;
@@ -184,6 +244,10 @@ impl DataDirectory {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn node(&self) -> &str {
+        &self.node
     }
 }
 

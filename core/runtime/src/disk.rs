@@ -1,4 +1,5 @@
-//! The disk thread: while one fdatasync is in flight the next batch gathers.
+//! The disk thread: while one fdatasync is in flight the next batch gathers. Where many write at a time the disk rests between two
+//! batches, so that fewer and larger ones cost less; who writes alone never waits for others.
 
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -58,6 +59,12 @@ impl Drop for Disk {
 const PIECE_BYTES: u64 = 4 << 20;
 /// Least bytes of rewriting between two batches; twice what was written if that is more.
 const MAINTENANCE_BYTES: u64 = 1 << 20;
+/// After a batch of so many entries others are about to come, too.
+const CROWD: usize = 4;
+/// Then from the beginning of one batch to that of the next it takes so many times as long as batches usually take.
+const PACE: u32 = 3;
+/// A batch that takes longer counts as one of this.
+const USUAL_MAX: Duration = Duration::from_millis(1);
 /// Between two looks for room on a full disk.
 const FULL_RETRY: Duration = Duration::from_millis(100);
 /// Between two reports of the log's own counts.
@@ -100,6 +107,8 @@ fn run(
 ) -> Result<(), diwan_wal::Error> {
     let mut queue = WriteQueue::new(piece_bytes);
     let mut stats_at = Instant::now();
+    let mut next = Instant::now();
+    let mut usual = Duration::ZERO;
     loop {
         let full = queue.is_full();
         let first = match full {
@@ -109,22 +118,30 @@ fn run(
         if first == Err(RecvTimeoutError::Disconnected) {
             return Ok(());
         }
-        let mut writes = 0;
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+        let began = Instant::now();
+        let (mut writes, mut entries) = (0, 0);
         for (group, write) in first.into_iter().chain(todo.try_iter()).flatten() {
             writes += 1;
+            entries += write.append.len();
             queue.push(group, write);
         }
         let flushed = queue.flush(&mut wal)?;
-        let began = Instant::now();
+        let syncing = Instant::now();
         wal.sync()?;
         let now = Instant::now();
+        usual = (7 * usual + (now - began).min(USUAL_MAX)) / 8;
+        next = match entries >= CROWD {
+            true => began + PACE * usual,
+            false => now,
+        };
         let written = flushed.bytes;
         let report = now >= stats_at;
         if report {
             stats_at = now + STATS_INTERVAL;
         }
         let synced = (written > 0).then(|| Synced {
-            sync_micros: u64::try_from((now - began).as_micros()).unwrap_or(u64::MAX),
+            sync_micros: u64::try_from((now - syncing).as_micros()).unwrap_or(u64::MAX),
             writes,
             bytes: written,
         });

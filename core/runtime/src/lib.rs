@@ -23,6 +23,7 @@ mod peers;
 mod service;
 mod snapshot;
 mod start;
+mod stopped;
 mod traffic;
 mod watch;
 
@@ -39,3 +40,4 @@ pub use metrics::{DiskMetrics, GroupMetrics, HistogramState, NodeMetrics};
 pub use node::Node;
 pub use service::{ProposeError, ServiceError, ServiceHandler, ServiceReply};
 pub use start::{NodeHandle, NodeOptions, random, start};
+pub use stopped::{NewSnapshot, Stopped, StoppedLog};

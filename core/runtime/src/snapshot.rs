@@ -104,13 +104,26 @@ pub(crate) fn bytes_of(directory: &Path, index: u64) -> u64 {
 /// Loads a snapshot into a state machine. It is read once: its checksum grows with what is read and is compared at the end, so
 /// that a machine may have seen damaged bytes, but an error follows and nothing it holds is used.
 pub(crate) fn restore(directory: &Path, index: u64, machine: &mut Applier) -> io::Result<()> {
+    read_through(directory, index, |data| machine.restore(data))
+}
+
+/// Reads the state in a snapshot only to see whether its checksum is right.
+pub(crate) fn check(directory: &Path, index: u64) -> io::Result<()> {
+    read_through(directory, index, |_| Ok(()))
+}
+
+fn read_through(
+    directory: &Path,
+    index: u64,
+    read: impl FnOnce(&mut Summed) -> io::Result<()>,
+) -> io::Result<()> {
     let wanted = our_checksum(&read_list(&path_of(directory, index))?);
     let mut data = Summed {
         file: open(directory, index)?,
         sum: 0,
     };
-    let restored = machine.restore(&mut data);
-    // What the machine did not want counts, too, and damage explains best why it could not go on.
+    let done = read(&mut data);
+    // What the reader did not want counts, too, and damage explains best why it could not go on.
     io::copy(&mut data, &mut io::sink())?;
     let found = text_of(data.sum);
     match wanted {
@@ -118,7 +131,7 @@ pub(crate) fn restore(directory: &Path, index: u64, machine: &mut Applier) -> io
             io::ErrorKind::InvalidData,
             format!("{DATA_FILE} has checksum {found}, not {wanted}"),
         )),
-        _ => restored,
+        _ => done,
     }
 }
 

@@ -289,7 +289,7 @@ fn tell_apart<'a>(
 }
 
 /// A directory's name for a group's name, which may hold anything.
-fn file_name(group: &str) -> String {
+pub(crate) fn file_name(group: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     group
         .bytes()

@@ -163,6 +163,9 @@ section! { Registry {
     advertise: Option<String> = None,
     mosn: Option<SocketAddr> = None,
     access_keys_file: Option<PathBuf> = None,
+    grace_ms: u64 = 1500,
+    lease_ms: u64 = 30_000,
+    guard_ms: u64 = 300_000,
 } }
 
 section! { Log {
@@ -335,6 +338,14 @@ impl Settings {
         )?;
         within("archive.entries_max", file.archive.entries_max, 1, 1 << 40)?;
         within("limits.stop_ms", file.limits.stop_ms, 0, 600_000)?;
+        within("registry.grace_ms", file.registry.grace_ms, 0, 600_000)?;
+        within(
+            "registry.lease_ms",
+            file.registry.lease_ms,
+            5000,
+            86_400_000,
+        )?;
+        within("registry.guard_ms", file.registry.guard_ms, 0, 86_400_000)?;
         within("engine.lease_ms", file.engine.lease_ms, 100, 600_000)?;
         within("engine.timeout_ms", file.engine.timeout_ms, 50, 600_000)?;
         within(

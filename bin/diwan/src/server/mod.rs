@@ -75,7 +75,11 @@ impl ServeError {
                 DirectoryError::Locked(_) => 3,
                 DirectoryError::OtherNode { .. } => 4,
                 DirectoryError::Version { .. } => 5,
-                DirectoryError::Foreign(_) | DirectoryError::LogGone(_) => 6,
+                DirectoryError::Foreign(_)
+                | DirectoryError::LogGone(_)
+                | DirectoryError::NoNode(_)
+                | DirectoryError::HasLogs(_)
+                | DirectoryError::HalfCopied(_) => 6,
                 DirectoryError::Io { .. } => 8,
             },
             Self::Start(

@@ -31,6 +31,7 @@ pub(super) struct Role {
     access_keys: Option<AccessKeys>,
     settings: Settings,
     directory: PathBuf,
+    config: state::Config,
 }
 
 impl Role {
@@ -51,6 +52,13 @@ impl Role {
             access_keys,
             settings: Settings::default(),
             directory: data.join("registry"),
+            config: state::Config {
+                grace: Duration::from_millis(config.grace_ms),
+                lease: Duration::from_millis(config.lease_ms),
+                guard_max: Duration::from_millis(config.guard_ms),
+                seed: diwan_runtime::random(),
+                ..state::Config::default()
+            },
         })
     }
 
@@ -73,10 +81,7 @@ impl Role {
         let registry = edge::start(edge::Options {
             listen: self.listen,
             advertise: self.advertise.clone(),
-            config: state::Config {
-                seed: diwan_runtime::random(),
-                ..state::Config::default()
-            },
+            config: self.config,
             server: Default::default(),
             settings: self.settings,
             nodes: Some(Nodes {

@@ -1,17 +1,23 @@
-//! Copies a log from one engine to another.
+//! Copies a log from one engine to another, or from nodes' own disks and back.
 
+mod own;
+
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use diwan_engine::{Block, Failure, Head, Owner, Position, Reply, Request, Snapshot};
+use diwan_engine::{Block, Failure, Head, Owner, Position, RecordError, Reply, Request, Snapshot};
+use diwan_runtime::StartError;
 
 use crate::client::{Client, Origin};
 
 /// How many bytes of blocks are read at a time.
 const READ_BYTES: usize = 8 << 20;
 
+pub use own::{copy_to_engine, copy_to_node};
+
 /// What was copied, and read back from where it is now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
     /// Blocks behind the snapshot.
     pub blocks: u64,
@@ -19,7 +25,7 @@ pub struct Copied {
     pub bytes: u64,
     /// The index of the last command.
     pub index: u64,
-    /// CRC-32C of the snapshot and the blocks.
+    /// CRC-32C of the snapshot and the blocks, or the commands with their indexes.
     pub digest: u32,
 }
 
@@ -43,6 +49,20 @@ pub enum CopyError {
     /// It is not what a log should be, or changed meanwhile.
     #[error("{0}")]
     Log(String),
+    /// Members of its group are missing: what they acknowledged may be on no other disk.
+    #[error(
+        "the disks of a majority of its members are needed, those of {missing} are not there: copy them here, or leave one member only while the nodes run (diwan raft remove-peer)"
+    )]
+    Minority {
+        /// Whose.
+        missing: String,
+    },
+    /// A node's disk.
+    #[error(transparent)]
+    Node(#[from] StartError),
+    /// A node's disk.
+    #[error(transparent)]
+    Disk(#[from] io::Error),
     /// What was read back is not what was written.
     #[error(
         "what stands there now has digest {found:08x}, what was copied {wanted:08x}: delete it and copy again"
@@ -63,9 +83,7 @@ pub async fn copy(from: &Client, to: &Client, log: &str) -> Result<Copied, CopyE
     from.open(log).await?;
     let head = look(from, log).await?;
     let head = fenced(from, log, head).await?;
-    let snapshot = head.snapshot.as_deref().map(str::parse::<Snapshot>);
-    let snapshot = snapshot.transpose();
-    let snapshot = snapshot.map_err(|error| CopyError::Log(error.to_string()))?;
+    let snapshot = snapshot_in(&head)?;
     let first = snapshot.map_or(0, |snapshot| snapshot.position.next);
     let origin = Origin {
         term: head.seen.term,
@@ -106,17 +124,10 @@ pub async fn copy(from: &Client, to: &Client, log: &str) -> Result<Copied, CopyE
             number += 1;
         }
     }
-    change(to, log, Request::Resign { term }).await?;
-    let wanted = digest(from, log, snapshot, head.seen.next).await?;
-    let found = digest(to, log, snapshot, head.seen.next).await?;
-    change(
-        from,
-        log,
-        Request::Resign {
-            term: head.seen.term,
-        },
-    )
-    .await?;
+    resign(to, log, term).await?;
+    let wanted = digest(from, log).await?;
+    let found = digest(to, log).await?;
+    resign(from, log, head.seen.term).await?;
     match wanted.digest == found.digest {
         true => Ok(found),
         false => Err(CopyError::Digest {
@@ -124,6 +135,16 @@ pub async fn copy(from: &Client, to: &Client, log: &str) -> Result<Copied, CopyE
             found: found.digest,
         }),
     }
+}
+
+fn snapshot_in(head: &Head) -> Result<Option<Snapshot>, CopyError> {
+    let snapshot = head.snapshot.as_deref().map(str::parse);
+    let snapshot = snapshot.transpose();
+    snapshot.map_err(|error: RecordError| CopyError::Log(error.to_string()))
+}
+
+async fn resign(client: &Client, log: &str, term: u64) -> Result<(), CopyError> {
+    change(client, log, Request::Resign { term }).await
 }
 
 async fn look(client: &Client, log: &str) -> Result<Head, CopyError> {
@@ -202,35 +223,35 @@ fn unexpected(reply: &Reply) -> CopyError {
     ))
 }
 
+/// What a log consists of.
+enum Part<'a> {
+    /// A part of the snapshot.
+    State(&'a Bytes),
+    /// A block, and as it stands in the engine.
+    Block(&'a Block, &'a Bytes),
+}
+
 /// Reads the whole log: every block must be one, and follow the one before it.
-async fn digest(
+async fn walk(
     client: &Client,
     log: &str,
-    snapshot: Option<Snapshot>,
-    next: u64,
-) -> Result<Copied, CopyError> {
-    let mut copied = Copied {
-        blocks: 0,
-        bytes: 0,
-        index: 0,
-        digest: 0,
-    };
-    let add = |copied: &mut Copied, data: &[u8]| {
-        copied.bytes += data.len() as u64;
-        copied.digest = crc32c::crc32c_append(copied.digest, data);
-    };
+    head: &Head,
+    mut on: impl FnMut(Part<'_>) -> Result<(), CopyError>,
+) -> Result<Position, CopyError> {
     let mut position = Position::beginning(log);
-    if let Some(snapshot) = snapshot {
+    if let Some(snapshot) = snapshot_in(head)? {
+        let mut checksum = 0;
         for piece in 0..snapshot.pieces {
             let data = piece_of(client, log, &snapshot, piece).await?;
-            add(&mut copied, &data);
+            checksum = crc32c::crc32c_append(checksum, &data);
+            on(Part::State(&data))?;
         }
-        if copied.digest != snapshot.checksum {
+        if checksum != snapshot.checksum {
             return Err(CopyError::Log("the snapshot was changed".to_owned()));
         }
         position = snapshot.position;
     }
-    while position.next < next {
+    while position.next < head.seen.next {
         for bytes in blocks(client, log, position.next).await? {
             let number = position.next;
             let wrong = |what| CopyError::Log(format!("block {number}: {what}"));
@@ -238,10 +259,28 @@ async fn digest(
                 Block::read(&bytes).map_err(|error| wrong(error.to_string()))?;
             position.check(&block).map_err(wrong)?;
             position = Position::after(&block, checksum);
-            add(&mut copied, &bytes);
-            copied.blocks += 1;
+            on(Part::Block(&block, &bytes))?;
         }
     }
-    copied.index = position.index;
+    Ok(position)
+}
+
+async fn digest(client: &Client, log: &str) -> Result<Copied, CopyError> {
+    let mut copied = Copied::default();
+    let head = look(client, log).await?;
+    let end = walk(client, log, &head, |part| {
+        let data = match part {
+            Part::State(data) => data,
+            Part::Block(_, data) => {
+                copied.blocks += 1;
+                data
+            }
+        };
+        copied.bytes += data.len() as u64;
+        copied.digest = crc32c::crc32c_append(copied.digest, data);
+        Ok(())
+    })
+    .await?;
+    copied.index = end.index;
     Ok(copied)
 }
