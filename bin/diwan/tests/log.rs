@@ -373,6 +373,131 @@ fn logs_move_between_disks_and_postgres() {
     }
 }
 
+/// etcd runs out of its quota under three nodes: writes are refused as such, reads go on, and nothing acknowledged is missing when
+/// there is space again.
+#[test]
+fn a_full_etcd_loses_nothing() {
+    if !wanted("etcd") {
+        return;
+    }
+    let mut etcd = Etcd::start(&["--quota-backend-bytes", "6000000"]);
+    let root = tempfile::tempdir().unwrap();
+    let nodes = nodes(root.path(), &etcd.url());
+    nodes.iter().for_each(Node::until_ready);
+    let value = |number: usize| format!("{number} ").repeat(15_000);
+    let put = |leads: usize, number: usize| {
+        let request = format!("PUT /meta/key-{number}");
+        nodes[leads].http(&request, &value(number))
+    };
+    let leads = owner(&nodes, None);
+    let mut stored = 0;
+    let refused = loop {
+        match put(leads, stored) {
+            (200, _) => stored += 1,
+            other => break other,
+        }
+        assert!(stored < 900);
+    };
+    println!("{stored} writes, then {refused:?}");
+    assert!(
+        refused.0 == 507 && refused.1.contains("the disk is full"),
+        "{refused:?}"
+    );
+    let there = |stored: usize| {
+        for node in &nodes {
+            for number in 0..stored {
+                let read = node.until(&format!("GET /meta/key-{number}"), |(code, _)| *code != 503);
+                assert_eq!(read, value(number), "{} key {number}", node.id);
+            }
+        }
+    };
+    there(stored);
+    let status = ["log", "status", "--admin", &nodes[leads].admin];
+    let (code, out, err) = said(diwan().args(status).output().unwrap());
+    assert!(
+        code == 0 && out.contains("system: the engine has no space"),
+        "{out}{err}"
+    );
+
+    etcd.kill();
+    etcd.arguments = vec!["--quota-backend-bytes".into(), "60000000".into()];
+    etcd.run();
+    etcd.ctl(&["alarm", "disarm"]);
+    let began = Instant::now();
+    while put(owner(&nodes, None), stored).0 != 200 {
+        assert!(began.elapsed() < Duration::from_secs(20), "still full");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    there(stored + 1);
+}
+
+/// Somebody edits a block, or deletes one: a node that comes to it says which, ends, and appends nothing.
+#[test]
+fn blocks_that_were_edited_or_deleted_end_a_node() {
+    if !wanted("postgres") || !wanted("etcd") {
+        return;
+    }
+    let (etcd, postgres) = (Etcd::start(&[]), Postgres::start(""));
+    let sql =
+        |what: &str| postgres.sql(&what.replace("THERE", "WHERE log = 'system' AND number = 3"));
+    type Damage<'a> = Box<dyn Fn() + 'a>;
+    let damages: [(String, Damage<'_>, &str); 3] = [
+        (
+            format!("{}&schema=edited", postgres.url()),
+            Box::new(|| {
+                drop(sql(
+                    "UPDATE edited.block SET data = set_byte(data, 60, 7) THERE",
+                ))
+            }),
+            "block 3: its checksum is",
+        ),
+        (
+            format!("{}&schema=missing", postgres.url()),
+            Box::new(|| drop(sql("DELETE FROM missing.block THERE"))),
+            "block 3",
+        ),
+        (
+            etcd.url(),
+            Box::new(|| {
+                let keys = etcd.ctl(&["get", "--prefix", "--keys-only", "test/system/block/"]);
+                let key = keys.lines().filter(|key| !key.is_empty()).nth(3).unwrap();
+                etcd.ctl(&["put", key, "something else"]);
+            }),
+            "block 3: it is not a block",
+        ),
+    ];
+    for (place, (url, damage, says)) in damages.into_iter().enumerate() {
+        let root = tempfile::tempdir().unwrap();
+        let id = free_address();
+        let more = [&["--log", &url], &OFF[..]].concat();
+        let node = Node::start(root.path(), &id, &more);
+        node.until_ready();
+        for number in 0..6 {
+            assert_eq!(node.http(&format!("PUT /meta/key-{number}"), "x").0, 200);
+        }
+        assert_eq!(node.end("-TERM").0, Some(0));
+        damage();
+        let ends = |more: &[&str]| {
+            let ended = diwan()
+                .args(["server", "--node", &id, "--admin", &free_address()])
+                .args(["--data", &root.path().join(&id).to_string_lossy()])
+                .args(more)
+                .args(OFF)
+                .output();
+            let (code, _, err) = said(ended.unwrap());
+            (code, err)
+        };
+        let (code, err) = ends(&["--log", &url]);
+        assert!(code != 0 && err.contains(says), "{url}: {code} {err}");
+        // A copy says so, too, and no node takes the half of it for the log.
+        let half = format!("{}-copy-{}", etcd.url(), place);
+        let (code, _, err) = copy(&[&url, &half, "system"]);
+        assert!(code == 1 && err.contains("block 3"), "{err}");
+        let (code, err) = ends(&["--log", &half]);
+        assert!(code != 0 && err.contains("copied here"), "{code} {err}");
+    }
+}
+
 /// An engine that is not there, or is no engine for logs: the node says so and ends.
 #[test]
 fn an_engine_that_is_not_to_be_had_is_named() {

@@ -17,6 +17,11 @@ pub struct Owner {
     pub name: String,
 }
 
+impl Owner {
+    /// The nonce of one who copies a log here: until it resigns, not all of the log is there, and no node takes it.
+    pub const COPYING: u64 = 0;
+}
+
 /// A snapshot of a log, as text: `v1 ID next=N index=N epoch=N chain=HEX pieces=N bytes=N crc=HEX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshot {

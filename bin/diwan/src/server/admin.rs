@@ -509,6 +509,9 @@ async fn write(State(admin): State<Admin>, Path(key): Path<String>, value: Bytes
         Err(why @ ProposalError::NotLeader { .. }) => {
             error(StatusCode::MISDIRECTED_REQUEST, why, more("not committed"))
         }
+        Err(why @ ProposalError::DiskFull) => {
+            error(StatusCode::INSUFFICIENT_STORAGE, why, more("not committed"))
+        }
         // Of the rest the log says that it never will be carried out.
         Err(why) => error(StatusCode::SERVICE_UNAVAILABLE, why, more("not committed")),
     }

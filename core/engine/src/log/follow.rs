@@ -93,7 +93,7 @@ impl Log {
             && let Some(head) = &self.head
         {
             let seen = head.seen;
-            let nonce = self.draw();
+            let nonce = self.draw().max(Owner::COPYING + 1);
             let owner = Owner {
                 nonce,
                 lease: self.config.lease,
@@ -142,6 +142,13 @@ impl Log {
         let seen = head.seen;
         if let Err(error) = self.read_records(&head) {
             return self.fail(error.into());
+        }
+        if self
+            .owner
+            .as_ref()
+            .is_some_and(|owner| owner.nonce == Owner::COPYING)
+        {
+            return self.fail(LogError::HalfCopied);
         }
         self.head = Some(head);
         let (next, applied) = (seen.next, self.follow.looked_from);

@@ -218,6 +218,9 @@ pub enum LogError {
     /// A record of the log cannot be read.
     #[error("{0}: run the version that wrote it, or take another prefix or schema")]
     Record(#[from] RecordError),
+    /// It was copied here from elsewhere, and not to its end.
+    #[error("it was copied here, and not all of it is there: delete it, and copy it again")]
+    HalfCopied,
     /// The engine's client says that this is no log.
     #[error("{0}")]
     Foreign(String),

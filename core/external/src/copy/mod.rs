@@ -93,7 +93,7 @@ pub async fn copy(from: &Client, to: &Client, log: &str) -> Result<Copied, CopyE
         return Err(CopyError::Exists);
     }
     let begun = look(to, log).await?;
-    let term = take(to, log, &begun).await?;
+    let term = take(to, log, &begun, Owner::COPYING).await?;
     if let Some(snapshot) = snapshot {
         for piece in 0..snapshot.pieces {
             let data = piece_of(from, log, &snapshot, piece).await?;
@@ -124,17 +124,17 @@ pub async fn copy(from: &Client, to: &Client, log: &str) -> Result<Copied, CopyE
             number += 1;
         }
     }
-    resign(to, log, term).await?;
     let wanted = digest(from, log).await?;
     let found = digest(to, log).await?;
-    resign(from, log, head.seen.term).await?;
-    match wanted.digest == found.digest {
-        true => Ok(found),
-        false => Err(CopyError::Digest {
+    if wanted.digest != found.digest {
+        return Err(CopyError::Digest {
             wanted: wanted.digest,
             found: found.digest,
-        }),
+        });
     }
+    resign(to, log, term).await?;
+    resign(from, log, head.seen.term).await?;
+    Ok(found)
 }
 
 fn snapshot_in(head: &Head) -> Result<Option<Snapshot>, CopyError> {
@@ -164,13 +164,13 @@ async fn fenced(client: &Client, log: &str, head: Head) -> Result<Head, CopyErro
             return Err(CopyError::Owned { owner: owner.name });
         }
     }
-    take(client, log, &head).await?;
+    take(client, log, &head, Owner::COPYING + 1).await?;
     look(client, log).await
 }
 
-async fn take(client: &Client, log: &str, head: &Head) -> Result<u64, CopyError> {
+async fn take(client: &Client, log: &str, head: &Head, nonce: u64) -> Result<u64, CopyError> {
     let owner = Owner {
-        nonce: 0,
+        nonce,
         lease: Duration::from_secs(60),
         name: "diwan log copy".to_owned(),
     };

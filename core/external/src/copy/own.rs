@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use diwan_engine::{
-    BLOCK_BYTES, Block, COMMAND_BYTES, Position, Request, Snapshot, VALUE_BYTES_MAX,
+    BLOCK_BYTES, Block, COMMAND_BYTES, Owner, Position, Request, Snapshot, VALUE_BYTES_MAX,
 };
 use diwan_log::provider::Envelope;
 use diwan_raft::{Configuration, Entry, LogId, Payload, PeerId, SnapshotMeta};
@@ -40,7 +40,7 @@ pub async fn copy_to_engine(
     let mut writer = Writer {
         to,
         log,
-        term: take(to, log, &begun).await?,
+        term: take(to, log, &begun, Owner::COPYING).await?,
         position: Position::beginning(log),
         commands: Vec::new(),
         bytes: BLOCK_BYTES,
@@ -57,9 +57,10 @@ pub async fn copy_to_engine(
         }
     }
     writer.flush().await?;
-    resign(to, log, writer.term).await?;
     let found = sum_of_engine(to, log).await?;
-    same(sum_of_node(&own)?, found).map(Some)
+    let copied = same(sum_of_node(&own)?, found)?;
+    resign(to, log, writer.term).await?;
+    Ok(Some(copied))
 }
 
 /// Copies logs from an engine to the disk of a node, which is then their only member, and reads them back.

@@ -50,7 +50,7 @@ pub struct Etcd {
     directory: TempDir,
     pub port: u16,
     peer: u16,
-    arguments: Vec<String>,
+    pub arguments: Vec<String>,
     child: Option<Child>,
 }
 
