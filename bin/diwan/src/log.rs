@@ -83,18 +83,18 @@ pub(crate) fn run(arguments: &LogArguments) -> Result<ExitCode, Box<dyn std::err
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
-            let logs = match logs.is_empty() {
-                true => LOGS.map(str::to_owned).to_vec(),
-                false => logs.clone(),
-            };
-            return runtime.block_on(copy(from, to, node.as_ref(), &logs, timeout));
+            return runtime.block_on(copy(from, to, node.as_ref(), logs, timeout));
         }
     }?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The logs of a node, unless its configuration names the first one otherwise.
-const LOGS: [&str; 4] = ["system", "registry", "tx", "saga"];
+/// The logs that a node may have, unless its configuration names the first one otherwise.
+fn known() -> impl Iterator<Item = &'static str> {
+    ["system", "registry", "tx"]
+        .into_iter()
+        .chain(crate::server::SAGA_GROUPS)
+}
 
 async fn copy(
     from: &str,
@@ -107,10 +107,21 @@ async fn copy(
         Ok(Client::connect(&url.parse()?, timeout).await?)
     };
     let of = |log: &String, error: CopyError| format!("log {log}: {error}");
+    // Those that are named, or all of the known ones that there are.
+    let in_engine = async |client: &Client| -> Result<Vec<String>, Box<dyn std::error::Error>> {
+        let mut there = Vec::new();
+        for log in known().filter(|_| logs.is_empty()) {
+            if client.has(log).await? {
+                there.push(log.to_owned());
+            }
+        }
+        there.extend_from_slice(logs);
+        Ok(there)
+    };
     match (from.contains("://"), to.contains("://")) {
         (true, true) => {
             let (from, to) = (engine(from).await?, engine(to).await?);
-            for log in logs {
+            for log in &in_engine(&from).await? {
                 let copied = diwan_external::copy(&from, &to, log).await;
                 say(log, &copied.map_err(|error| of(log, error))?);
             }
@@ -118,10 +129,15 @@ async fn copy(
         (false, true) => {
             let nodes = from.split(',').map(|path| Stopped::open(path.as_ref()));
             let (nodes, to) = (nodes.collect::<Result<Vec<_>, _>>()?, engine(to).await?);
-            for log in logs {
+            let all: Vec<String> = known().map(str::to_owned).collect();
+            if logs.is_empty() && nodes.iter().any(|node| node.has_others(&all)) {
+                return Err("there are logs of other names than Diwan's own: name all that are to be copied".into());
+            }
+            for log in if logs.is_empty() { &all } else { logs } {
                 let copied = diwan_external::copy_to_engine(&nodes, &to, log).await;
                 match copied.map_err(|error| of(log, error))? {
                     Some(copied) => say(log, &copied),
+                    None if logs.is_empty() => {}
                     None => println!("{log}: there is no such log"),
                 }
             }
@@ -129,7 +145,8 @@ async fn copy(
         (true, false) => {
             let node = node.ok_or("whose data directory is it to be? --as IP:PORT")?;
             let from = engine(from).await?;
-            let copied = diwan_external::copy_to_node(&from, to.as_ref(), node, logs).await?;
+            let logs = in_engine(&from).await?;
+            let copied = diwan_external::copy_to_node(&from, to.as_ref(), node, &logs).await?;
             for (log, copied) in logs.iter().zip(&copied) {
                 say(log, copied);
             }

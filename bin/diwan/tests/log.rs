@@ -344,8 +344,18 @@ fn a_cluster_moves(url: &str) {
     let (code, _, err) = copy(&[&path(&ids[0]), url, "system"]);
     assert!(code == 1 && err.contains("disks of a majority"), "{err}");
     let two = format!("{},{}", path(&ids[0]), path(&ids[2]));
-    let (code, out, err) = copy(&[&two, url, "system"]);
-    assert!(code == 0 && out.contains("digest"), "{out}{err}");
+    let (code, out, err) = copy(&[&two, url]);
+    assert!(code == 0 && out.lines().count() == 1, "{out}{err}");
+    let (code, out, err) = copy(&[
+        url,
+        &path(&"127.0.0.1:1".into()),
+        "nothing",
+        "--as",
+        "127.0.0.1:1",
+    ]);
+    assert!(code == 1 && err.contains("no such log"), "{out}{err}");
+    let (code, out, err) = copy(&[url, &path(&"127.0.0.1:1".into()), "--as", "127.0.0.1:1"]);
+    assert!(code == 0 && out.lines().count() == 1, "{out}{err}");
     let id = free_address();
     let node = Node::start(root.path(), &id, &[&["--log", url], &OFF[..]].concat());
     node.until_ready();
@@ -429,6 +439,71 @@ fn a_full_etcd_loses_nothing() {
         std::thread::sleep(Duration::from_millis(50));
     }
     there(stored + 1);
+}
+
+/// Many logs have many owners, and have them again after nodes have started anew.
+#[test]
+fn logs_are_spread_over_nodes() {
+    if !wanted("etcd") {
+        return;
+    }
+    let etcd = Etcd::start(&[]);
+    let root = tempfile::tempdir().unwrap();
+    let ids: Vec<String> = (0..3).map(|_| free_address()).collect();
+    let (peers, url) = (ids.join(","), etcd.url());
+    let mut nodes: Vec<Node> = Vec::new();
+    for id in &ids {
+        let config = root.path().join(format!("{id}.toml"));
+        let text = format!(
+            "[engine]\nlease_ms = 1000\n[saga]\nlogs = 12\nlisten = \"{}\"\n",
+            free_address()
+        );
+        fs::write(&config, text).unwrap();
+        let more = [
+            "--log",
+            &url,
+            "--peers",
+            &peers,
+            "--no-registry",
+            "--no-tx",
+            "--config",
+        ];
+        let config = config.to_string_lossy();
+        nodes.push(Node::start(
+            root.path(),
+            id,
+            &[&more[..], &[&config]].concat(),
+        ));
+        // The first one has the logs for itself.
+        nodes[nodes.len() - 1].until_ready();
+    }
+    let owned = |nodes: &[Node]| -> Vec<usize> {
+        let of = |node: &Node| {
+            node.http("GET /log", "")
+                .1
+                .matches("\"leading\":true")
+                .count()
+        };
+        nodes.iter().map(of).collect()
+    };
+    let until_spread = |nodes: &[Node]| {
+        let began = Instant::now();
+        loop {
+            let owned = owned(nodes);
+            if owned.iter().sum::<usize>() == 13 && owned.iter().all(|logs| *logs > 0) {
+                return owned;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{owned:?}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    println!("of 13 logs nodes own {:?}", owned(&nodes));
+    let spread = until_spread(&nodes);
+    println!("then {spread:?}");
+    nodes[0].kill();
+    std::thread::sleep(Duration::from_secs(3));
+    nodes[0].start_again();
+    println!("and at last {:?}", until_spread(&nodes));
 }
 
 /// Somebody edits a block, or deletes one: a node that comes to it says which, ends, and appends nothing.

@@ -354,3 +354,113 @@ fn a_saga_survives_its_node() {
     assert_eq!(done["status"], "SU", "{done}");
     assert_eq!(book.asked(), ["S1 A", "S1 A", "S1 B"]);
 }
+
+/// Each log has some of the sagas, they survive their node, and nobody can start them again in another log.
+#[test]
+fn sagas_are_spread_over_logs() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut world, book) = (start_with(root.path(), "logs = 3\n"), Book::default());
+    let server = participant(&book);
+    world.define("order", &server.local_addr().to_string());
+    for number in 0..24 {
+        let done = world.start(&format!("S{number}"), "order", 10_000);
+        assert_eq!(done["status"], "SU", "{done}");
+    }
+    book.0
+        .lock()
+        .unwrap()
+        .slow
+        .insert("A".into(), Duration::from_millis(700));
+    let keyed = |id: &str| {
+        let start =
+            json!({ "id": id, "machine": "order", "business_key": "K", "params": { "id": id } });
+        world
+            .ask("POST /saga/v1/sagas", &start.to_string())
+            .unwrap()
+    };
+    assert_eq!(keyed("K1").0, 200);
+    let (code, said) = keyed("K2");
+    assert!(
+        code == 409 && said.to_string().contains("is in use"),
+        "{said}"
+    );
+    let (code, said) = keyed("S7");
+    assert_eq!(code, 409, "{said}");
+    for number in 24..36 {
+        world.start(&format!("S{number}"), "order", 0);
+    }
+    world.node.kill();
+    world.node.start_again();
+    let all = world.until("GET /saga/v1/sagas?limit=100", "", |code, said| {
+        let ended = |one: &Value| one["status"] == "SU";
+        code == 200
+            && said["sagas"]
+                .as_array()
+                .is_some_and(|all| all.len() == 37 && all.iter().all(ended))
+    });
+    assert_eq!(all["living"], 37, "{all}");
+    let asked = world.until("POST /saga/v1/sagas/S30/compensate", "", |code, _| {
+        code == 200
+    });
+    assert_eq!(asked["id"], "S30");
+    world.until("GET /saga/v1/sagas/S30", "", |_, said| {
+        said["compensation_status"] == "SU"
+    });
+    let metrics = world.node.until("GET /metrics", |(code, _)| *code == 200);
+    for group in ["saga", "saga-1", "saga-2"] {
+        let named = format!("=\"{group}\"");
+        let is = |line: &&str| {
+            line.contains(&named)
+                && (line.starts_with("diwan_raft_applied_index")
+                    || line.starts_with("diwan_log_applied_index"))
+        };
+        let applied = metrics
+            .lines()
+            .find(is)
+            .and_then(|it| it.rsplit(' ').next());
+        let applied: u64 = applied.unwrap_or_default().parse().unwrap();
+        assert!(applied > 8, "{group}: {applied}");
+    }
+
+    // The number of logs is what it was when the first saga came.
+    let (code, _) = world.node.end("-TERM");
+    assert_eq!(code, Some(0));
+    for logs in [1, 4] {
+        let other = start_refused(root.path(), logs);
+        assert!(other.contains("saga.logs = 3"), "{other}");
+    }
+}
+
+/// What a node says that ends because its sagas are spread over another number of logs.
+fn start_refused(root: &Path, logs: usize) -> String {
+    let config = root.join("diwan.toml");
+    let text = format!("[saga]\nlisten = \"{}\"\nlogs = {logs}\n", free_address());
+    fs::write(&config, text).unwrap();
+    let data = fs::read_dir(root).unwrap().flatten();
+    let data = data
+        .map(|it| it.path())
+        .find(|it| it.join("node").exists())
+        .unwrap();
+    let id = fs::read_to_string(data.join("node")).unwrap();
+    let mut command = support::diwan();
+    command.args([
+        "server",
+        "--node",
+        id.lines().nth(1).unwrap(),
+        "--admin",
+        &free_address(),
+    ]);
+    command
+        .args(["--no-registry", "--no-tx", "--config"])
+        .arg(&config)
+        .arg("--data")
+        .arg(&data);
+    if let Ok(url) = std::env::var("LOG_URL") {
+        let name = root.file_name().unwrap().to_string_lossy().to_lowercase();
+        let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+        command.args(["--log", &url.replace("TEST", &name)]);
+    }
+    let (code, _, err) = support::said(command.output().unwrap());
+    assert_ne!(code, 0, "{err}");
+    err
+}

@@ -57,6 +57,16 @@ impl Client {
         }
     }
 
+    /// Whether there is such a log.
+    /// # Errors
+    /// The engine does not say.
+    pub async fn has(&self, log: &str) -> Result<bool, Failure> {
+        match &self.0 {
+            Engine::Etcd(etcd) => etcd.has(log).await,
+            Engine::Postgres(postgres) => postgres.has(log).await,
+        }
+    }
+
     /// Carries a request about an open log out.
     /// # Errors
     /// See [`Failure`].

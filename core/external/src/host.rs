@@ -128,7 +128,7 @@ impl Host {
             let mut config = Config::new(&log.name, &options.node, options.seed ^ nth << 48);
             config.lease = options.lease;
             config.poll = options.lease / 12;
-            let rank = rank(&log.name, &options.node, &options.members);
+            let rank = before(&log.name, &options.node, &options.members).count();
             config.patience = PATIENCE * u32::try_from(rank).unwrap_or(0);
             config.lease_reads = options.lease_reads;
             config.snapshot_log_bytes = options.snapshot_log_bytes;
@@ -177,6 +177,14 @@ impl Host {
             log.wake.notify_one();
         }
         found.is_some()
+    }
+
+    /// Leaves a log to others for a while, if it is this node's.
+    pub fn rest(&self, name: &str, pause: Duration) {
+        if let Some(log) = self.logs.iter().find(|log| log.name == name) {
+            log.inner.borrow_mut().log.rest(pause, now());
+            log.wake.notify_one();
+        }
     }
 
     /// Leaves the logs to others and takes none any more; waits until that is done, `within` at most.
@@ -487,8 +495,12 @@ impl Hosted {
     }
 }
 
-/// Which of all nodes this one is in the order in which they take a log: by rendezvous hashing, so that logs are spread.
-fn rank(log: &str, node: &str, members: &[String]) -> usize {
+/// The nodes before this one in the order in which they take a log: by rendezvous hashing, so that logs are spread.
+pub(crate) fn before<'a>(
+    log: &str,
+    node: &str,
+    members: &'a [String],
+) -> impl Iterator<Item = &'a String> {
     let weight = |member: &str| {
         let bytes = log.bytes().chain([0]).chain(member.bytes());
         // FNV-1a, with its bits mixed once more: names differ in their last bytes.
@@ -498,10 +510,7 @@ fn rank(log: &str, node: &str, members: &[String]) -> usize {
         (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     };
     let own = weight(node);
-    members
-        .iter()
-        .filter(|member| member.as_str() != node && weight(member) > own)
-        .count()
+    members.iter().filter(move |member| weight(member) > own)
 }
 
 /// Cuts what is written into pieces.

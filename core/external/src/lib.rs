@@ -8,6 +8,7 @@ mod etcd;
 mod host;
 mod logs;
 mod postgres;
+mod spread;
 
 pub use address::{Address, AddressError, EtcdAddress, PostgresAddress, SslCheck, TlsFiles, User};
 pub use client::Client;

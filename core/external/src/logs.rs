@@ -130,7 +130,7 @@ impl Logs {
         let _ = told.await;
     }
 
-    fn run(&self, task: impl FnOnce(&Rc<Host>) + Send + 'static) {
+    pub(crate) fn run(&self, task: impl FnOnce(&Rc<Host>) + Send + 'static) {
         // The node's thread is gone only when the process ends.
         let _ = self.tasks.send(Box::new(task));
     }

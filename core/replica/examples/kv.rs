@@ -114,7 +114,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 seed,
             };
             let timeout = Duration::from_secs(2);
+            let (own, members) = (options.node.clone(), options.members.clone());
             let logs = Logs::start(&node, address, timeout, options, groups).await?;
+            logs.spread(&node, own, members);
             (node, Some(logs))
         }
     };

@@ -103,6 +103,12 @@ impl Stopped {
         self.directory.node().parse().as_ref() == Ok(peer)
     }
 
+    /// Whether there are logs of other groups than these.
+    pub fn has_others(&self, groups: &[String]) -> bool {
+        let known: Vec<GroupId> = groups.iter().map(|group| group_id(group)).collect();
+        self.groups.keys().any(|id| !known.contains(id))
+    }
+
     /// What was there of a group's log when the directory was opened.
     /// # Errors
     /// It is damaged.

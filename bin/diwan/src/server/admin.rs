@@ -18,7 +18,7 @@ use diwan_log::{ProposalError, ReadError};
 use diwan_raft::{ErrorCode, PeerId};
 use diwan_registry::edge::Http;
 use diwan_runtime::{GroupMetrics, NodeHandle, NodeMetrics};
-use diwan_saga::host::Host;
+use diwan_saga::host::Hosts;
 use diwan_tx::edge::Handle;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -27,6 +27,7 @@ use tower::ServiceExt as _;
 
 use super::meta::{self, Registers};
 use super::metrics::{self, role_name};
+use super::saga;
 use crate::raft::operation::{Answer, Operation};
 
 /// What the handlers work with.
@@ -42,7 +43,7 @@ pub(crate) struct Admin {
     /// Once it has begun.
     pub(crate) registry: Arc<OnceLock<Http>>,
     pub(crate) coordinator: Arc<OnceLock<Handle>>,
-    pub(crate) sagas: Arc<OnceLock<Host>>,
+    pub(crate) sagas: Arc<OnceLock<Hosts>>,
 }
 
 const ROUTES: &str = "\
@@ -330,7 +331,11 @@ async fn prometheus(State(admin): State<Admin>) -> Response {
     }
     if let Some(sagas) = admin.sagas.get() {
         text += &metrics::saga::text(&sagas.counts());
-        archives.extend(sagas.shared().archive().map(|one| ("saga", one.status())));
+        let kept = sagas
+            .iter()
+            .zip(saga::GROUPS)
+            .filter_map(|(host, group)| Some((group, host.shared().archive()?.status())));
+        archives.extend(kept);
     }
     if !archives.is_empty() {
         text += &metrics::archive::text(&archives);

@@ -13,6 +13,7 @@ use diwan_runtime::JraftAddress;
 use diwan_tx::edge::Users;
 use serde::Deserialize;
 
+use super::saga;
 use super::security::Security;
 use crate::logs::Format;
 
@@ -145,6 +146,7 @@ section! { Saga {
     enabled: bool = true,
     listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8792)),
     keep_ended_ms: u64 = 60_000,
+    logs: usize = 1,
 } }
 
 section! { Tx {
@@ -346,6 +348,12 @@ impl Settings {
             86_400_000,
         )?;
         within("registry.guard_ms", file.registry.guard_ms, 0, 86_400_000)?;
+        within(
+            "saga.logs",
+            file.saga.logs as u64,
+            1,
+            saga::GROUPS.len() as u64,
+        )?;
         within("engine.lease_ms", file.engine.lease_ms, 100, 600_000)?;
         within("engine.timeout_ms", file.engine.timeout_ms, 50, 600_000)?;
         within(

@@ -20,7 +20,7 @@ pub(super) async fn start(
 ) -> Result<Logs, ServeError> {
     let options = Options {
         node: name.to_string(),
-        members,
+        members: members.clone(),
         lease: Duration::from_millis(engine.lease_ms),
         lease_reads: engine.lease_reads,
         snapshot_log_bytes: engine.snapshot_log_bytes,
@@ -32,5 +32,7 @@ pub(super) async fn start(
         Duration::from_millis(engine.timeout_ms),
     );
     let started = Logs::start(node, address, timeout, options, groups).await;
-    started.map_err(|failure| ServeError::Engine(shown, failure))
+    let logs = started.map_err(|failure| ServeError::Engine(shown, failure))?;
+    logs.spread(node, name.to_string(), members);
+    Ok(logs)
 }

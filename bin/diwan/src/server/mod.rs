@@ -29,6 +29,7 @@ use tokio::sync::oneshot;
 use config::{ConfigError, Settings};
 pub(crate) use config::{ServerArguments, security};
 use meta::{Meta, Registers};
+pub(crate) use saga::GROUPS as SAGA_GROUPS;
 
 pub(crate) const HELP: &str = "\
 Examples:
@@ -144,17 +145,16 @@ async fn serve(mut settings: Settings, lifeline: bool) -> Result<(), ServeError>
     };
     let tx = tx::Role::new(&settings.tx, settings.users.clone(), archive)?;
     let saga = saga::Role::new(&settings.saga, &settings.registry, archive)?;
-    let groups = groups(
-        &settings,
-        registers.clone(),
-        [
-            role.as_ref()
-                .map(|role| role.group(settings.initial.clone())),
-            tx.as_ref().map(|role| role.group(settings.initial.clone())),
-            saga.as_ref()
-                .map(|role| role.group(settings.initial.clone())),
-        ],
-    );
+    let roles = [
+        role.as_ref()
+            .map(|role| role.group(settings.initial.clone())),
+        tx.as_ref().map(|role| role.group(settings.initial.clone())),
+    ];
+    let sagas = saga
+        .as_ref()
+        .map_or_else(Vec::new, |role| role.groups(&settings.initial));
+    let roles = roles.into_iter().flatten().chain(sagas);
+    let groups = groups(&settings, registers.clone(), roles);
     let engine = std::mem::take(&mut settings.engine);
     let (node, logs) = match settings.engine_at.take() {
         None => (start_node(settings, groups)?, None),
@@ -235,14 +235,14 @@ async fn serve(mut settings: Settings, lifeline: bool) -> Result<(), ServeError>
 fn groups(
     settings: &Settings,
     registers: Registers,
-    roles: [Option<GroupOptions>; 3],
+    roles: impl Iterator<Item = GroupOptions>,
 ) -> Vec<GroupOptions> {
     let raft = &settings.raft;
     let members = settings.initial.clone();
     let mut groups = vec![GroupOptions::new(&raft.group, members, move || {
         Box::new(Meta(registers))
     })];
-    groups.extend(roles.into_iter().flatten());
+    groups.extend(roles);
     for group in &mut groups {
         group.election_timeout = raft.election_timeout();
         group.snapshot_log_bytes = raft.snapshot_log_bytes;

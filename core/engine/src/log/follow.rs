@@ -93,6 +93,7 @@ impl Log {
             && let Some(head) = &self.head
         {
             let seen = head.seen;
+            self.resting = None;
             let nonce = self.draw().max(Owner::COPYING + 1);
             let owner = Owner {
                 nonce,
@@ -132,7 +133,7 @@ impl Log {
             Some(owner) if owner.name == self.config.node => Duration::ZERO,
             Some(owner) => owner.lease.max(self.config.lease) + self.config.patience,
         };
-        Some(self.changed + wait)
+        Some((self.changed + wait).max(self.resting.unwrap_or_default()))
     }
 
     pub(super) fn looked(&mut self, id: u64, head: Head) {

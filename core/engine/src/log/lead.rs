@@ -129,12 +129,12 @@ impl Log {
         let bytes = data.len();
         let no_space = self.no_space_until.is_some_and(|until| self.now < until);
         let queue_bytes_max = self.config.queue_bytes_max;
-        let retired = self.retired;
+        let leaves = self.leaves();
         let Role::Leading(lead) = &mut self.role else {
             return Err(self.not_leader());
         };
         match () {
-            () if !lead.serves() || retired => Err(self.not_leader()),
+            () if !lead.serves() || leaves => Err(self.not_leader()),
             () if bytes > limit => Err(Refusal::TooLarge { bytes, limit }),
             () if no_space => Err(Refusal::NoSpace),
             () if lead.queue_bytes + bytes > queue_bytes_max => Err(Refusal::Busy),
@@ -159,6 +159,21 @@ impl Log {
         self.advance(now);
     }
 
+    /// Leaves the log to others, if it is this node's: what was proposed is appended, and the log is not taken again before `pause` has
+    /// passed.
+    pub fn rest(&mut self, pause: Duration, now: Duration) {
+        if let Role::Leading(_) = self.role {
+            self.resting = Some(now + pause);
+        }
+        self.advance(now);
+    }
+
+    /// Whether it gives the log back. It may have done so already, as long as it does not know: nothing changes its mind.
+    pub(super) fn leaves(&self) -> bool {
+        let leads = matches!(self.role, Role::Leading(_));
+        self.retired || leads && self.resting.is_some()
+    }
+
     /// Whether it is known that the log is not this node's.
     pub fn is_free(&self) -> bool {
         self.term() == 0
@@ -171,6 +186,7 @@ impl Log {
             self.no_space_until = None;
         }
         let no_space = self.no_space_until.is_some();
+        let leaves = self.leaves();
         let Role::Leading(lead) = &mut self.role else {
             return;
         };
@@ -211,7 +227,7 @@ impl Log {
                 }
             };
         }
-        if self.retired && idle {
+        if leaves && idle {
             self.ask(Ask::Resign, |term| Request::Resign { term });
         } else if beats {
             self.ask(Ask::Beat, |term| Request::Beat { term });

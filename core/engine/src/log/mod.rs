@@ -319,6 +319,8 @@ pub struct Log {
     since_snapshot: u64,
     /// It takes no log any more.
     retired: bool,
+    /// It leaves the log to others, and does not take it before then.
+    resting: Option<Duration>,
     failed: bool,
     no_space_until: Option<Duration>,
     trouble: Option<String>,
@@ -348,6 +350,7 @@ impl Log {
             upload: None,
             since_snapshot: 0,
             retired: false,
+            resting: None,
             failed: false,
             no_space_until: None,
             trouble: None,

@@ -59,7 +59,7 @@ impl Log {
         if let Role::Leading(lead) = &self.role
             && self.config.lease_reads
             // Others take at once what is resigned.
-            && !self.retired
+            && !self.leaves()
             && lead.holds(self.config.lease, self.now)
         {
             let next = lead.end().unwrap_or(self.position.next);

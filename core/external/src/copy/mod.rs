@@ -80,9 +80,7 @@ pub enum CopyError {
 /// # Errors
 /// Nothing was copied, or it is not to be used.
 pub async fn copy(from: &Client, to: &Client, log: &str) -> Result<Copied, CopyError> {
-    from.open(log).await?;
-    let head = look(from, log).await?;
-    let head = fenced(from, log, head).await?;
+    let head = fenced(from, log).await?;
     let snapshot = snapshot_in(&head)?;
     let first = snapshot.map_or(0, |snapshot| snapshot.position.next);
     let origin = Origin {
@@ -155,7 +153,12 @@ async fn look(client: &Client, log: &str) -> Result<Head, CopyError> {
 }
 
 /// Takes the log, so that no node that still runs appends to it; waits out the lease of an owner that was killed.
-async fn fenced(client: &Client, log: &str, head: Head) -> Result<Head, CopyError> {
+async fn fenced(client: &Client, log: &str) -> Result<Head, CopyError> {
+    if !client.has(log).await? {
+        return Err(CopyError::Log("there is no such log".to_owned()));
+    }
+    client.open(log).await?;
+    let head = look(client, log).await?;
     let owner: Option<Result<Owner, _>> = head.owner.as_deref().map(str::parse);
     let owner = owner.transpose();
     if let Some(owner) = owner.map_err(|error| CopyError::Log(error.to_string()))? {

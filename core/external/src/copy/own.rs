@@ -74,9 +74,7 @@ pub async fn copy_to_node(
 ) -> Result<Vec<Copied>, CopyError> {
     let mut own = Stopped::begin(path, node)?;
     for log in logs {
-        from.open(log).await?;
-        let head = look(from, log).await?;
-        let head = fenced(from, log, head).await?;
+        let head = fenced(from, log).await?;
         copy_in(from, log, &mut own, node).await?;
         resign(from, log, head.seen.term).await?;
     }

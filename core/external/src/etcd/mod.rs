@@ -132,6 +132,11 @@ impl Etcd {
         Ok(new)
     }
 
+    pub(crate) async fn has(&self, log: &str) -> Result<bool, Failure> {
+        let format = self.get(self.keys(log).key("format")).await?;
+        Ok(format.is_some())
+    }
+
     pub(crate) async fn call(&self, log: &str, request: Request) -> Result<Reply, Failure> {
         let keys = self.keys(log);
         match request {

@@ -105,6 +105,11 @@ impl Postgres {
         Ok(made > 0)
     }
 
+    pub(crate) async fn has(&self, log: &str) -> Result<bool, Failure> {
+        let rows = self.read(&LOOK, &[&log]).await?;
+        Ok(!rows.is_empty())
+    }
+
     pub(crate) async fn call(&self, log: &str, request: Request) -> Result<Reply, Failure> {
         let signed = |number: u64| i64::try_from(number).ok();
         match request {

@@ -602,7 +602,7 @@ impl World {
         };
         let short = self.now + self.random.between(50_000, 1_500_000);
         let long = self.now + self.random.between(500_000, 5_000_000);
-        match self.random.below(10) {
+        match self.random.below(11) {
             0 | 1 => {
                 self.counts.add("nodes killed");
                 self.kill(node);
@@ -626,6 +626,12 @@ impl World {
             7 | 8 => {
                 self.counts.add("disturbed networks");
                 self.disturbed_until = long;
+            }
+            9 => {
+                self.counts.add("nodes that were asked to rest");
+                let (life, now) = (self.nodes[node].life, self.local(node));
+                let pause = Duration::from_micros(self.random.between(0, 2_000_000));
+                self.with(node, life, |alive| alive.log.rest(pause, now));
             }
             _ => {
                 self.counts.add("nodes that were asked to stop");

@@ -88,6 +88,11 @@ pub enum Command {
         /// Its id.
         saga: String,
     },
+    /// The sagas of a cluster are spread over so many logs; the first of them remembers it, and it never changes.
+    Spread {
+        /// How many.
+        logs: u32,
+    },
 }
 
 /// What became of a call.
@@ -195,6 +200,9 @@ pub enum Refused {
     /// There is no state to go on from.
     #[error("saga `{0}` cannot go forward: {1}")]
     CannotForward(String, &'static str),
+    /// Sagas would start in another log than they live in.
+    #[error("the sagas are spread over {0} logs, and that cannot be changed: saga.logs = {0}")]
+    Spread(u32),
     /// A bound of [`super::Config`] is reached.
     #[error("{0}: at most {1}")]
     TooMuch(&'static str, usize),

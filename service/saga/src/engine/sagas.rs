@@ -27,6 +27,8 @@ pub struct Sagas {
     /// Only ever asked for one.
     pub(super) by_id: HashMap<Arc<str>, SagaKey, RandomState>,
     pub(super) by_business_key: BTreeMap<(Arc<str>, Arc<str>), SagaKey>,
+    /// Over how many logs sagas are spread, if this is the first of them and it was told.
+    pub(super) logs: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -60,6 +62,7 @@ impl Sagas {
             free: Vec::new(),
             by_id: HashMap::default(),
             by_business_key: BTreeMap::new(),
+            logs: None,
         }
     }
 
@@ -111,6 +114,7 @@ impl Sagas {
                 self.check_size(&params)?;
                 self.operate(key, |step, _| step.compensate(params))
             }
+            Command::Spread { logs } => self.spread(logs),
             Command::Reload(ended) => self.reload(*ended),
             Command::Forget { saga } => {
                 let key = self.root(&saga)?;
@@ -124,6 +128,17 @@ impl Sagas {
                 self.leave(key);
                 Ok(Reply::Done)
             }
+        }
+    }
+
+    fn spread(&mut self, logs: u32) -> Result<Reply, Refused> {
+        // Sagas of a log that was never told are in one.
+        let is_used = !self.machines.is_empty() || !self.is_empty();
+        let known = self.logs.or(is_used.then_some(1)).unwrap_or(logs);
+        self.logs = Some(known);
+        match known == logs {
+            true => Ok(Reply::Done),
+            false => Err(Refused::Spread(known)),
         }
     }
 

@@ -21,6 +21,8 @@ pub struct Snapshot {
     slots: Vec<(u32, Option<Box<Saga>>)>,
     free: Vec<u32>,
     timers: BTreeSet<Timer>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    logs: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +70,7 @@ impl Sagas {
                 .collect(),
             free: self.free.clone(),
             timers: self.world.timers.clone(),
+            logs: self.logs,
         }
     }
 
@@ -106,6 +109,7 @@ impl Sagas {
             return Err(RestoreError::Broken("free places"));
         }
         sagas.free = snapshot.free;
+        sagas.logs = snapshot.logs;
         Ok(sagas)
     }
 

@@ -10,12 +10,12 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Host, HostError, Start, Summary};
+use super::{HostError, Hosts, Start, Summary};
 
 /// Nobody waits longer for a saga.
 const WAIT_MOST_MS: u64 = 60_000;
 
-impl Host {
+impl Hosts {
     /// What is offered, for a server to put at its address.
     pub fn router(self) -> Router {
         Router::new()
@@ -49,15 +49,19 @@ struct Tenant {
 }
 
 /// The body is the machine.
-async fn define(State(host): State<Host>, Query(of): Query<Tenant>, text: String) -> Response {
-    match host.define(of.tenant, text).await {
+async fn define(State(hosts): State<Hosts>, Query(of): Query<Tenant>, text: String) -> Response {
+    match hosts.define(&of.tenant, &text).await {
         Ok(()) => Json(json!({})).into_response(),
         Err(why) => error(&why),
     }
 }
 
-async fn machines(State(host): State<Host>) -> Response {
-    let sagas = host.shared().lock();
+async fn machines(State(hosts): State<Hosts>) -> Response {
+    // Each log has them all.
+    let Some(first) = hosts.iter().next() else {
+        return Json(json!({ "machines": [] })).into_response();
+    };
+    let sagas = first.shared().lock();
     let machine = |(tenant, machine): (&str, &crate::lang::Machine)| {
         json!({
             "name": machine.name,
@@ -86,7 +90,7 @@ struct Started {
     wait_ms: u64,
 }
 
-async fn start(State(host): State<Host>, Json(body): Json<Started>) -> Response {
+async fn start(State(hosts): State<Hosts>, Json(body): Json<Started>) -> Response {
     if body.id.is_empty() {
         return failed(StatusCode::BAD_REQUEST, "a saga needs an id");
     }
@@ -98,7 +102,7 @@ async fn start(State(host): State<Host>, Json(body): Json<Started>) -> Response 
         business_key: body.business_key,
         params: body.params,
     };
-    match host.start(start, patience).await {
+    match hosts.start(start, patience).await {
         Ok(view) => Json(view).into_response(),
         Err(why) => error(&why),
     }
@@ -130,8 +134,9 @@ impl Default for Filter {
     }
 }
 
-async fn list(State(host): State<Host>, Query(filter): Query<Filter>) -> Response {
+async fn list(State(hosts): State<Hosts>, Query(filter): Query<Filter>) -> Response {
     let (ended, limit) = (filter.ended, filter.limit);
+    let filter = std::sync::Arc::new(filter);
     let is = move |one: &Summary| {
         let has = |text: &str| text.contains(&filter.contains);
         (!filter.stuck || one.stuck)
@@ -139,17 +144,17 @@ async fn list(State(host): State<Host>, Query(filter): Query<Filter>) -> Respons
             && (has(&one.id) || has(&one.machine) || one.business_key.as_deref().is_some_and(has))
     };
     let (all, more) = if ended {
-        match host.ended(limit, is).await {
-            Ok(found) => found.unwrap_or_default(),
+        match hosts.ended(limit, is).await {
+            Ok(found) => found,
             Err(why) => return error(&why),
         }
     } else {
-        let mut all = host.list(limit.saturating_add(1), is);
+        let mut all = hosts.list(limit.saturating_add(1), is);
         let more = all.len() > limit;
         all.truncate(limit);
         (all, more)
     };
-    let living = host.shared().lock().len();
+    let living: usize = hosts.iter().map(|host| host.shared().lock().len()).sum();
     Json(json!({ "sagas": all, "more": more, "living": living })).into_response()
 }
 
@@ -165,8 +170,12 @@ struct Operated {
     operation: String,
 }
 
-async fn show(State(host): State<Host>, Path(One { id }): Path<One>) -> Response {
-    match host.find(&id).await {
+async fn show(State(hosts): State<Hosts>, Path(One { id }): Path<One>) -> Response {
+    let found = match hosts.with(&id).await {
+        Ok(host) => host.find(&id).await,
+        Err(why) => Err(why),
+    };
+    match found {
         Ok(Some(view)) => Json(view).into_response(),
         Ok(None) => failed(
             StatusCode::NOT_FOUND,
@@ -177,7 +186,7 @@ async fn show(State(host): State<Host>, Path(One { id }): Path<One>) -> Response
 }
 
 async fn operate(
-    State(host): State<Host>,
+    State(hosts): State<Hosts>,
     Path(Operated { id, operation }): Path<Operated>,
     body: String,
 ) -> Response {
@@ -189,6 +198,10 @@ async fn operate(
         },
     };
     tracing::info!(saga = id, operation, "an operator decides");
+    let host = match hosts.with(&id).await {
+        Ok(host) => host,
+        Err(why) => return error(&why),
+    };
     let done = match operation.as_str() {
         "forward" => host.forward(id.clone(), params, false).await,
         "skip" => host.forward(id.clone(), params, true).await,

@@ -3,6 +3,7 @@
 
 mod api;
 mod log;
+mod spread;
 mod view;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::engine::{Call, CallId, Command, Ended, Outcome};
 pub use log::{Shared, Signal, batch};
+pub use spread::Hosts;
 pub use view::{Counts, RecordView, SagaView, Summary};
 
 /// What will be.
