@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "other tests use more of it")]
 mod support;
 
+use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -45,32 +46,71 @@ impl From<RpcError<NoException>> for Problem {
 
 struct World {
     node: Node,
-    listen: String,
+    /// Where clients find the coordinator: that node, and those that it has beside it.
+    listen: Vec<String>,
+    others: Vec<Node>,
     _root: tempfile::TempDir,
 }
 
 fn start() -> World {
+    start_many(1)
+}
+
+fn start_many(count: usize) -> World {
     let root = tempfile::tempdir().unwrap();
-    let (listen, http) = (free_address(), free_address());
-    let config = root.path().join("diwan.toml");
-    let text = format!("[tx]\nlisten = \"{listen}\"\nhttp = \"{http}\"\n");
-    fs::write(&config, text).unwrap();
-    let more = [
-        "--no-registry",
-        "--no-saga",
-        "--config",
-        config.to_str().unwrap(),
-    ];
+    let ids: Vec<String> = (0..count).map(|_| free_address()).collect();
+    let (peers, mut listens) = (ids.join(","), Vec::new());
+    let node = |id: &String| {
+        let (listen, http) = (free_address(), free_address());
+        let config = root.path().join(format!("{id}.toml"));
+        let text = format!("[tx]\nlisten = \"{listen}\"\nhttp = \"{http}\"\n");
+        fs::write(&config, text).unwrap();
+        listens.push(listen);
+        let config = config.to_str().unwrap();
+        let more = [
+            "--no-registry",
+            "--no-saga",
+            "--peers",
+            &peers,
+            "--config",
+            config,
+        ];
+        Node::start(root.path(), id, &more)
+    };
+    let mut nodes: Vec<Node> = ids.iter().map(node).collect();
     World {
-        node: Node::start(root.path(), &free_address(), &more),
-        listen,
+        node: nodes.remove(0),
+        listen: listens,
+        others: nodes,
         _root: root,
     }
 }
 
 impl World {
     fn client(&self, application: &str) -> TxClient {
-        TxClient::start(TxOptions::new(application, [&self.listen])).unwrap()
+        TxClient::start(TxOptions::new(application, &self.listen)).unwrap()
+    }
+
+    /// The node that leads the coordinator.
+    fn leader(&mut self) -> &mut Node {
+        let began = Instant::now();
+        loop {
+            let leads = |node: &Node| {
+                let metrics = node.until("GET /metrics", |(code, _)| *code == 200);
+                let is = |line: &str| {
+                    line.contains("_leading{") && line.contains("=\"tx\"") && line.ends_with(" 1")
+                };
+                metrics.lines().any(is)
+            };
+            if leads(&self.node) {
+                return &mut self.node;
+            }
+            if let Some(place) = self.others.iter().position(leads) {
+                return &mut self.others[place];
+            }
+            assert!(began.elapsed() < PATIENCE, "nobody leads");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// What `diwan tx list` says.
@@ -268,7 +308,7 @@ async fn two_participants_do_all_or_nothing() {
     let client = world.client("shop");
     let (one, other) = (participant(&world, "one"), participant(&world, "other"));
     let xid = transfer(&client, &one, &other, [5, 5]).await.unwrap();
-    assert!(xid.starts_with(&world.listen), "{xid}");
+    assert!(xid.starts_with(&world.listen[0]), "{xid}");
     assert_eq!(one.account.steps(), ["try a 5", "commit a 5"]);
     assert_eq!(other.account.steps(), ["try b 5", "commit b 5"]);
     assert_eq!(client.status(&xid).await, Ok(GlobalStatus::Finished));
@@ -395,7 +435,7 @@ async fn nested_work_takes_part_as_it_says() {
             match propagation {
                 Propagation::NotSupported => assert_eq!(inside, ""),
                 Propagation::Never => assert!(inside.contains("must not run in a transaction")),
-                Propagation::RequiresNew => assert!(inside.starts_with(&world.listen)),
+                Propagation::RequiresNew => assert!(inside.starts_with(&world.listen[0])),
                 _ => {}
             }
         }
@@ -524,7 +564,7 @@ async fn a_coordinator_that_was_killed_between_the_phases_goes_on() {
     let impatient = TxOptions {
         request_timeout: Duration::from_millis(300),
         end_attempts: 2,
-        ..TxOptions::new("shop", [&world.listen])
+        ..TxOptions::new("shop", &world.listen)
     };
     let impatient = TxClient::start(impatient).unwrap();
     let error = impatient.begin("c", Duration::from_secs(1)).await;
@@ -532,6 +572,103 @@ async fn a_coordinator_that_was_killed_between_the_phases_goes_on() {
     assert!(error.was_not_executed(), "{error}");
     let error = impatient.commit(&xid).await.unwrap_err();
     assert!(matches!(error, TxError::NotConnected(_)), "{error}");
+}
+
+/// Three nodes, of which the one that leads is killed again and again while transfers are made: each is done at both accounts or at
+/// none, and as the caller was told, if it was told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_of_three_that_is_killed_takes_nothing_with_it() {
+    let mut world = start_many(3);
+    let (one, other) = (participant(&world, "one"), participant(&world, "other"));
+    let (one, other) = (Arc::new(one), Arc::new(other));
+    let ends = Arc::new(AtomicBool::new(false));
+    let callers: Vec<_> = (0..4)
+        .map(|caller| {
+            let client = world.client("shop");
+            let (one, other, ends) = (one.clone(), other.clone(), ends.clone());
+            tokio::spawn(async move {
+                let mut told = Vec::new();
+                for number in 0.. {
+                    if ends.load(SeqCst) {
+                        break;
+                    }
+                    let key = format!("{caller}-{number}");
+                    // Every fifth one cannot be done at the second account.
+                    let cents = if number % 5 == 4 { -1 } else { 1 };
+                    told.push((
+                        key.clone(),
+                        cents,
+                        transfer_of(&client, [&one, &other], &key, cents).await,
+                    ));
+                }
+                told
+            })
+        })
+        .collect();
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let leader = world.leader();
+        leader.kill();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        leader.start_again();
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    ends.store(true, SeqCst);
+    let mut told = Vec::new();
+    for caller in callers {
+        told.extend(caller.await.unwrap());
+    }
+    world.until_empty().await;
+    let (mut done, mut undone, mut unknown) = (0, 0, 0);
+    let steps = |part: &Part| -> HashSet<String> { part.account.steps().into_iter().collect() };
+    let (first, second) = (steps(&one), steps(&other));
+    for (key, cents, told) in told {
+        let has = |step: &str| {
+            let second_step = format!("{step} {key} {cents}");
+            [
+                first.contains(&format!("{step} {key} 1")),
+                second.contains(&second_step),
+            ]
+        };
+        let (tried, committed, rolled_back) = (has("try"), has("commit"), has("rollback"));
+        let context = format!("{key}: {told:?} {tried:?} {committed:?} {rolled_back:?}");
+        match committed {
+            [true, true] => assert!(rolled_back == [false, false] && cents > 0, "{context}"),
+            [false, false] => assert!((0..2).all(|at| rolled_back[at] || !tried[at]), "{context}"),
+            _ => panic!("half done: {context}"),
+        }
+        match told {
+            Ok(()) => {
+                done += 1;
+                assert_eq!(committed, [true, true], "{context}");
+            }
+            Err(
+                Problem::Other(_)
+                | Problem::Transaction(
+                    TransactionError::RolledBack { .. }
+                    | TransactionError::TimedOut { .. }
+                    | TransactionError::Begin(_),
+                ),
+            ) => {
+                undone += 1;
+                assert_eq!(committed, [false, false], "{context}");
+            }
+            Err(Problem::Transaction(_)) => unknown += 1,
+        }
+    }
+    println!("{done} done, {undone} undone, of {unknown} nobody was told");
+    assert!(done > 50 && undone > 10, "{done} {undone}");
+}
+
+#[diwan::transactional(name = "transfer", timeout_ms = 5_000, client = client)]
+async fn transfer_of(
+    client: &TxClient,
+    [one, other]: [&Part; 2],
+    key: &str,
+    cents: i64,
+) -> Result<(), Problem> {
+    one.change(key, 1).await?;
+    other.change(key, cents).await
 }
 
 /// Where the participant in its own process writes what it does.
@@ -624,7 +761,7 @@ impl Process {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "participant_process", "--nocapture"])
             .env(STEPS, steps)
-            .env(COORDINATOR, &world.listen)
+            .env(COORDINATOR, &world.listen[0])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

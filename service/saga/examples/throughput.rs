@@ -1,6 +1,6 @@
 //! Sagas a second on one thread: three service states, nothing stored, the machine and the input of the Seata harness's
 //! `saga-bench`. Every call is answered at once with its input. Prints one JSON line a round. The argument is seconds a round (3);
-//! with `0` a round is 1,024 sagas, for counting instructions.
+//! with `0` a round is 1,024 sagas, for counting instructions. It allocates as `diwan` does.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use diwan_saga::engine::{Command, Config, Effect, Outcome, Sagas};
 use serde_json::{Map, Value, json};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let seconds: f64 = std::env::args()
