@@ -1,5 +1,5 @@
-//! The disk thread: while one fdatasync is in flight the next batch gathers. Where many write at a time the disk rests between two
-//! batches, so that fewer and larger ones cost less; who writes alone never waits for others.
+//! The disk thread: while one fdatasync is in flight the next batch gathers. Where writes trickle in from many sides the disk rests
+//! between two batches, so that fewer and larger ones cost less. Writes that come all at once, or one after the other, do not wait.
 
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -59,7 +59,7 @@ impl Drop for Disk {
 const PIECE_BYTES: u64 = 4 << 20;
 /// Least bytes of rewriting between two batches; twice what was written if that is more.
 const MAINTENANCE_BYTES: u64 = 1 << 20;
-/// After a batch of so many entries others are about to come, too.
+/// After a batch that so many turns of the node wrote to others are about to come, too.
 const CROWD: usize = 4;
 /// Then from the beginning of one batch to that of the next it takes so many times as long as batches usually take.
 const PACE: u32 = 3;
@@ -120,18 +120,20 @@ fn run(
         }
         thread::sleep(next.saturating_duration_since(Instant::now()));
         let began = Instant::now();
-        let (mut writes, mut entries) = (0, 0);
-        for (group, write) in first.into_iter().chain(todo.try_iter()).flatten() {
-            writes += 1;
-            entries += write.append.len();
-            queue.push(group, write);
+        let (mut jobs, mut writes) = (0, 0);
+        for job in first.into_iter().chain(todo.try_iter()) {
+            jobs += 1;
+            for (group, write) in job {
+                writes += 1;
+                queue.push(group, write);
+            }
         }
         let flushed = queue.flush(&mut wal)?;
         let syncing = Instant::now();
         wal.sync()?;
         let now = Instant::now();
         usual = (7 * usual + (now - began).min(USUAL_MAX)) / 8;
-        next = match entries >= CROWD {
+        next = match jobs >= CROWD {
             true => began + PACE * usual,
             false => now,
         };
