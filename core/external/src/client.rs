@@ -42,6 +42,14 @@ impl Client {
         }))
     }
 
+    /// The same for one log, whose writes wait for no other's.
+    pub(crate) fn of_log(&self) -> Self {
+        Self(match &self.0 {
+            Engine::Etcd(etcd) => Engine::Etcd(etcd.clone()),
+            Engine::Postgres(postgres) => Engine::Postgres(postgres.of_log()),
+        })
+    }
+
     /// Makes sure that there is such a log, of a format that this program knows. Its name must not have slashes.
     /// # Errors
     /// It cannot be made, or is of another format.

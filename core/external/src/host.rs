@@ -135,7 +135,7 @@ impl Host {
             config.snapshot_bytes_max = options.snapshot_bytes_max;
             let replica = Rc::new(Hosted {
                 name: log.name,
-                client: client.clone(),
+                client: client.of_log(),
                 members: options.members.clone(),
                 snapshot_bytes_max: options.snapshot_bytes_max,
                 inner: RefCell::new(Inner {

@@ -1,6 +1,9 @@
 //! Logs in a database that speaks PostgreSQL's wire: a schema with the tables `format`, `head`, `block` and `piece`. Each
-//! request is one statement. Reads have a connection of their own, so that they do not wait behind a write.
+//! request is one statement. Each log writes over a connection of its own and reads have another, so that nobody waits behind another
+//! log's fsync; one more is told of changes. An append's change is told after it, by a transaction that is not synced: PostgreSQL lets
+//! transactions with a NOTIFY commit one after the other (`postgres/postgres:src/backend/commands/async.c`, `PreCommit_Notify`).
 
+mod changes;
 mod session;
 mod tls;
 
@@ -10,12 +13,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use diwan_engine::{Failure, Head, Reply, Request, Seen};
 use tokio::sync::{Mutex, watch};
+use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Row};
 
 use crate::address::{PostgresAddress, causes};
 use crate::client::Origin;
+use changes::Changes;
 use session::{Dialer, Session};
 
 /// The version of the tables.
@@ -32,6 +36,7 @@ pub(crate) struct Postgres {
     dialer: Arc<Dialer>,
     writes: Arc<Mutex<Option<Arc<Session>>>>,
     reads: Arc<Mutex<Option<Arc<Session>>>>,
+    changes: Arc<Changes>,
 }
 
 /// A statement: the schema's name stands for `$SCHEMA`.
@@ -51,9 +56,9 @@ const RESIGN: Sql = Sql(
      WHERE log = $1 AND term = $2 AND owner IS NOT NULL RETURNING term) SELECT term, $NOTIFY FROM free",
 );
 const APPEND: Sql = Sql("WITH moved AS (UPDATE $SCHEMA.head SET next = next + 1 \
-     WHERE log = $1 AND term = $2 AND next = $3 AND owner IS NOT NULL RETURNING term), \
-     added AS (INSERT INTO $SCHEMA.block (log, number, term, data) \
-     SELECT $1, $3, $2, $4 FROM moved RETURNING term) SELECT term, $NOTIFY FROM added");
+     WHERE log = $1 AND term = $2 AND next = $3 AND owner IS NOT NULL RETURNING term) \
+     INSERT INTO $SCHEMA.block (log, number, term, data) SELECT $1, $3, $2, $4 FROM moved");
+const TELL: Sql = Sql("SELECT set_config('synchronous_commit', 'off', true), $NOTIFY");
 /// As many blocks as have `$3` bytes together, and at least one.
 const READ: Sql = Sql(
     "SELECT number, data FROM (SELECT number, data, sum(octet_length(data)) OVER (ORDER BY number) AS bytes \
@@ -94,7 +99,16 @@ impl Postgres {
             dialer,
             writes: Arc::new(Mutex::new(Some(Arc::new(session)))),
             reads: Arc::default(),
+            changes: Arc::default(),
         })
+    }
+
+    /// The same for one log, whose writes wait for no other's.
+    pub(crate) fn of_log(&self) -> Self {
+        Self {
+            writes: Arc::default(),
+            ..self.clone()
+        }
     }
 
     /// Makes sure that there is such a log; a new one begins at `origin`. Whether it is new.
@@ -152,9 +166,13 @@ impl Postgres {
                     return Ok(Reply::Refused);
                 };
                 let block: &[u8] = &block;
-                self.write(&APPEND, &[&log, &term, &number, &block])
-                    .await
-                    .map(changed)
+                let appended = self
+                    .execute(&APPEND, &[&log, &term, &number, &block])
+                    .await?;
+                if appended > 0 {
+                    self.tell(log);
+                }
+                Ok(done(appended))
             }
             Request::Read { from, bytes_max } => {
                 let Some(first) = signed(from) else {
@@ -231,30 +249,31 @@ impl Postgres {
 
     /// Is told when the log changes, as long as it is held; sometimes for nothing.
     pub(crate) fn changes(&self, log: &str) -> watch::Receiver<()> {
-        let (tell, told) = watch::channel(());
-        let (dialer, log) = (self.dialer.clone(), log.to_owned());
-        tokio::spawn(async move {
-            while !tell.is_closed() && dialer.notifies() {
-                let listens = dialer.listen(|message| {
-                    if let AsyncMessage::Notification(notification) = message
-                        && notification.payload() == log
-                    {
-                        tell.send_replace(());
-                    }
-                });
-                tokio::select! {
-                    Err(failure) = listens => {
-                        tracing::debug!(%failure, "listening to PostgreSQL ended");
-                    }
-                    () = tell.closed() => {}
-                    else => {}
-                }
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-            // Nothing is ever told then; polling does it.
-            tell.closed().await;
-        });
+        let told = self.changes.of(log);
+        if self.changes.begins_to_listen() {
+            tokio::spawn(changes::listen(
+                self.dialer.clone(),
+                Arc::downgrade(&self.changes),
+            ));
+        }
         told
+    }
+
+    /// Tells others that the log has changed, soon; what changes meanwhile is told together.
+    fn tell(&self, log: &str) {
+        if !self.dialer.notifies() || !self.changes.begins_to_tell(log) {
+            return;
+        }
+        let (client, log) = (self.clone(), log.to_owned());
+        tokio::spawn(async move {
+            loop {
+                // Whoever is not told looks by itself before long.
+                let _ = client.read(&TELL, &[&log]).await;
+                if !client.changes.goes_on_telling(&log) {
+                    return;
+                }
+            }
+        });
     }
 
     async fn execute(
