@@ -304,6 +304,7 @@ fn a_saga_that_has_left_is_kept_and_can_come_back() {
         assert_eq!((code, said["history"].as_array().unwrap().len()), (200, 2));
         world.node.kill();
         world.node.start_again();
+        world.node.until_ready();
     }
     // The log brings it back until it leaves again.
     world.until("GET /saga/v1/sagas", "", |_, said| said["living"] == 0);
@@ -455,11 +456,7 @@ fn start_refused(root: &Path, logs: usize) -> String {
         .arg(&config)
         .arg("--data")
         .arg(&data);
-    if let Ok(url) = std::env::var("LOG_URL") {
-        let name = root.file_name().unwrap().to_string_lossy().to_lowercase();
-        let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-        command.args(["--log", &url.replace("TEST", &name)]);
-    }
+    command.args(support::engine(root));
     let (code, _, err) = support::said(command.output().unwrap());
     assert_ne!(code, 0, "{err}");
     err

@@ -78,7 +78,7 @@ fn spawn(arguments: &[String], log: &Path) -> Child {
 
 /// Where the nodes of a test keep their logs if that is to be an engine: interop/check-engines says so by the engine's URL with
 /// TEST in it, which is another word for each test.
-fn engine(root: &Path) -> Vec<String> {
+pub fn engine(root: &Path) -> Vec<String> {
     let Ok(url) = std::env::var("LOG_URL") else {
         return Vec::new();
     };

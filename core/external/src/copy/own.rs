@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use diwan_engine::{
-    BLOCK_BYTES, Block, COMMAND_BYTES, Owner, Position, Request, Snapshot, VALUE_BYTES_MAX,
+    BLOCK_BYTES, Block, COMMAND_BYTES, Head, Owner, Position, Request, Snapshot, VALUE_BYTES_MAX,
 };
 use diwan_log::provider::Envelope;
 use diwan_raft::{Configuration, Entry, LogId, Payload, PeerId, SnapshotMeta};
@@ -75,7 +75,7 @@ pub async fn copy_to_node(
     let mut own = Stopped::begin(path, node)?;
     for log in logs {
         let head = fenced(from, log).await?;
-        copy_in(from, log, &mut own, node).await?;
+        copy_in(from, log, &head, &mut own, node).await?;
         resign(from, log, head.seen.term).await?;
     }
     own.synced()?;
@@ -94,12 +94,12 @@ pub async fn copy_to_node(
 async fn copy_in(
     from: &Client,
     log: &str,
+    head: &Head,
     own: &mut Stopped,
     node: &PeerId,
 ) -> Result<(), CopyError> {
-    let head = look(from, log).await?;
     let members = Configuration::of(vec![node.clone()]);
-    let snapshot = snapshot_in(&head)?;
+    let snapshot = snapshot_in(head)?;
     let after = snapshot.map_or(LogId::default(), |snapshot| LogId {
         term: snapshot.position.epoch,
         index: snapshot.position.index,
@@ -114,7 +114,7 @@ async fn copy_in(
     };
     own.begin_log(log, head.seen.term, after)?;
     let mut last = after.index;
-    walk(from, log, &head, |part| {
+    walk(from, log, head, |part| {
         match part {
             Part::State(piece) => {
                 if let Some(state) = &mut state {

@@ -171,11 +171,7 @@ struct Operated {
 }
 
 async fn show(State(hosts): State<Hosts>, Path(One { id }): Path<One>) -> Response {
-    let found = match hosts.with(&id).await {
-        Ok(host) => host.find(&id).await,
-        Err(why) => Err(why),
-    };
-    match found {
+    match hosts.find(&id).await {
         Ok(Some(view)) => Json(view).into_response(),
         Ok(None) => failed(
             StatusCode::NOT_FOUND,

@@ -222,6 +222,11 @@ impl Host {
         self.get(&id).ok_or_else(gone)
     }
 
+    /// Whether a saga lives, or has ended not long ago.
+    fn lives(&self, id: &str) -> bool {
+        self.shared.lock().get(id).is_some()
+    }
+
     /// A saga, if it lives, or has ended not long ago.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<SagaView> {

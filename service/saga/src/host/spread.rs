@@ -52,17 +52,30 @@ impl Hosts {
 
     /// The log in which a saga lives, or was. They are spread by business key, or by id where there is none.
     pub(super) async fn with(&self, id: &str) -> Result<&Host, HostError> {
-        for host in &*self.all {
-            if host.get(id).is_some() {
-                return Ok(host);
-            }
+        if let Some(host) = self.iter().find(|host| host.lives(id)) {
+            return Ok(host);
         }
         for host in &*self.all {
-            if host.find(id).await?.is_some() {
+            if host.archived(id).await?.is_some() {
                 return Ok(host);
             }
         }
         Ok(self.of(id))
+    }
+
+    /// A saga, if it lives, or is in this node's archives.
+    /// # Errors
+    /// An archive cannot be read.
+    pub async fn find(&self, id: &str) -> Result<Option<SagaView>, HostError> {
+        if let Some(view) = self.iter().find_map(|host| host.get(id)) {
+            return Ok(Some(view));
+        }
+        for host in &*self.all {
+            if let Some(view) = host.find(id).await? {
+                return Ok(Some(view));
+            }
+        }
+        Ok(None)
     }
 
     /// Defines a machine for all logs; sagas that run keep theirs.
@@ -83,8 +96,8 @@ impl Hosts {
         self.agree().await?;
         let key = start.business_key.as_ref();
         let host = key.map_or_else(|| self.of(&start.id), |key| self.of(key));
-        let other = |other: &&Host| !std::ptr::eq(*other, host) && other.get(&start.id).is_some();
-        if self.iter().any(|it| other(&it)) {
+        let other = |other: &Host| !std::ptr::eq(other, host) && other.lives(&start.id);
+        if self.iter().any(other) {
             let id = &start.id;
             let why = format!("saga `{id}` exists already, with another business key");
             return Err(HostError::Refused(why));
