@@ -24,6 +24,10 @@ pub(crate) struct History {
     done: BTreeMap<u64, Vec<Operation>>,
 }
 
+/// The client that asks one node after the other until one leads, as real clients do: when faults have stopped it finds any
+/// leader soon, where the others, who guess, may not find the only member of a group among six nodes.
+pub(crate) const SEARCHER: usize = usize::MAX;
+
 /// A key is left for the next one after this many operations: the search for an order grows with them.
 pub(crate) const OPERATIONS_PER_KEY: u64 = 60;
 
@@ -55,7 +59,8 @@ impl World {
         let ask = self.next_ask;
         self.next_ask += 1;
         let key = ask / OPERATIONS_PER_KEY;
-        let put = self.random.permille(600).then_some(ask);
+        let searches = client == SEARCHER;
+        let put = (searches || self.random.permille(600)).then_some(ask);
         self.asks.insert(
             ask,
             Ask {
@@ -66,6 +71,7 @@ impl World {
             },
         );
         let node = match self.random.permille(700) {
+            _ if searches => self.faults.searched,
             true => self.faults.last_leader,
             false => usize::try_from(self.random.below(self.nodes.len() as u64)).unwrap_or(0),
         };
@@ -96,6 +102,9 @@ impl World {
                         self.counts.add("proposals refused by a full disk");
                     }
                     let leader = alive.group.raft().leader().cloned();
+                    if asked.client == SEARCHER {
+                        self.faults.searched = (node + 1) % self.nodes.len();
+                    }
                     self.faults.last_leader = match leader {
                         Some(leader) => self.place_of(&leader),
                         None => self.random.below(self.nodes.len() as u64) as usize,
@@ -111,7 +120,12 @@ impl World {
     pub(crate) fn finish(&mut self, ask: u64) -> Option<Ask> {
         let asked = self.asks.remove(&ask)?;
         self.faults.release(ask);
-        let think = self.random.between(1_000, 60_000) * if self.options.idles { 150 } else { 1 };
+        let laziness = match self.options.idles {
+            true if asked.client == SEARCHER => 15,
+            true => 150,
+            false => 1,
+        };
+        let think = self.random.between(1_000, 60_000) * laziness;
         self.after(
             think,
             Event::Client {
@@ -155,6 +169,9 @@ impl World {
 
     pub(crate) fn finish_unknown(&mut self, ask: u64) {
         if let Some(asked) = self.finish(ask) {
+            if asked.client == SEARCHER {
+                self.faults.searched = (self.faults.searched + 1) % self.nodes.len();
+            }
             self.counts.add("operations with unknown outcome");
             if asked.put.is_some() {
                 self.history.record(asked, None, u64::MAX);

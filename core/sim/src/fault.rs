@@ -83,6 +83,8 @@ pub(crate) struct Faults {
     pub(crate) first_members: usize,
     /// Where clients believe the leader is.
     pub(crate) last_leader: usize,
+    /// Which node the client that searches asks next.
+    pub(crate) searched: usize,
     /// Which node works on which question of a client.
     held: BTreeMap<u64, usize>,
     pub(crate) luck: Luck,
@@ -103,6 +105,7 @@ impl Faults {
         Self {
             first_members,
             last_leader: 0,
+            searched: 0,
             held: BTreeMap::new(),
             luck,
             damaged: None,

@@ -12,7 +12,7 @@ use diwan_replica::wire::{self, RequestKind};
 use diwan_replica::{Group, Outcome, WriteQueue};
 
 use crate::check::Promises;
-use crate::client::{Ask, History};
+use crate::client::{Ask, History, SEARCHER};
 use crate::fault::{Faults, Luck};
 use crate::network::Network;
 use crate::node::{Alive, Clock, Node};
@@ -391,6 +391,7 @@ impl World {
             Event::Calm => {
                 self.calm();
                 self.calm_since = Some(self.now);
+                self.client_asks(SEARCHER);
                 if self.options.hostile_changes || self.random.permille(500) {
                     self.deafen_leader();
                     self.after(HALF_CALM_MICROS, Event::HalfCalm);

@@ -72,7 +72,8 @@ fn live_through(seeds: impl Iterator<Item = u64>) -> Counts {
 
 #[test]
 fn fixed_worlds_hold_and_everything_happens_in_them() {
-    let total = live_through(0..64);
+    // The last one had a group of one member that nobody found who guessed.
+    let total = live_through((0..64).chain([605_463_255]));
     for name in HAPPENS {
         assert!(total.get(name) > 0, "no {name} in the fixed worlds");
     }

@@ -173,7 +173,8 @@ impl<D: Directory> Wal<D> {
             return Ok(());
         }
         let mut batch = Batch::new();
-        match self.make_room(batch.bytes(), Room::Reserve) {
+        // A block that an opening would need becomes a whole segment.
+        match self.make_room(batch.bytes(), Room::Opening) {
             Ok(()) => self.put(&mut batch),
             Err(Error::Full) => Ok(()),
             Err(error) => Err(error),
@@ -199,11 +200,11 @@ impl<D: Directory> Wal<D> {
 
     fn get_ready(&mut self, budget_bytes: u64) -> Result<u64, Error> {
         let mut spent = 0;
-        // What is about to be freed is cheaper than what is made.
-        if self.files.ready() < READY
-            && self.files.leaving.is_empty()
-            && (self.files.is_filling() || self.may_grow())
-        {
+        // What is about to be freed is cheaper than what is made. But on a full disk the batch that frees it may find no room,
+        // and nothing be left to rewrite into: then whatever room has come back is taken, bound or not.
+        let stuck = self.files.full && (self.files.ready() == 0 || self.files.leaving.is_empty());
+        let grows = self.files.leaving.is_empty() && (self.files.is_filling() || self.may_grow());
+        if self.files.ready() < READY && (stuck || grows) {
             spent = self.fill(budget_bytes.max(1))?;
         } else if self.files.full && self.files.ready() >= READY {
             self.files.full = false;

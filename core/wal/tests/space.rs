@@ -258,6 +258,97 @@ fn a_full_disk_recovers_when_space_returns() {
     }
 }
 
+/// However a log came to its last block on a full disk, it takes entries again when there is room.
+#[test]
+fn a_log_at_its_last_block_recovers_when_space_returns() {
+    let options = Options {
+        segment_bytes: 64 << 10,
+        salt: 1,
+    };
+    let mut exhausted = 0;
+    for seed in 0..100 {
+        let mut random = Random::new(seed);
+        let mut disk = SimDisk::new(seed);
+        let (mut wal, _) = Wal::open(disk.clone(), options).unwrap();
+        let mut model = Model::new();
+        let mut batch = Batch::new();
+        let capacity = random.between(6, 20) * u64::from(options.segment_bytes);
+        disk.set_capacity(Some(capacity));
+        // How much of a block lives.
+        let dense = random.between(100, 3_400) as usize;
+        let mut refused = 0;
+        for _ in 0..1_000 {
+            let mut wanted = model.clone();
+            let op = match random.below(if refused < 30 { 50 } else { 2_000 }) {
+                // Votes go on where entries do not, until they do not either.
+                50.. => Op::HardState {
+                    group: 1 + random.below(6),
+                    term: 3,
+                    vote: random.below(9) as usize,
+                },
+                0..2 => Op::Compact {
+                    group: 1 + random.below(6),
+                    ahead: random.below(4),
+                },
+                _ => Op::Append {
+                    group: 1 + random.below(6),
+                    back: 0,
+                    count: 1,
+                    bytes: dense + random.below(500) as usize,
+                    term: 1,
+                },
+            };
+            let votes = matches!(op, Op::HardState { .. });
+            op.apply(&mut wanted, &mut batch);
+            match wal.write(&mut batch) {
+                Ok(_) => model = wanted,
+                Err(Error::Full) => {
+                    batch.clear();
+                    refused += 1;
+                    exhausted += u64::from(votes);
+                }
+                Err(error) => panic!("seed {seed}: {error}"),
+            }
+            wal.sync().unwrap();
+            wal.maintain(random.below(32 << 10)).unwrap();
+            if random.chance(1, 200) {
+                drop(wal);
+                disk = disk.kill();
+                wal = match Wal::open(disk.clone(), options) {
+                    Ok((opened, _)) => opened,
+                    // Too many openings.
+                    Err(Error::Full) => {
+                        disk.set_capacity(None);
+                        Wal::open(disk.clone(), options).unwrap().0
+                    }
+                    Err(error) => panic!("seed {seed}: {error}"),
+                };
+            }
+        }
+        disk.set_capacity(None);
+        for _ in 0..40 {
+            wal.maintain(1 << 20).unwrap();
+            wal.sync().unwrap();
+        }
+        Op::Append {
+            group: 9,
+            back: 0,
+            count: 1,
+            bytes: DENSE_BYTES,
+            term: 1,
+        }
+        .apply(&mut model, &mut batch);
+        let written = wal.write(&mut batch);
+        assert!(
+            written.is_ok(),
+            "seed {seed}: {written:?}, {:?}",
+            wal.stats()
+        );
+        assert_reads(&wal, &model);
+    }
+    assert!(exhausted > 1_000, "{exhausted}");
+}
+
 /// A log may be opened with segments of another size.
 #[test]
 fn segments_of_several_sizes() {
