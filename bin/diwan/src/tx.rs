@@ -19,7 +19,9 @@ Examples:
   diwan tx retry XID                             tell its branches now, not when it is their time
   diwan tx commit XID                            decide; also a transaction that a branch says it cannot finish
   diwan tx rollback XID
+  diwan tx stop XID                              leave its branches alone until you decide again
   diwan tx forget XID                            you have looked after its branches: its locks are free, nobody is told
+  diwan tx forget XID --branch 914866632705180   you have looked after this branch; the others are told
   diwan tx locks --contains account              which rows are locked by whom
 
 XID may be its number alone.
@@ -65,8 +67,15 @@ enum TxCommand {
     Commit { xid: String },
     /// Roll it back
     Rollback { xid: String },
+    /// Leave its branches alone until somebody decides again
+    Stop { xid: String },
     /// End it without telling anybody; its locks are free
-    Forget { xid: String },
+    Forget {
+        xid: String,
+        /// Forget this branch alone, as if it had been told
+        #[arg(long)]
+        branch: Option<i64>,
+    },
     /// Rows that are locked
     Locks {
         /// Only where database or row contain this
@@ -109,7 +118,12 @@ fn request(command: &TxCommand) -> (Method, String) {
         TxCommand::Retry { xid } => decide(xid, "retry"),
         TxCommand::Commit { xid } => decide(xid, "commit"),
         TxCommand::Rollback { xid } => decide(xid, "rollback"),
-        TxCommand::Forget { xid } => decide(xid, "forget"),
+        TxCommand::Stop { xid } => decide(xid, "stop"),
+        TxCommand::Forget { xid, branch: None } => decide(xid, "forget"),
+        TxCommand::Forget {
+            xid,
+            branch: Some(branch),
+        } => decide(xid, &format!("forget?branch={branch}")),
         TxCommand::Locks { contains, limit } => (
             Method::GET,
             format!("locks?limit={limit}&contains={}", encoded(contains)),
@@ -125,6 +139,7 @@ fn text(command: &TxCommand, answer: &Value) -> String {
         TxCommand::Retry { .. }
         | TxCommand::Commit { .. }
         | TxCommand::Rollback { .. }
+        | TxCommand::Stop { .. }
         | TxCommand::Forget { .. } => format!("{}\n", cell(&answer["status"])),
     }
 }

@@ -273,6 +273,66 @@ fn an_operator_sees_and_decides_what_nobody_finishes() {
 }
 
 #[test]
+fn the_console_stops_starts_and_deletes_and_so_does_an_operator() {
+    let root = tempfile::tempdir().unwrap();
+    let world = start(root.path());
+    world.node.until_ready();
+    let mut client = Client::connect(&world.listen);
+    client.identify("other");
+    let order = |order: &str, of: &str| {
+        let (method, order) = order.split_once(' ').unwrap();
+        let path = format!("{method} /api/v1/console/{order}?{of}");
+        let (code, body) = support::http(&world.console, &path, "", "").unwrap();
+        let said = serde_json::from_str::<Value>(&body).unwrap();
+        (code, said["data"].as_str().unwrap_or_default().to_owned())
+    };
+    let stopped = (200, "StopRollbackOrRollbackRetry".to_owned());
+    let finished = (200, "Finished".to_owned());
+
+    let id = client.begin("transfer");
+    let branch = client.register(&id, BranchType::Tcc, "inventory", "");
+    let of = format!("xid={id}");
+    for early in [
+        "PUT globalSession/stopGlobalSession",
+        "DELETE globalSession/deleteGlobalSession",
+    ] {
+        assert!(order(early, &of).0 >= 400, "it is not decided yet");
+    }
+    client.ask(&Message::GlobalRollback(xid(&id)));
+    for wrong in ["changeGlobalStatus", "startGlobalSession"] {
+        assert_eq!(order(&format!("PUT globalSession/{wrong}"), &of).0, 400);
+    }
+    assert_eq!(order("PUT globalSession/stopGlobalSession", &of), stopped);
+    let stuck = world.text(&["list", "--stuck"]);
+    assert!(stuck.contains(&stopped.1), "{stuck}");
+    let (code, _) = order("PUT globalSession/startGlobalSession", &of);
+    assert_eq!(code, 200);
+    assert_eq!(world.text(&["stop", &id]).trim(), stopped.1);
+    let of_branch = format!("{of}&branchId={branch}");
+    assert_eq!(order("GET globalLock/check", &of_branch).0, 200);
+    let delete = "DELETE branchSession/deleteBranchSession";
+    assert_eq!(order(delete, &format!("{of}&branchId=7")).0, 409);
+    assert_eq!(order(delete, &of_branch), finished);
+    let ended = world.until(&["show", &id], |said| said.contains("lasted"));
+    assert!(ended.contains("Rollbacked"), "{ended}");
+
+    let id = client.begin("another");
+    let branch = client
+        .register(&id, BranchType::Tcc, "inventory", "")
+        .to_string();
+    client.ask(&Message::GlobalCommit(xid(&id)));
+    assert_eq!(
+        world.text(&["forget", &id, "--branch", &branch]),
+        "Finished\n"
+    );
+
+    let id = client.begin("a third");
+    let force = "DELETE globalSession/forceDeleteGlobalSession";
+    assert_eq!(order(force, &format!("xid={id}")), finished);
+    assert_eq!(world.text(&["list"]), "no transactions\n");
+}
+
+#[test]
 fn who_comes_back_is_told_at_once_also_after_the_node_was_killed() {
     let root = tempfile::tempdir().unwrap();
     let mut world = start(root.path());

@@ -472,6 +472,7 @@ fn what_never_can_be_done_waits_for_a_decision() {
         world.apply(Kind::Operate(Operate {
             transaction: id,
             decision: decision as u32,
+            branch: 0,
         }));
         for call in world.take() {
             assert_eq!(call.commit, decision == Decision::Commit);
@@ -481,6 +482,67 @@ fn what_never_can_be_done_waits_for_a_decision() {
             (world.ended, world.state.locked_rows()),
             (vec![(id, end)], 0)
         );
+    }
+}
+
+#[test]
+fn an_operator_stops_a_transaction_and_forgets_a_branch() {
+    for (commit, stopped, end) in [
+        (
+            true,
+            GlobalStatus::StopCommitOrCommitRetry,
+            GlobalStatus::Committed,
+        ),
+        (
+            false,
+            GlobalStatus::StopRollbackOrRollbackRetry,
+            GlobalStatus::Rollbacked,
+        ),
+    ] {
+        let done = if commit { COMMITTED } else { ROLLBACKED };
+        let mut world = World::new();
+        let id = world.begin("t");
+        let operate = |world: &mut World, decision, branch| {
+            world.apply(Kind::Operate(Operate {
+                transaction: id,
+                decision: decision as u32,
+                branch,
+            }))
+        };
+        let branches = ["a", "b", "c"].map(|resource| world.tcc(id, resource));
+        for decision in [Decision::Stop, Decision::ForgetBranch] {
+            let early = operate(&mut world, decision, branches[0]);
+            assert_eq!(code(&early), ExceptionCode::GlobalTransactionStatusInvalid);
+        }
+        world.apply(if commit {
+            Kind::Commit(id)
+        } else {
+            Kind::Rollback(id)
+        });
+        let call = world.take().remove(0);
+        assert_eq!(status(&operate(&mut world, Decision::Stop, 0)), stopped);
+        assert_eq!(world.settled, [(id, stopped)]);
+        assert!(world.state.global(id).unwrap().is_stuck());
+        let twice = operate(&mut world, Decision::Stop, 0);
+        assert_eq!(code(&twice), ExceptionCode::GlobalTransactionStatusInvalid);
+        // What was on its way counts, and nobody else is told.
+        world.end(&call, done);
+        world.pass(1_000 * SECOND);
+        assert_eq!(world.take(), []);
+        assert_eq!(world.state.global(id).unwrap().branches.len(), 2);
+        let gone = operate(&mut world, Decision::ForgetBranch, call.branch);
+        assert_eq!(code(&gone), ExceptionCode::BranchTransactionNotExist);
+        assert_eq!(
+            status(&operate(&mut world, Decision::ForgetBranch, branches[1])),
+            stopped
+        );
+        operate(&mut world, Decision::Retry, 0);
+        let call = world.take().remove(0);
+        assert!(call.branch != branches[1]);
+        // Its participant is away for good.
+        world.end(&call, None);
+        operate(&mut world, Decision::ForgetBranch, call.branch);
+        assert_eq!(world.ended, [(id, end)]);
     }
 }
 

@@ -223,16 +223,30 @@ async fn transaction(State(handle): State<Handle>, Path(One { id }): Path<One>) 
     }
 }
 
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct OfBranch {
+    branch: i64,
+}
+
 async fn decide(
     State(handle): State<Handle>,
     Path(Decided { id, decision }): Path<Decided>,
+    Query(of): Query<OfBranch>,
 ) -> Response {
     let decision = match decision.as_str() {
         "retry" => Decision::Retry,
         "commit" => Decision::Commit,
         "rollback" => Decision::Rollback,
+        "forget" if of.branch != 0 => Decision::ForgetBranch,
         "forget" => Decision::Forget,
-        _ => return failed(StatusCode::NOT_FOUND, "retry, commit, rollback or forget"),
+        "stop" => Decision::Stop,
+        _ => {
+            return failed(
+                StatusCode::NOT_FOUND,
+                "retry, commit, rollback, stop or forget",
+            );
+        }
     };
     let Some(id) = number(&id) else {
         return failed(StatusCode::BAD_REQUEST, "that is no xid");
@@ -240,6 +254,7 @@ async fn decide(
     let operate = Kind::Operate(Operate {
         transaction: id,
         decision: decision as u32,
+        branch: of.branch,
     });
     match handle.carry_out(operate).await {
         Ok(Answer {

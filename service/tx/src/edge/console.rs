@@ -10,7 +10,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use axum::{Form, Json, Router, middleware};
 use diwan_seata::GlobalStatus;
 use serde::Deserialize;
@@ -50,16 +50,34 @@ impl Handle {
             random,
         };
         let sessions = "/api/v1/console/globalSession";
+        let branches = "/api/v1/console/branchSession";
         let decisions = Router::new()
             .route(&format!("{sessions}/sendCommitOrRollback"), put(retry))
-            .route(&format!("{sessions}/startGlobalSession"), put(retry))
-            .route(&format!("{sessions}/deleteGlobalSession"), put(forget))
-            .route(&format!("{sessions}/forceDeleteGlobalSession"), put(forget));
+            .route(&format!("{sessions}/changeGlobalStatus"), put(retry_failed))
+            .route(&format!("{sessions}/startGlobalSession"), put(start))
+            .route(&format!("{sessions}/stopGlobalSession"), put(stop))
+            .route(
+                &format!("{sessions}/deleteGlobalSession"),
+                delete(forget_decided),
+            )
+            .route(
+                &format!("{sessions}/forceDeleteGlobalSession"),
+                delete(forget),
+            )
+            .route(
+                &format!("{branches}/deleteBranchSession"),
+                delete(forget_branch),
+            )
+            .route(
+                &format!("{branches}/forceDeleteBranchSession"),
+                delete(forget_branch),
+            );
         Router::new()
             .route("/metadata/v1/cluster", get(cluster))
             .route("/metadata/v1/watch", post(watch))
             .route(&format!("{sessions}/query"), get(sessions_query))
             .route("/api/v1/console/globalLock/query", get(locks_query))
+            .route("/api/v1/console/globalLock/check", get(branch_check))
             .merge(decisions)
             .layer(middleware::from_fn_with_state(
                 console.clone(),
@@ -348,25 +366,111 @@ async fn locks_query(State(console): State<Console>, Query(asked): Query<LocksAs
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct OneXid {
     xid: String,
+    #[serde(default)]
+    branch_id: i64,
 }
 
-async fn retry(State(console): State<Console>, Query(OneXid { xid }): Query<OneXid>) -> Response {
-    decide(&console, &xid, Decision::Retry).await
+impl OneXid {
+    fn transaction(&self) -> Option<i64> {
+        self.xid.rsplit(':').next()?.parse().ok()
+    }
 }
 
-async fn forget(State(console): State<Console>, Query(OneXid { xid }): Query<OneXid>) -> Response {
-    decide(&console, &xid, Decision::Forget).await
+async fn retry(State(console): State<Console>, Query(of): Query<OneXid>) -> Response {
+    decide(&console, &of, Decision::Retry, |_| true).await
 }
 
-async fn decide(console: &Console, xid: &str, decision: Decision) -> Response {
-    let Some(id) = xid.rsplit(':').next().and_then(|id| id.parse().ok()) else {
+async fn retry_failed(State(console): State<Console>, Query(of): Query<OneXid>) -> Response {
+    decide(&console, &of, Decision::Retry, has_failed).await
+}
+
+async fn start(State(console): State<Console>, Query(of): Query<OneXid>) -> Response {
+    decide(&console, &of, Decision::Retry, is_stopped).await
+}
+
+async fn stop(State(console): State<Console>, Query(of): Query<OneXid>) -> Response {
+    decide(&console, &of, Decision::Stop, |_| true).await
+}
+
+/// What is on its way or not even decided is deleted by force alone.
+async fn forget_decided(State(console): State<Console>, Query(of): Query<OneXid>) -> Response {
+    let decided = |status| {
+        has_failed(status)
+            || is_stopped(status)
+            || matches!(
+                status,
+                GlobalStatus::CommitRetrying
+                    | GlobalStatus::RollbackRetrying
+                    | GlobalStatus::TimeoutRollbackRetrying
+            )
+    };
+    decide(&console, &of, Decision::Forget, decided).await
+}
+
+async fn forget(State(console): State<Console>, Query(of): Query<OneXid>) -> Response {
+    decide(&console, &of, Decision::Forget, |_| true).await
+}
+
+async fn forget_branch(State(console): State<Console>, Query(of): Query<OneXid>) -> Response {
+    decide(&console, &of, Decision::ForgetBranch, |_| true).await
+}
+
+async fn branch_check(State(console): State<Console>, Query(of): Query<OneXid>) -> Response {
+    let state = console.handle.state().lock();
+    let global = of.transaction().and_then(|id| state.global(id));
+    let is_there = global.is_some_and(|global| {
+        let mut branches = global.branches.iter();
+        branches.any(|branch| branch.id == of.branch_id)
+    });
+    Json(json!({ "code": "200", "message": "success", "success": true, "data": is_there }))
+        .into_response()
+}
+
+fn is_stopped(status: GlobalStatus) -> bool {
+    matches!(
+        status,
+        GlobalStatus::StopCommitOrCommitRetry | GlobalStatus::StopRollbackOrRollbackRetry
+    )
+}
+
+fn has_failed(status: GlobalStatus) -> bool {
+    matches!(
+        status,
+        GlobalStatus::CommitFailed
+            | GlobalStatus::RollbackFailed
+            | GlobalStatus::TimeoutRollbackFailed
+    )
+}
+
+/// Which of the console's orders are for which statuses.
+/// Source: apache/incubator-seata:server/src/main/java/org/apache/seata/server/console/impl/AbstractGlobalService.java.
+async fn decide(
+    console: &Console,
+    of: &OneXid,
+    decision: Decision,
+    allowed: impl Fn(GlobalStatus) -> bool,
+) -> Response {
+    let xid = &of.xid;
+    let Some(id) = of.transaction() else {
         return failed(StatusCode::BAD_REQUEST, "400", "that is no xid");
     };
+    let status = console
+        .handle
+        .state()
+        .lock()
+        .global(id)
+        .map(|global| global.status);
+    if let Some(status) = status.filter(|status| !allowed(*status)) {
+        let why = format!("that is not for a transaction that is {}", status.name());
+        return failed(StatusCode::BAD_REQUEST, "400", why);
+    }
     let operate = Kind::Operate(Operate {
         transaction: id,
         decision: decision as u32,
+        branch: of.branch_id,
     });
     match console.handle.carry_out(operate).await {
         Ok(Answer {

@@ -161,6 +161,9 @@ pub struct Operate {
     /// What, [`Decision`].
     #[prost(uint32, tag = "2")]
     pub decision: u32,
+    /// On which of its branches, if on one alone.
+    #[prost(sint64, tag = "3")]
+    pub branch: i64,
 }
 
 /// What an operator may decide.
@@ -175,13 +178,23 @@ pub enum Decision {
     Rollback = 3,
     /// Forget it: whoever decides so has looked after its branches. Its locks are free.
     Forget = 4,
+    /// Tell its branches nothing more until somebody decides again.
+    Stop = 5,
+    /// Forget one of its branches, as if it had been told. Its locks are free.
+    ForgetBranch = 6,
 }
 
 impl Decision {
     pub(super) fn from_number(number: u32) -> Option<Self> {
-        [Self::Retry, Self::Commit, Self::Rollback, Self::Forget]
-            .into_iter()
-            .find(|one| *one as u32 == number)
+        let all = [
+            Self::Retry,
+            Self::Commit,
+            Self::Rollback,
+            Self::Forget,
+            Self::Stop,
+            Self::ForgetBranch,
+        ];
+        all.into_iter().find(|one| *one as u32 == number)
     }
 }
 

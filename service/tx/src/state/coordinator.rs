@@ -508,6 +508,30 @@ impl Coordinator {
             Some(Decision::Commit) => self.decide_again(id, true),
             Some(Decision::Rollback) => self.decide_again(id, false),
             Some(Decision::Forget) => self.end(id, GlobalStatus::Finished),
+            Some(Decision::Stop | Decision::ForgetBranch) if status == GlobalStatus::Begin => {
+                let why = format!("transaction {id} is not decided yet");
+                return Answer::refusal(ExceptionCode::GlobalTransactionStatusInvalid, why);
+            }
+            Some(Decision::Stop) if global.is_stuck() => {
+                let why = format!(
+                    "nothing is done about transaction {id}: it is {}",
+                    status.name()
+                );
+                return Answer::refusal(ExceptionCode::GlobalTransactionStatusInvalid, why);
+            }
+            Some(Decision::Stop) => self.stop(id, commits),
+            Some(Decision::ForgetBranch) if global.is_saga() => {
+                let why = "the branches of a saga are its engine's".to_owned();
+                return Answer::refusal(ExceptionCode::Unknown, why);
+            }
+            Some(Decision::ForgetBranch) => {
+                let branch = operate.branch;
+                if !global.branches.iter().any(|one| one.id == branch) {
+                    let why = format!("transaction {id} has no branch {branch}, or it was told");
+                    return Answer::refusal(ExceptionCode::BranchTransactionNotExist, why);
+                }
+                self.forget_branch(id, branch);
+            }
             None => {
                 let why = "a decision of another version of Diwan".to_owned();
                 return Answer::refusal(ExceptionCode::Unknown, why);
@@ -541,6 +565,7 @@ pub(super) fn is_committing(status: GlobalStatus) -> bool {
             | GlobalStatus::AsyncCommitting
             | GlobalStatus::Committed
             | GlobalStatus::CommitFailed
+            | GlobalStatus::StopCommitOrCommitRetry
     )
 }
 

@@ -126,6 +126,8 @@ impl Global {
             GlobalStatus::CommitFailed
                 | GlobalStatus::RollbackFailed
                 | GlobalStatus::TimeoutRollbackFailed
+                | GlobalStatus::StopCommitOrCommitRetry
+                | GlobalStatus::StopRollbackOrRollbackRetry
         )
     }
 

@@ -186,6 +186,46 @@ impl Coordinator {
         });
     }
 
+    /// An operator wants its branches left alone.
+    /// Source: apache/incubator-seata:server/src/main/java/org/apache/seata/server/console/impl/AbstractGlobalService.java
+    /// (`stopGlobalRetry`).
+    pub(super) fn stop(&mut self, id: i64, commits: bool) {
+        let stopped = match commits {
+            true => GlobalStatus::StopCommitOrCommitRetry,
+            false => GlobalStatus::StopRollbackOrRollbackRetry,
+        };
+        self.fail(id, stopped);
+    }
+
+    /// An operator has looked after a branch. The others are told what they were to be told.
+    pub(super) fn forget_branch(&mut self, id: i64, branch: i64) {
+        let Some(global) = self.globals.get_mut(&id).map(Arc::make_mut) else {
+            return;
+        };
+        if let Some(branch) = global.branch(branch) {
+            let owner = Owner {
+                transaction: id,
+                branch: branch.id,
+            };
+            self.locks.free(&branch.resource, &branch.lock_key, owner);
+        }
+        global.tell_no_more(|one| one.id == branch);
+        self.told(id);
+    }
+
+    /// Goes on with the others once one need not be told any more, or was told in vain.
+    fn told(&mut self, id: i64) {
+        let Some(global) = self.globals.get(&id) else {
+            return;
+        };
+        if !global.is_stuck() && global.due_us == 0 {
+            self.go_on(id);
+        } else if global.branches.is_empty() {
+            let ended = self::ended(global.status);
+            self.end(id, ended);
+        }
+    }
+
     /// A branch says that it never can: nothing is done any more until somebody decides.
     fn fail(&mut self, id: i64, status: GlobalStatus) {
         if let Some(global) = self.globals.get_mut(&id).map(Arc::make_mut) {
@@ -261,12 +301,7 @@ impl Coordinator {
             // The late answer to an earlier call.
             return;
         }
-        if !global.is_stuck() && global.due_us == 0 {
-            self.go_on(id);
-        } else if global.branches.is_empty() {
-            let ended = self::ended(global.status);
-            self.end(id, ended);
-        }
+        self.told(id);
     }
 
     /// What the engine of a saga says.
