@@ -1,8 +1,10 @@
 //! An allocator that counts.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use mimalloc::MiMalloc;
 
 static ALL: AtomicU64 = AtomicU64::new(0);
 
@@ -13,27 +15,27 @@ thread_local! {
 /// Whether anybody wants to know: counting itself takes time.
 static ON: AtomicBool = AtomicBool::new(false);
 
-/// The system's allocator with a count of what it hands out, of this thread and of all.
+/// `diwan`'s allocator with a count of what it hands out, of this thread and of all.
 #[derive(Debug)]
 pub struct Counting;
 
-// SAFETY: every call is passed on to the system's allocator as it is.
+// SAFETY: every call is passed on to `diwan`'s allocator as it is.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
         // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
+        unsafe { MiMalloc.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(at, layout) }
+        unsafe { MiMalloc.dealloc(at, layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
         count();
         // SAFETY: the caller's promise is passed on.
-        unsafe { System.realloc(at, layout, bytes) }
+        unsafe { MiMalloc.realloc(at, layout, bytes) }
     }
 }
 

@@ -4,6 +4,9 @@ use clap::Parser;
 use diwan::rpc::Server;
 use diwan_bench::{EchoServer, EchoService};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Serves com.diwan.bench.Echo:1.0 over Bolt.
 #[derive(Parser)]
 struct Arguments {

@@ -36,7 +36,8 @@ pub struct Command<'a> {
     /// When it was proposed, as far as timeouts are concerned: it grows, and never jumps. Zero in a plain log, whose
     /// entries carry nothing but commands.
     pub time: LogTime,
-    /// What was proposed.
+    /// What was proposed. It shares its memory with all that arrived with it, up to half a megabyte: a state machine that
+    /// keeps a part of it copies that part.
     pub data: &'a Bytes,
 }
 

@@ -21,6 +21,9 @@ use diwan_external::{Address, Logs};
 use diwan_raft::{Configuration, PeerId};
 use diwan_runtime::{GroupOptions, NodeOptions};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A member of a replicated key-value store.
 #[derive(Parser)]
 struct Arguments {

@@ -96,6 +96,8 @@ impl StateMachine for Kv {
     fn apply(&mut self, command: Command<'_>) -> Bytes {
         match parse(command.data) {
             Some((1, key, value)) => {
+                // A part of a command keeps all that arrived with it.
+                let (key, value) = (Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value));
                 self.shared.map().insert(key, value);
                 DONE
             }
