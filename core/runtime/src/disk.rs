@@ -57,8 +57,9 @@ impl Drop for Disk {
 /// What is gathered before it goes to the file; a quarter of a segment if that is less. With a piece and the largest entry on
 /// top it has to fit into a segment.
 const PIECE_BYTES: u64 = 4 << 20;
-/// Least bytes of rewriting between two batches; twice what was written if that is more.
-const MAINTENANCE_BYTES: u64 = 1 << 20;
+/// Least bytes of upkeep between two batches; twice what was written if that is more. The next batch waits for it: with a
+/// megabyte each new segment made forty milliseconds of them late.
+const MAINTENANCE_BYTES: u64 = 128 << 10;
 /// After a batch that so many turns of the node wrote to others are about to come, too.
 const CROWD: usize = 4;
 /// Then from the beginning of one batch to that of the next it takes so many times as long as batches usually take.

@@ -14,7 +14,7 @@ use crate::wal::Options;
 pub(crate) const UNFINISHED: &str = "unfinished";
 const SUFFIX: &str = ".segment";
 /// How much of a file is filled between two looks at the budget.
-const FILL_BYTES: u32 = 1 << 20;
+const FILL_BYTES: u32 = 128 << 10;
 
 /// The number in a segment file's name.
 pub(crate) fn number_of(name: &str) -> Option<u64> {
