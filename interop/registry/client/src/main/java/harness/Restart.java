@@ -24,7 +24,7 @@ final class Restart {
     private final int publishers;
     private final int subscribers;
     private final int seconds;
-    private final String dataId = "harness.restart." + Long.toString(System.currentTimeMillis(), 36);
+    private final String dataId = "harness.restart." + java.util.UUID.randomUUID();
     private final List<Seen> all = new ArrayList<>();
 
     Restart(Map<String, String> options) {
