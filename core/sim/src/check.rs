@@ -14,6 +14,8 @@ pub(crate) struct Promises {
     leaders: BTreeMap<u64, usize>,
     /// Every entry that any member was told to apply.
     committed: BTreeMap<u64, (u64, Option<Bytes>)>,
+    /// The term of who was told so first.
+    committed_in: BTreeMap<u64, u64>,
     /// Every put that a client was told is done: index, value.
     acknowledged: BTreeMap<u64, u64>,
 }
@@ -39,6 +41,15 @@ impl Promises {
         }
         let compacted = raft.status().compacted.index;
         for (index, (committed, _)) in self.committed.range(compacted + 1..) {
+            // Votes that come late make a leader of a term that is over: it need not have what later terms committed, and
+            // commits nothing.
+            if self
+                .committed_in
+                .get(index)
+                .is_some_and(|later| *later > term)
+            {
+                continue;
+            }
             if raft.term_at(*index) != Some(*committed) {
                 return Err(format!(
                     "node {node} leads term {term} without the committed entry {index} of term {committed}: it has {:?}",
@@ -50,7 +61,8 @@ impl Promises {
     }
 
     /// State-machine safety: every member applies the same entry at an index.
-    pub(crate) fn applies(&mut self, node: usize, entry: &Entry) -> Result<(), String> {
+    pub(crate) fn applies(&mut self, node: usize, term: u64, entry: &Entry) -> Result<(), String> {
+        self.committed_in.entry(entry.id.index).or_insert(term);
         let found = (entry.id.term, data(entry));
         let known = self
             .committed

@@ -796,8 +796,10 @@ impl World {
         let Some(last) = apply.last().map(|apply| apply.entry.id.index) else {
             return;
         };
+        let alive = self.nodes[node].alive.as_ref();
+        let term = alive.map_or(0, |alive| alive.group.raft().term());
         for diwan_replica::Apply { entry, ticket } in apply {
-            let result = self.promises.applies(node, &entry);
+            let result = self.promises.applies(node, term, &entry);
             self.check(result);
             if let (Some(alive), Payload::Data(data)) =
                 (&mut self.nodes[node].alive, &entry.payload)
