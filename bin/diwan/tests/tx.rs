@@ -321,6 +321,7 @@ fn the_console_stops_starts_and_deletes_and_so_does_an_operator() {
         .register(&id, BranchType::Tcc, "inventory", "")
         .to_string();
     client.ask(&Message::GlobalCommit(xid(&id)));
+    assert_eq!(world.run(&["forget", &id, "--branch", "0"]).0, 1);
     assert_eq!(
         world.text(&["forget", &id, "--branch", &branch]),
         "Finished\n"

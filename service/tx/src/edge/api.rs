@@ -174,7 +174,7 @@ fn with_branches(global: &Global, mut said: Value) -> Value {
 }
 
 /// A transaction by its number, or by its xid.
-fn number(text: &str) -> Option<i64> {
+pub(super) fn number(text: &str) -> Option<i64> {
     text.rsplit(':').next()?.parse().ok()
 }
 
@@ -226,7 +226,7 @@ async fn transaction(State(handle): State<Handle>, Path(One { id }): Path<One>) 
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct OfBranch {
-    branch: i64,
+    branch: Option<i64>,
 }
 
 async fn decide(
@@ -238,7 +238,7 @@ async fn decide(
         "retry" => Decision::Retry,
         "commit" => Decision::Commit,
         "rollback" => Decision::Rollback,
-        "forget" if of.branch != 0 => Decision::ForgetBranch,
+        "forget" if of.branch.is_some() => Decision::ForgetBranch,
         "forget" => Decision::Forget,
         "stop" => Decision::Stop,
         _ => {
@@ -254,7 +254,7 @@ async fn decide(
     let operate = Kind::Operate(Operate {
         transaction: id,
         decision: decision as u32,
-        branch: of.branch,
+        branch: of.branch.unwrap_or_default(),
     });
     match handle.carry_out(operate).await {
         Ok(Answer {

@@ -18,8 +18,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Handle;
+use super::api::number;
 use super::peers::Where;
-use crate::state::{Answer, Branch, Decision, Global, Kind, Operate};
+use crate::state::{Answer, Branch, Decision, Global, Kind, Operate, has_failed, is_stopped};
 
 /// A client's question waits so long for a change unless it says otherwise.
 const WATCH: Duration = Duration::from_secs(28);
@@ -373,12 +374,6 @@ struct OneXid {
     branch_id: i64,
 }
 
-impl OneXid {
-    fn transaction(&self) -> Option<i64> {
-        self.xid.rsplit(':').next()?.parse().ok()
-    }
-}
-
 async fn retry(State(console): State<Console>, Query(of): Query<OneXid>) -> Response {
     decide(&console, &of, Decision::Retry, |_| true).await
 }
@@ -420,29 +415,13 @@ async fn forget_branch(State(console): State<Console>, Query(of): Query<OneXid>)
 
 async fn branch_check(State(console): State<Console>, Query(of): Query<OneXid>) -> Response {
     let state = console.handle.state().lock();
-    let global = of.transaction().and_then(|id| state.global(id));
+    let global = number(&of.xid).and_then(|id| state.global(id));
     let is_there = global.is_some_and(|global| {
         let mut branches = global.branches.iter();
         branches.any(|branch| branch.id == of.branch_id)
     });
     Json(json!({ "code": "200", "message": "success", "success": true, "data": is_there }))
         .into_response()
-}
-
-fn is_stopped(status: GlobalStatus) -> bool {
-    matches!(
-        status,
-        GlobalStatus::StopCommitOrCommitRetry | GlobalStatus::StopRollbackOrRollbackRetry
-    )
-}
-
-fn has_failed(status: GlobalStatus) -> bool {
-    matches!(
-        status,
-        GlobalStatus::CommitFailed
-            | GlobalStatus::RollbackFailed
-            | GlobalStatus::TimeoutRollbackFailed
-    )
 }
 
 /// Which of the console's orders are for which statuses.
@@ -454,7 +433,7 @@ async fn decide(
     allowed: impl Fn(GlobalStatus) -> bool,
 ) -> Response {
     let xid = &of.xid;
-    let Some(id) = of.transaction() else {
+    let Some(id) = number(xid) else {
         return failed(StatusCode::BAD_REQUEST, "400", "that is no xid");
     };
     let status = console

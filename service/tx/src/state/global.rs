@@ -121,14 +121,7 @@ impl Global {
 
     /// Whether nothing is done about it until somebody decides.
     pub fn is_stuck(&self) -> bool {
-        matches!(
-            self.status,
-            GlobalStatus::CommitFailed
-                | GlobalStatus::RollbackFailed
-                | GlobalStatus::TimeoutRollbackFailed
-                | GlobalStatus::StopCommitOrCommitRetry
-                | GlobalStatus::StopRollbackOrRollbackRetry
-        )
+        has_failed(self.status) || is_stopped(self.status)
     }
 
     /// These need not be told anything any more.
@@ -145,6 +138,24 @@ impl Global {
     pub(super) fn saga_resource(&self) -> String {
         format!("{}#{}", self.origin.application, self.origin.group)
     }
+}
+
+/// Whether a branch has said that it never can.
+pub(crate) fn has_failed(status: GlobalStatus) -> bool {
+    matches!(
+        status,
+        GlobalStatus::CommitFailed
+            | GlobalStatus::RollbackFailed
+            | GlobalStatus::TimeoutRollbackFailed
+    )
+}
+
+/// Whether an operator wants the branches left alone.
+pub(crate) fn is_stopped(status: GlobalStatus) -> bool {
+    matches!(
+        status,
+        GlobalStatus::StopCommitOrCommitRetry | GlobalStatus::StopRollbackOrRollbackRetry
+    )
 }
 
 impl Branch {

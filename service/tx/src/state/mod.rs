@@ -14,6 +14,7 @@ mod snapshot;
 pub use command::*;
 pub use coordinator::{Config, Coordinator, Effect, LockView};
 pub use global::{Branch, Global, Origin};
+pub(crate) use global::{has_failed, is_stopped};
 pub use machine::{Shared, Signal};
 
 /// The branch that stands for a saga as a whole.
