@@ -13,11 +13,16 @@ use crate::world::World;
 pub(crate) struct Promises {
     leaders: BTreeMap<u64, usize>,
     /// Every entry that any member was told to apply.
-    committed: BTreeMap<u64, (u64, Option<Bytes>)>,
-    /// The term of who was told so first.
-    committed_in: BTreeMap<u64, u64>,
+    committed: BTreeMap<u64, Committed>,
     /// Every put that a client was told is done: index, value.
     acknowledged: BTreeMap<u64, u64>,
+}
+
+/// An entry that is committed, and the term of who was told so first.
+#[derive(Debug)]
+struct Committed {
+    entry: (u64, Option<Bytes>),
+    told_in: u64,
 }
 
 fn data(entry: &Entry) -> Option<Bytes> {
@@ -40,17 +45,14 @@ impl Promises {
             return Err(format!("nodes {first} and {node} both lead term {term}"));
         }
         let compacted = raft.status().compacted.index;
-        for (index, (committed, _)) in self.committed.range(compacted + 1..) {
+        for (index, known) in self.committed.range(compacted + 1..) {
             // Votes that come late make a leader of a term that is over: it need not have what later terms committed, and
             // commits nothing.
-            if self
-                .committed_in
-                .get(index)
-                .is_some_and(|later| *later > term)
-            {
+            if known.told_in > term {
                 continue;
             }
-            if raft.term_at(*index) != Some(*committed) {
+            let committed = known.entry.0;
+            if raft.term_at(*index) != Some(committed) {
                 return Err(format!(
                     "node {node} leads term {term} without the committed entry {index} of term {committed}: it has {:?}",
                     raft.term_at(*index)
@@ -62,12 +64,15 @@ impl Promises {
 
     /// State-machine safety: every member applies the same entry at an index.
     pub(crate) fn applies(&mut self, node: usize, term: u64, entry: &Entry) -> Result<(), String> {
-        self.committed_in.entry(entry.id.index).or_insert(term);
         let found = (entry.id.term, data(entry));
-        let known = self
+        let known = &self
             .committed
             .entry(entry.id.index)
-            .or_insert_with(|| found.clone());
+            .or_insert_with(|| Committed {
+                entry: found.clone(),
+                told_in: term,
+            })
+            .entry;
         match *known == found {
             true => Ok(()),
             false => Err(format!(
@@ -88,7 +93,7 @@ impl Promises {
             let applied = self
                 .committed
                 .get(index)
-                .and_then(|(_, data)| data.as_deref());
+                .and_then(|known| known.entry.1.as_deref());
             if applied
                 .and_then(|data| data.last_chunk::<8>())
                 .is_none_or(|last| u64::from_be_bytes(*last) != *value)
