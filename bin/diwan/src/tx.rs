@@ -22,6 +22,8 @@ Examples:
   diwan tx stop XID                              leave its branches alone until you decide again
   diwan tx forget XID                            you have looked after its branches: its locks are free, nobody is told
   diwan tx forget XID --branch 914866632705180   you have looked after this branch; the others are told
+  diwan tx stop XID --branch 914866632705180     leave this branch alone; retry with the same option goes on with it
+  diwan tx unlock XID --resource jdbc:mysql://db/bank --row account:7
   diwan tx locks --contains account              which rows are locked by whom
 
 XID may be its number alone.
@@ -62,19 +64,24 @@ enum TxCommand {
     /// A transaction and its branches
     Show { xid: String },
     /// Tell its branches again now
-    Retry { xid: String },
+    Retry(Whole),
     /// Commit it
     Commit { xid: String },
     /// Roll it back
     Rollback { xid: String },
     /// Leave its branches alone until somebody decides again
-    Stop { xid: String },
+    Stop(Whole),
     /// End it without telling anybody; its locks are free
-    Forget {
+    Forget(Whole),
+    /// Free a row that it has locked: you know that nobody needs it rolled back
+    Unlock {
         xid: String,
-        /// Forget this branch alone, as if it had been told
+        /// The database whose row it is, as `locks` lists it
         #[arg(long)]
-        branch: Option<i64>,
+        resource: String,
+        /// The row, `table:key`
+        #[arg(long)]
+        row: String,
     },
     /// Rows that are locked
     Locks {
@@ -85,6 +92,15 @@ enum TxCommand {
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
+}
+
+/// A transaction, or one of its branches.
+#[derive(Args)]
+struct Whole {
+    xid: String,
+    /// This branch alone
+    #[arg(long)]
+    branch: Option<i64>,
 }
 
 pub(crate) fn run(arguments: &TxArguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
@@ -99,6 +115,10 @@ pub(crate) fn run(arguments: &TxArguments) -> Result<ExitCode, Box<dyn std::erro
 fn request(command: &TxCommand) -> (Method, String) {
     let one = |xid: &str| format!("transactions/{}", encoded(xid));
     let decide = |xid: &str, decision: &str| (Method::POST, format!("{}/{decision}", one(xid)));
+    let about = |of: &Whole, decision: &str| match of.branch {
+        None => decide(&of.xid, decision),
+        Some(branch) => decide(&of.xid, &format!("{decision}?branch={branch}")),
+    };
     match command {
         TxCommand::List {
             ended,
@@ -115,15 +135,15 @@ fn request(command: &TxCommand) -> (Method, String) {
             ),
         ),
         TxCommand::Show { xid } => (Method::GET, one(xid)),
-        TxCommand::Retry { xid } => decide(xid, "retry"),
+        TxCommand::Retry(of) => about(of, "retry"),
         TxCommand::Commit { xid } => decide(xid, "commit"),
         TxCommand::Rollback { xid } => decide(xid, "rollback"),
-        TxCommand::Stop { xid } => decide(xid, "stop"),
-        TxCommand::Forget { xid, branch: None } => decide(xid, "forget"),
-        TxCommand::Forget {
-            xid,
-            branch: Some(branch),
-        } => decide(xid, &format!("forget?branch={branch}")),
+        TxCommand::Stop(of) => about(of, "stop"),
+        TxCommand::Forget(of) => about(of, "forget"),
+        TxCommand::Unlock { xid, resource, row } => {
+            let (resource, row) = (encoded(resource), encoded(row));
+            decide(xid, &format!("unlock?resource={resource}&row={row}"))
+        }
         TxCommand::Locks { contains, limit } => (
             Method::GET,
             format!("locks?limit={limit}&contains={}", encoded(contains)),
@@ -136,11 +156,12 @@ fn text(command: &TxCommand, answer: &Value) -> String {
         TxCommand::List { .. } => transactions(answer),
         TxCommand::Show { .. } => show(answer),
         TxCommand::Locks { .. } => locks(answer),
-        TxCommand::Retry { .. }
+        TxCommand::Retry(_)
         | TxCommand::Commit { .. }
         | TxCommand::Rollback { .. }
-        | TxCommand::Stop { .. }
-        | TxCommand::Forget { .. } => format!("{}\n", cell(&answer["status"])),
+        | TxCommand::Stop(_)
+        | TxCommand::Forget(_)
+        | TxCommand::Unlock { .. } => format!("{}\n", cell(&answer["status"])),
     }
 }
 

@@ -310,6 +310,11 @@ fn the_console_stops_starts_and_deletes_and_so_does_an_operator() {
     assert_eq!(world.text(&["stop", &id]).trim(), stopped.1);
     let of_branch = format!("{of}&branchId={branch}");
     assert_eq!(order("GET globalLock/check", &of_branch).0, 200);
+    let (stop, start) = ("stopBranchSession", "startBranchSession");
+    for (what, code) in [(start, 409), (stop, 200), (stop, 409), (start, 200)] {
+        let said = order(&format!("PUT branchSession/{what}"), &of_branch);
+        assert_eq!(said.0, code, "{what}");
+    }
     let delete = "DELETE branchSession/deleteBranchSession";
     assert_eq!(order(delete, &format!("{of}&branchId=7")).0, 409);
     assert_eq!(order(delete, &of_branch), finished);
@@ -317,17 +322,35 @@ fn the_console_stops_starts_and_deletes_and_so_does_an_operator() {
     assert!(ended.contains("Rollbacked"), "{ended}");
 
     let id = client.begin("another");
+    client.register(&id, BranchType::At, "jdbc:db", "account:1,2,3");
+    let free = "DELETE globalLock/delete";
+    let row = |key| format!("xid={id}&resourceId=jdbc:db&tableName=account&pk={key}");
+    assert_eq!(order(free, &row(2)).0, 200);
+    assert_eq!(order(free, &row(2)).0, 409);
+    let unlock = ["unlock", &id, "--resource", "jdbc:db", "--row", "account:3"];
+    assert_eq!(world.text(&unlock), "Begin\n");
+    let locks = world.text(&["locks"]);
+    assert!(locks.contains("account:1") && !locks.contains("account:2"));
+    client.ask(&Message::GlobalRollback(xid(&id)));
+    world.text(&["forget", &id]);
+
+    let id = client.begin("a third");
     let branch = client
         .register(&id, BranchType::Tcc, "inventory", "")
         .to_string();
     client.ask(&Message::GlobalCommit(xid(&id)));
+    let shown = |status: &str| assert!(world.text(&["show", &id]).contains(status));
+    world.text(&["stop", &id, "--branch", &branch]);
+    shown("STOP_RETRY");
+    world.text(&["retry", &id, "--branch", &branch]);
+    shown("Registered");
     assert_eq!(world.run(&["forget", &id, "--branch", "0"]).0, 1);
     assert_eq!(
         world.text(&["forget", &id, "--branch", &branch]),
         "Finished\n"
     );
 
-    let id = client.begin("a third");
+    let id = client.begin("a fourth");
     let force = "DELETE globalSession/forceDeleteGlobalSession";
     assert_eq!(order(force, &format!("xid={id}")), finished);
     assert_eq!(world.text(&["list"]), "no transactions\n");

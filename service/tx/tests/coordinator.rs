@@ -102,6 +102,33 @@ impl World {
         }))
     }
 
+    fn operate(&mut self, transaction: i64, decision: Decision, branch: i64) -> Answer {
+        self.apply(Kind::Operate(Operate {
+            transaction,
+            decision: decision as u32,
+            branch,
+            ..Operate::default()
+        }))
+    }
+
+    /// The branch says that its first phase has failed.
+    fn fail(&mut self, transaction: i64, branch: i64) -> Answer {
+        self.apply(Kind::Report(Report {
+            transaction,
+            branch,
+            status: BranchStatus::PhaseOneFailed.byte().into(),
+            ..Report::default()
+        }))
+    }
+
+    /// Which rows are locked, and whose they are.
+    fn locked(&self) -> BTreeMap<String, (i64, i64)> {
+        let locks = self.state.locks();
+        locks
+            .map(|lock| (lock.row, (lock.transaction, lock.branch)))
+            .collect()
+    }
+
     fn tcc(&mut self, transaction: i64, resource: &str) -> i64 {
         let answer = self.register(transaction, BranchType::Tcc, resource, "");
         assert_eq!(answer.refused, None);
@@ -469,11 +496,7 @@ fn what_never_can_be_done_waits_for_a_decision() {
         assert_eq!(world.state.locked_rows(), 1, "its rows stay locked");
         world.pass(1_000 * SECOND);
         assert_eq!(world.take(), []);
-        world.apply(Kind::Operate(Operate {
-            transaction: id,
-            decision: decision as u32,
-            branch: 0,
-        }));
+        world.operate(id, decision, 0);
         for call in world.take() {
             assert_eq!(call.commit, decision == Decision::Commit);
             world.end(&call, if call.commit { COMMITTED } else { ROLLBACKED });
@@ -502,13 +525,7 @@ fn an_operator_stops_a_transaction_and_forgets_a_branch() {
         let done = if commit { COMMITTED } else { ROLLBACKED };
         let mut world = World::new();
         let id = world.begin("t");
-        let operate = |world: &mut World, decision, branch| {
-            world.apply(Kind::Operate(Operate {
-                transaction: id,
-                decision: decision as u32,
-                branch,
-            }))
-        };
+        let operate = |world: &mut World, decision, branch| world.operate(id, decision, branch);
         let branches = ["a", "b", "c"].map(|resource| world.tcc(id, resource));
         for decision in [Decision::Stop, Decision::ForgetBranch] {
             let early = operate(&mut world, decision, branches[0]);
@@ -544,6 +561,93 @@ fn an_operator_stops_a_transaction_and_forgets_a_branch() {
         operate(&mut world, Decision::ForgetBranch, call.branch);
         assert_eq!(world.ended, [(id, end)]);
     }
+}
+
+/// In the original too a branch that is stopped holds nobody else up, and keeps its transaction open.
+#[test]
+fn an_operator_stops_one_branch_and_starts_it_again() {
+    for commit in [true, false] {
+        let done = if commit { COMMITTED } else { ROLLBACKED };
+        let mut world = World::new();
+        let id = world.begin("t");
+        let branches = ["a", "b", "c"].map(|resource| world.tcc(id, resource));
+        let operate = |world: &mut World, decision, branch| world.operate(id, decision, branch);
+        let early = operate(&mut world, Decision::StopBranch, branches[1]);
+        assert_eq!(code(&early), ExceptionCode::GlobalTransactionStatusInvalid);
+        world.apply(if commit {
+            Kind::Commit(id)
+        } else {
+            Kind::Rollback(id)
+        });
+        let refused = operate(&mut world, Decision::StartBranch, branches[1]);
+        assert!(refused.refused.unwrap().contains("is not stopped"));
+        // Once before it is told, once while it is.
+        let first = world.take().remove(0);
+        operate(&mut world, Decision::StopBranch, branches[1]);
+        operate(&mut world, Decision::StopBranch, first.branch);
+        let twice = operate(&mut world, Decision::StopBranch, first.branch);
+        assert!(twice.refused.unwrap().contains("is stopped already"));
+        let last = world.take().remove(0);
+        assert!(!branches[1..2].contains(&last.branch) && last.branch != first.branch);
+        world.end(&last, done);
+        world.pass(1_000 * SECOND);
+        assert_eq!((world.take(), world.ended.len()), (vec![], 0));
+        // The late answer to a call that was on its way counts.
+        world.end(&first, done);
+        operate(&mut world, Decision::Retry, 0);
+        assert_eq!(world.take(), []);
+        operate(&mut world, Decision::StartBranch, branches[1]);
+        let call = world.take().remove(0);
+        assert_eq!(call.branch, branches[1]);
+        world.end(&call, done);
+        assert_eq!(world.ended.len(), 1);
+    }
+}
+
+/// A branch fails after it has locked a row; the transaction tries again with another. The row is locked until that one is rolled back.
+#[test]
+fn a_row_stays_locked_as_long_as_any_branch_needs_it() {
+    let mut world = World::new();
+    let id = world.begin("t");
+    let failed = world.register(id, BranchType::At, "db", "account:1,2").id;
+    world.fail(id, failed);
+    world.register(id, BranchType::At, "db", "account:2,3");
+    let other = world.begin("other");
+    world.apply(Kind::Rollback(id));
+    assert!(world.state.is_lockable("db", "account:1", other));
+    assert!(!world.state.is_lockable("db", "account:2", other));
+    let call = world.take().remove(0);
+    world.end(&call, ROLLBACKED);
+    assert_eq!(world.ended, [(id, GlobalStatus::Rollbacked)]);
+    assert_eq!(world.state.locked_rows(), 0);
+}
+
+#[test]
+fn an_operator_frees_one_row() {
+    let mut world = World::new();
+    let id = world.begin("t");
+    for _ in 0..2 {
+        world.register(id, BranchType::At, "db", "account:1,2;t:3");
+    }
+    let free = |world: &mut World, row: &str| {
+        world.apply(Kind::Operate(Operate {
+            transaction: id,
+            decision: Decision::FreeRow as u32,
+            resource: "db".into(),
+            row: row.into(),
+            ..Operate::default()
+        }))
+    };
+    assert_eq!(free(&mut world, "account:2").refused, None);
+    for wrong in ["account:2", "account:1,t:3", ""] {
+        let why = free(&mut world, wrong).refused.unwrap();
+        assert!(why.contains("has not locked"), "{why}");
+    }
+    assert_eq!(world.state.locked_rows(), 2);
+    assert_eq!(
+        &*world.state.global(id).unwrap().branches[1].lock_key,
+        "account:1;t:3"
+    );
 }
 
 #[test]
@@ -621,8 +725,13 @@ fn a_storm_for_the_same_rows_lets_one_through_after_the_other() {
 enum Step {
     Begin,
     Register(usize, BranchType, u8),
+    /// The last branch fails in its first phase.
+    Fail(usize),
     Commit(usize),
     Rollback(usize),
+    /// An operator stops its last branch, or starts it again.
+    Stop(usize),
+    Start(usize),
     /// A call comes to something; which one, and to what.
     Answer(usize, u8),
     /// The last answer comes again.
@@ -639,6 +748,9 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => Just(Step::Begin),
         4 => (0_usize..6, kinds, 0_u8..6).prop_map(|(at, kind, row)| Step::Register(at, kind, row)),
+        1 => (0_usize..6).prop_map(Step::Fail),
+        1 => (0_usize..6).prop_map(Step::Stop),
+        1 => (0_usize..6).prop_map(Step::Start),
         2 => (0_usize..6).prop_map(Step::Commit),
         2 => (0_usize..6).prop_map(Step::Rollback),
         8 => (0_usize..8, 0_u8..6).prop_map(|(at, how)| Step::Answer(at, how)),
@@ -674,6 +786,19 @@ proptest! {
                         let answer = world.register(id, kind, "db", &format!("t:{row}"));
                         if answer.refused.is_none() {
                             prop_assert!(register.insert(answer.id));
+                        }
+                    }
+                }
+                Step::Fail(at) | Step::Stop(at) | Step::Start(at) => {
+                    let global = pick(&begun, at).and_then(|id| world.state.global(id));
+                    if let Some((id, branch)) = global.and_then(|it| Some((it.id, it.branches.last()?.id))) {
+                        match step {
+                            Step::Fail(_) => {
+                                world.fail(id, branch);
+                                register.remove(&branch);
+                            }
+                            Step::Stop(_) => drop(world.operate(id, Decision::StopBranch, branch)),
+                            _ => drop(world.operate(id, Decision::StartBranch, branch)),
                         }
                     }
                 }
@@ -730,9 +855,9 @@ proptest! {
                     world.perform(outstanding);
                 }
                 Step::Snapshot => {
-                    let before = world.state.len();
+                    let before = (world.state.len(), world.locked());
                     world.state = through_a_snapshot(&world.state);
-                    prop_assert_eq!(world.state.len(), before);
+                    prop_assert_eq!((world.state.len(), world.locked()), before);
                     world.calls.clear();
                     let outstanding = world.state.outstanding();
                     world.perform(outstanding);
@@ -740,6 +865,13 @@ proptest! {
             }
         }
         // Everybody is there and does what is asked.
+        let stopped: Vec<(i64, i64)> = world.state.globals().flat_map(|global| {
+            let branches = global.branches.iter();
+            branches.filter(|branch| branch.status == BranchStatus::StopRetry).map(|branch| (global.id, branch.id))
+        }).collect();
+        for (id, branch) in stopped {
+            world.operate(id, Decision::StartBranch, branch);
+        }
         let outstanding = world.state.outstanding();
         world.calls.clear();
         world.perform(outstanding);

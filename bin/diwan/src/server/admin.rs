@@ -68,7 +68,7 @@ GET  /registry/v1/nodes           the service registry, if this node is one; als
                                   push-history ?service=, diff ?one=NODE&other=NODE, switch, offline, guard
 POST /registry/v1/switch          ?push=open or close; offline, online ?ip=; guard/release ?service=
 GET  /tx/v1/transactions          distributed transactions, if this node coordinates them; ?stuck=true, status=, contains=; /{xid}; locks
-POST /tx/v1/transactions/{xid}/{what}  retry, commit, rollback, forget
+POST /tx/v1/transactions/{xid}/{what}  retry, commit, rollback, stop, forget, unlock
 ";
 
 /// Serves until the process ends.

@@ -223,50 +223,50 @@ async fn transaction(State(handle): State<Handle>, Path(One { id }): Path<One>) 
     }
 }
 
+/// What of a transaction is decided on, if not on all of it.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct OfBranch {
+struct Part {
     branch: Option<i64>,
+    resource: String,
+    row: String,
 }
 
 async fn decide(
     State(handle): State<Handle>,
     Path(Decided { id, decision }): Path<Decided>,
-    Query(of): Query<OfBranch>,
+    Query(part): Query<Part>,
 ) -> Response {
     let decision = match decision.as_str() {
+        "retry" if part.branch.is_some() => Decision::StartBranch,
         "retry" => Decision::Retry,
         "commit" => Decision::Commit,
         "rollback" => Decision::Rollback,
-        "forget" if of.branch.is_some() => Decision::ForgetBranch,
+        "forget" if part.branch.is_some() => Decision::ForgetBranch,
         "forget" => Decision::Forget,
+        "stop" if part.branch.is_some() => Decision::StopBranch,
         "stop" => Decision::Stop,
+        "unlock" => Decision::FreeRow,
         _ => {
             return failed(
                 StatusCode::NOT_FOUND,
-                "retry, commit, rollback, stop or forget",
+                "retry, commit, rollback, stop, forget or unlock",
             );
         }
     };
     let Some(id) = number(&id) else {
         return failed(StatusCode::BAD_REQUEST, "that is no xid");
     };
-    let operate = Kind::Operate(Operate {
+    let operate = Operate {
         transaction: id,
         decision: decision as u32,
-        branch: of.branch.unwrap_or_default(),
-    });
-    match handle.carry_out(operate).await {
-        Ok(Answer {
-            refused: Some(why), ..
-        }) => failed(StatusCode::CONFLICT, why),
-        Ok(answer) => {
-            let status = u8::try_from(answer.status).ok();
-            let status = status.and_then(GlobalStatus::from_byte);
-            tracing::info!(transaction = id, ?decision, "an operator has decided");
-            Json(json!({ "status": status.map(GlobalStatus::name) })).into_response()
-        }
-        Err(why) => failed(StatusCode::SERVICE_UNAVAILABLE, why),
+        branch: part.branch.unwrap_or_default(),
+        resource: part.resource,
+        row: part.row,
+    };
+    match handle.operate(operate).await {
+        Ok(status) => Json(json!({ "status": status })).into_response(),
+        Err((code, why)) => failed(code, why),
     }
 }
 
@@ -318,8 +318,26 @@ impl Handle {
         routes().with_state(self)
     }
 
+    /// Does what an operator has decided; the name of the status to which it has led, or why not.
+    pub(super) async fn operate(
+        &self,
+        operate: Operate,
+    ) -> Result<Option<&'static str>, (StatusCode, String)> {
+        let operation = Kind::Operate(operate.clone());
+        let answer = self.carry_out(operation).await;
+        let answer = answer.map_err(|why| (StatusCode::SERVICE_UNAVAILABLE, why))?;
+        if let Some(why) = answer.refused {
+            return Err((StatusCode::CONFLICT, why));
+        }
+        tracing::info!(?operate, "an operator has decided");
+        let status = u8::try_from(answer.status).ok();
+        Ok(status
+            .and_then(GlobalStatus::from_byte)
+            .map(GlobalStatus::name))
+    }
+
     /// Carries an operation out, wherever the node is that leads.
-    pub(super) async fn carry_out(&self, kind: Kind) -> Result<Answer, String> {
+    async fn carry_out(&self, kind: Kind) -> Result<Answer, String> {
         let (tell, told) = tokio::sync::oneshot::channel();
         let _ = self.tasks.send(Box::new(move |desk| {
             let reply = Box::new(move |content| drop(tell.send(content)));

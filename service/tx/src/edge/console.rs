@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::Handle;
 use super::api::number;
 use super::peers::Where;
-use crate::state::{Answer, Branch, Decision, Global, Kind, Operate, has_failed, is_stopped};
+use crate::state::{Branch, Decision, Global, Operate, has_failed, is_stopped};
 
 /// A client's question waits so long for a change unless it says otherwise.
 const WATCH: Duration = Duration::from_secs(28);
@@ -72,7 +72,10 @@ impl Handle {
             .route(
                 &format!("{branches}/forceDeleteBranchSession"),
                 delete(forget_branch),
-            );
+            )
+            .route(&format!("{branches}/stopBranchSession"), put(stop_branch))
+            .route(&format!("{branches}/startBranchSession"), put(start_branch))
+            .route("/api/v1/console/globalLock/delete", delete(free_row));
         Router::new()
             .route("/metadata/v1/cluster", get(cluster))
             .route("/metadata/v1/watch", post(watch))
@@ -372,6 +375,12 @@ struct OneXid {
     xid: String,
     #[serde(default)]
     branch_id: i64,
+    #[serde(default)]
+    resource_id: String,
+    #[serde(default)]
+    table_name: String,
+    #[serde(default)]
+    pk: String,
 }
 
 async fn retry(State(console): State<Console>, Query(of): Query<OneXid>) -> Response {
@@ -413,6 +422,18 @@ async fn forget_branch(State(console): State<Console>, Query(of): Query<OneXid>)
     decide(&console, &of, Decision::ForgetBranch, |_| true).await
 }
 
+async fn stop_branch(State(console): State<Console>, Query(of): Query<OneXid>) -> Response {
+    decide(&console, &of, Decision::StopBranch, |_| true).await
+}
+
+async fn start_branch(State(console): State<Console>, Query(of): Query<OneXid>) -> Response {
+    decide(&console, &of, Decision::StartBranch, |_| true).await
+}
+
+async fn free_row(State(console): State<Console>, Query(of): Query<OneXid>) -> Response {
+    decide(&console, &of, Decision::FreeRow, |_| true).await
+}
+
 async fn branch_check(State(console): State<Console>, Query(of): Query<OneXid>) -> Response {
     let state = console.handle.state().lock();
     let global = number(&of.xid).and_then(|id| state.global(id));
@@ -432,8 +453,7 @@ async fn decide(
     decision: Decision,
     allowed: impl Fn(GlobalStatus) -> bool,
 ) -> Response {
-    let xid = &of.xid;
-    let Some(id) = number(xid) else {
+    let Some(id) = number(&of.xid) else {
         return failed(StatusCode::BAD_REQUEST, "400", "that is no xid");
     };
     let status = console
@@ -446,24 +466,18 @@ async fn decide(
         let why = format!("that is not for a transaction that is {}", status.name());
         return failed(StatusCode::BAD_REQUEST, "400", why);
     }
-    let operate = Kind::Operate(Operate {
+    let operate = Operate {
         transaction: id,
         decision: decision as u32,
         branch: of.branch_id,
-    });
-    match console.handle.carry_out(operate).await {
-        Ok(Answer {
-            refused: Some(why), ..
-        }) => failed(StatusCode::CONFLICT, "409", why),
-        Ok(answer) => {
-            let status = u8::try_from(answer.status)
-                .ok()
-                .and_then(GlobalStatus::from_byte);
-            tracing::info!(xid, ?decision, "an operator has decided");
-            let data = status.map(GlobalStatus::name);
+        resource: of.resource_id.clone(),
+        row: format!("{}:{}", of.table_name, of.pk),
+    };
+    match console.handle.operate(operate).await {
+        Ok(data) => {
             Json(json!({ "code": "200", "message": "success", "success": true, "data": data }))
                 .into_response()
         }
-        Err(why) => failed(StatusCode::SERVICE_UNAVAILABLE, "503", why),
+        Err((code, why)) => failed(code, code.as_str(), why),
     }
 }

@@ -164,6 +164,12 @@ pub struct Operate {
     /// On which of its branches, if on one alone.
     #[prost(sint64, tag = "3")]
     pub branch: i64,
+    /// On a row of which resource, if on one alone.
+    #[prost(string, tag = "4")]
+    pub resource: String,
+    /// On which row, `table:key`.
+    #[prost(string, tag = "5")]
+    pub row: String,
 }
 
 /// What an operator may decide.
@@ -182,6 +188,12 @@ pub enum Decision {
     Stop = 5,
     /// Forget one of its branches, as if it had been told. Its locks are free.
     ForgetBranch = 6,
+    /// Tell one of its branches nothing more until that one is started.
+    StopBranch = 7,
+    /// Tell a branch again that was stopped.
+    StartBranch = 8,
+    /// Free a row that it has locked.
+    FreeRow = 9,
 }
 
 impl Decision {
@@ -193,6 +205,9 @@ impl Decision {
             Self::Forget,
             Self::Stop,
             Self::ForgetBranch,
+            Self::StopBranch,
+            Self::StartBranch,
+            Self::FreeRow,
         ];
         all.into_iter().find(|one| *one as u32 == number)
     }

@@ -508,7 +508,12 @@ impl Coordinator {
             Some(Decision::Commit) => self.decide_again(id, true),
             Some(Decision::Rollback) => self.decide_again(id, false),
             Some(Decision::Forget) => self.end(id, GlobalStatus::Finished),
-            Some(Decision::Stop | Decision::ForgetBranch) if status == GlobalStatus::Begin => {
+            Some(
+                Decision::Stop
+                | Decision::ForgetBranch
+                | Decision::StopBranch
+                | Decision::StartBranch,
+            ) if status == GlobalStatus::Begin => {
                 let why = format!("transaction {id} is not decided yet");
                 return Answer::refusal(ExceptionCode::GlobalTransactionStatusInvalid, why);
             }
@@ -520,17 +525,26 @@ impl Coordinator {
                 return Answer::refusal(ExceptionCode::GlobalTransactionStatusInvalid, why);
             }
             Some(Decision::Stop) => self.stop(id, commits),
-            Some(Decision::ForgetBranch) if global.is_saga() => {
-                let why = "the branches of a saga are its engine's".to_owned();
-                return Answer::refusal(ExceptionCode::Unknown, why);
-            }
-            Some(Decision::ForgetBranch) => {
+            Some(
+                decision @ (Decision::ForgetBranch | Decision::StopBranch | Decision::StartBranch),
+            ) => {
                 let branch = operate.branch;
-                if !global.branches.iter().any(|one| one.id == branch) {
-                    let why = format!("transaction {id} has no branch {branch}, or it was told");
-                    return Answer::refusal(ExceptionCode::BranchTransactionNotExist, why);
+                if let Err(refusal) = may_operate(global, branch, decision) {
+                    return refusal;
                 }
-                self.forget_branch(id, branch);
+                match decision {
+                    Decision::StopBranch => self.stop_branch(id, branch),
+                    Decision::StartBranch => self.start_branch(id, branch),
+                    _ => self.forget_branch(id, branch),
+                }
+            }
+            Some(Decision::FreeRow) => {
+                let (resource, row) = (&operate.resource, &operate.row);
+                if !self.locks.has(resource, row, id) {
+                    let why = format!("transaction {id} has not locked row {row} of {resource}");
+                    return Answer::refusal(ExceptionCode::Unknown, why);
+                }
+                self.free_row(id, resource, row);
             }
             None => {
                 let why = "a decision of another version of Diwan".to_owned();
@@ -608,6 +622,30 @@ fn commits_by_itself(application_data: &str) -> bool {
     }
     let data = serde_json::from_str::<Value>(application_data);
     data.ok().and_then(|data| data.get("autoCommit")?.as_bool()) != Some(false)
+}
+
+/// Whether an operator may decide about one branch alone, or why not.
+fn may_operate(global: &Global, branch: i64, decision: Decision) -> Result<(), Answer> {
+    let id = global.id;
+    if global.is_saga() {
+        let why = "the branches of a saga are its engine's".to_owned();
+        return Err(Answer::refusal(ExceptionCode::Unknown, why));
+    }
+    let Some(found) = global.branches.iter().find(|one| one.id == branch) else {
+        let why = format!("transaction {id} has no branch {branch}, or it was told");
+        return Err(Answer::refusal(
+            ExceptionCode::BranchTransactionNotExist,
+            why,
+        ));
+    };
+    let is_stopped = found.status == BranchStatus::StopRetry;
+    let why = match decision {
+        Decision::StopBranch if is_stopped => "is stopped already",
+        Decision::StartBranch if !is_stopped => "is not stopped",
+        _ => return Ok(()),
+    };
+    let why = format!("branch {branch} of transaction {id} {why}");
+    Err(Answer::refusal(ExceptionCode::Unknown, why))
 }
 
 fn not_there(id: i64) -> Answer {

@@ -30,6 +30,13 @@ pub(super) fn rows(lock_key: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
+/// A lock key without this row, `table:key`.
+pub(super) fn without(lock_key: &str, row: &str) -> String {
+    let kept = rows(lock_key).map(|(table, key)| format!("{table}:{key}"));
+    let kept: Vec<String> = kept.filter(|one| one != row).collect();
+    kept.join(";")
+}
+
 /// How a row is looked up.
 fn row((table, key): (&str, &str), buffer: &mut String) {
     buffer.clear();
@@ -58,6 +65,12 @@ impl Locks {
             let owner = locked.get(buffer.as_str())?;
             (owner.transaction != transaction).then_some(*owner)
         })
+    }
+
+    /// Whether this transaction has locked this row, `table:key`.
+    pub(super) fn has(&self, resource: &str, row: &str, transaction: i64) -> bool {
+        let owner = self.resources.get(resource).and_then(|rows| rows.get(row));
+        owner.is_some_and(|owner| owner.transaction == transaction)
     }
 
     /// Locks rows that nobody else has locked.

@@ -7,8 +7,8 @@ use diwan_seata::{BranchStatus, GlobalStatus};
 use super::SAGA;
 use super::command::Ended;
 use super::coordinator::{Coordinator, Effect, branch_call, is_committing, saga_call};
-use super::global::{CALLED, Global, IN_VAIN, TO_BE_CALLED};
-use super::locks::Owner;
+use super::global::{Branch, CALLED, Global, IN_VAIN, TO_BE_CALLED};
+use super::locks::{Locks, Owner, without};
 
 /// An XA branch that its database does not know may not be there yet: for so long, or as long as its transaction may last.
 /// Source: apache/incubator-seata:server/src/main/java/org/apache/seata/server/coordinator/DefaultCore.java (`isXaerNotaTimeout`).
@@ -34,17 +34,10 @@ impl Coordinator {
         global.status = status;
         self.due.remove(&(global.due_us, id));
         global.due_us = 0;
-        for branch in &mut global.branches {
-            // What is committed cannot be rolled back any more; what a branch that has failed or only read has locked, nobody needs.
-            if commit || branch.is_done(commit) {
-                let owner = Owner {
-                    transaction: id,
-                    branch: branch.id,
-                };
-                let lock_key = std::mem::take(&mut branch.lock_key);
-                self.locks.free(&branch.resource, &lock_key, owner);
-            }
-        }
+        // What is committed cannot be rolled back any more; what a branch that has failed or only read has locked, nobody needs.
+        unlock(&mut self.locks, global, |branch| {
+            commit || branch.is_done(commit)
+        });
         if !global.is_saga() {
             global.tell_no_more(|branch| branch.is_done(commit));
         }
@@ -164,13 +157,7 @@ impl Coordinator {
             return;
         };
         let global = Arc::make_mut(&mut kept);
-        for branch in &global.branches {
-            let owner = Owner {
-                transaction: id,
-                branch: branch.id,
-            };
-            self.locks.free(&branch.resource, &branch.lock_key, owner);
-        }
+        unlock(&mut self.locks, global, |_| true);
         self.due.remove(&(global.due_us, id));
         self.ended[usize::from(status.byte())] += 1;
         global.status = status;
@@ -202,15 +189,54 @@ impl Coordinator {
         let Some(global) = self.globals.get_mut(&id).map(Arc::make_mut) else {
             return;
         };
-        if let Some(branch) = global.branch(branch) {
-            let owner = Owner {
-                transaction: id,
-                branch: branch.id,
-            };
-            self.locks.free(&branch.resource, &branch.lock_key, owner);
-        }
+        unlock(&mut self.locks, global, |one| one.id == branch);
         global.tell_no_more(|one| one.id == branch);
         self.told(id);
+    }
+
+    /// An operator wants this branch left alone; the others are told what they were to be told, also the older ones.
+    /// Source: apache/incubator-seata:server/src/main/java/org/apache/seata/server/console/impl/AbstractBranchService.java
+    /// (`stopBranchRetry`), server/coordinator/DefaultCore.java.
+    pub(super) fn stop_branch(&mut self, id: i64, branch: i64) {
+        let global = self.globals.get_mut(&id).map(Arc::make_mut);
+        if let Some(branch) = global.and_then(|global| global.branch(branch)) {
+            branch.status = BranchStatus::StopRetry;
+            branch.call = IN_VAIN;
+        }
+        self.told(id);
+    }
+
+    /// A branch that was stopped is told again, now unless the transaction as a whole is left alone.
+    pub(super) fn start_branch(&mut self, id: i64, branch: i64) {
+        let Some(global) = self.globals.get_mut(&id).map(Arc::make_mut) else {
+            return;
+        };
+        if let Some(branch) = global.branch(branch) {
+            branch.status = BranchStatus::Registered;
+            branch.call = TO_BE_CALLED;
+        }
+        match global.is_stuck() {
+            true => {}
+            false if global.due_us > 0 => self.try_again(id),
+            false => self.go_on(id),
+        }
+    }
+
+    /// An operator frees a row, whichever branch of the transaction has locked it.
+    pub(super) fn free_row(&mut self, id: i64, resource: &str, row: &str) {
+        let Some(global) = self.globals.get_mut(&id).map(Arc::make_mut) else {
+            return;
+        };
+        for branch in &mut global.branches {
+            if *branch.resource == *resource {
+                let owner = Owner {
+                    transaction: id,
+                    branch: branch.id,
+                };
+                self.locks.free(resource, row, owner);
+                branch.lock_key = without(&branch.lock_key, row).into();
+            }
+        }
     }
 
     /// Goes on with the others once one need not be told any more, or was told in vain.
@@ -285,15 +311,11 @@ impl Coordinator {
             _ => false,
         };
         if done {
-            let owner = Owner {
-                transaction: id,
-                branch: branch.id,
-            };
-            self.locks.free(&branch.resource, &branch.lock_key, owner);
             branch.status = match ended.commit {
                 true => BranchStatus::PhaseTwoCommitted,
                 false => BranchStatus::PhaseTwoRollbacked,
             };
+            unlock(&mut self.locks, global, |branch| branch.id == ended.branch);
             global.tell_no_more(|branch| branch.id == ended.branch);
         } else if branch.call == CALLED {
             branch.call = IN_VAIN;
@@ -353,15 +375,45 @@ impl Coordinator {
     }
 }
 
+/// Frees what these branches have locked. A row that a later branch of the transaction has locked too is that one's then: it may
+/// have to be rolled back yet.
+fn unlock(locks: &mut Locks, global: &mut Global, these: impl Fn(&Branch) -> bool) {
+    let transaction = global.id;
+    // The last one first: what goes too has no rows any more when what came before it looks for an heir.
+    for place in (0..global.branches.len()).rev() {
+        let (before, heirs) = global.branches.split_at_mut(place + 1);
+        let branch = &mut before[place];
+        if branch.lock_key.is_empty() || !these(branch) {
+            continue;
+        }
+        let lock_key = std::mem::take(&mut branch.lock_key);
+        let owner = |branch: &Branch| Owner {
+            transaction,
+            branch: branch.id,
+        };
+        locks.free(&branch.resource, &lock_key, owner(branch));
+        for heir in heirs {
+            if !heir.lock_key.is_empty() && heir.resource == branch.resource {
+                locks.lock(&heir.resource, &heir.lock_key, owner(heir));
+            }
+        }
+    }
+}
+
 fn begin_round(global: &mut Global) {
     global.saga_call = TO_BE_CALLED;
     for branch in &mut global.branches {
-        branch.call = TO_BE_CALLED;
+        if branch.status != BranchStatus::StopRetry {
+            branch.call = TO_BE_CALLED;
+        }
     }
 }
 
 fn next(global: &Global, commit: bool) -> Next {
-    let any = |call| global.branches.iter().any(|branch| branch.call == call);
+    // What an operator has stopped holds nobody else up.
+    let told = global.branches.iter();
+    let told = told.filter(|branch| branch.status != BranchStatus::StopRetry);
+    let any = |call| told.clone().any(|branch| branch.call == call);
     if any(CALLED) {
         Next::Wait
     } else if !commit && any(IN_VAIN) {
