@@ -1,6 +1,6 @@
 //! Diwan's client of distributed transactions against any coordinator that speaks Seata's protocol: Diwan's, or the original.
 //! `tx-check 127.0.0.1:8091` prints `PASS` or `FAIL` for each scenario; the exit code is 1 if one failed. Several nodes are separated by
-//! commas.
+//! commas. `tx-check serve 127.0.0.1:8091` is a participant for programs in other languages, and prints its address.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -50,6 +50,12 @@ enum Mishap {
 struct Account {
     steps: Arc<Mutex<Vec<String>>>,
     mishaps: Arc<Mutex<VecDeque<Mishap>>>,
+}
+
+impl Account {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.steps))
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -105,19 +111,62 @@ fn cents(arguments: &std::collections::BTreeMap<String, i64>) -> Result<i64, Str
     cents.ok_or_else(|| "how many cents?".to_owned())
 }
 
-/// Changes an account as part of the caller's transaction; says what went wrong.
 #[diwan::service(interface = "com.diwan.interop.Participant")]
 trait Participant {
+    /// Changes an account as part of the caller's transaction; says what went wrong.
     async fn change(&self, cents: i64) -> String;
+
+    /// What was done since this was last asked.
+    async fn steps(&self) -> Vec<String>;
+
+    /// Begins a transaction in which this account and that of the participant at `url` change; says what went wrong.
+    async fn transfer(&self, url: String, cents: i64, cents_there: i64) -> String;
 }
 
-struct Participating(Tcc<Change>);
+struct Participating {
+    client: TxClient,
+    tcc: Tcc<Change>,
+    account: Account,
+}
 
 impl Participant for Participating {
     async fn change(&self, cents: i64) -> String {
         let arguments = [("cents".to_owned(), cents)].into();
-        let tried = self.0.prepare(&arguments).await;
+        let tried = self.tcc.prepare(&arguments).await;
         tried.map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    async fn steps(&self) -> Vec<String> {
+        self.account.take()
+    }
+
+    async fn transfer(&self, url: String, cents: i64, cents_there: i64) -> String {
+        let work = async {
+            no_problem(self.change(cents).await)?;
+            let there = ParticipantClient::direct(&url, consumer());
+            let there = there.map_err(|error| Problem::Other(error.to_string()))?;
+            no_problem(there.change(cents_there).await?)
+        };
+        match Transactional::new("mixed").run(&self.client, work).await {
+            Ok(()) => String::new(),
+            Err(Problem::Other(why)) => why,
+            Err(Problem::Transaction(error)) => error.to_string(),
+        }
+    }
+}
+
+fn no_problem(said: String) -> Result<(), Problem> {
+    match said.is_empty() {
+        true => Ok(()),
+        false => Err(Problem::Other(said)),
+    }
+}
+
+fn consumer() -> ConsumerOptions {
+    ConsumerOptions {
+        filters: vec![Arc::new(XidFilter)],
+        timeout: PATIENCE,
+        ..ConsumerOptions::default()
     }
 }
 
@@ -126,7 +175,7 @@ struct Part {
     account: Account,
     tcc: Tcc<Change>,
     client: ParticipantClient,
-    _server: Server,
+    server: Server,
 }
 
 impl Part {
@@ -139,35 +188,32 @@ impl Part {
             name,
             account: account.clone(),
         };
-        let tcc = TxClient::start(options)?.tcc(action)?;
-        let server = Server::builder("127.0.0.1:0")
-            .publish(ParticipantServer::new(Participating(tcc.clone())))
-            .start()?;
-        let options = ConsumerOptions {
-            filters: vec![Arc::new(XidFilter)],
-            timeout: PATIENCE,
-            ..ConsumerOptions::default()
+        let client = TxClient::start(options)?;
+        let tcc = client.tcc(action)?;
+        let participant = Participating {
+            client,
+            tcc: tcc.clone(),
+            account: account.clone(),
         };
+        let server = Server::builder("127.0.0.1:0")
+            .publish(ParticipantServer::new(participant))
+            .start()?;
         let url = format!("bolt://{}", server.local_addr());
         Ok(Self {
             account,
             tcc,
-            client: ParticipantClient::direct(&url, options)?,
-            _server: server,
+            client: ParticipantClient::direct(&url, consumer())?,
+            server,
         })
     }
 
     async fn change(&self, cents: i64) -> Result<(), Problem> {
-        let problem = self.client.change(cents).await?;
-        match problem.is_empty() {
-            true => Ok(()),
-            false => Err(Problem::Other(problem)),
-        }
+        no_problem(self.client.change(cents).await?)
     }
 
     /// What was done since this was last asked.
     fn steps(&self) -> Vec<String> {
-        std::mem::take(&mut *lock(&self.account.steps))
+        self.account.take()
     }
 
     fn mishaps(&self, mishaps: &[Mishap]) {
@@ -381,13 +427,25 @@ async fn run(coordinator: &str) -> Result<bool, Error> {
     Ok(passed)
 }
 
+/// Until it is killed.
+async fn serve(coordinator: &str) -> Result<bool, Error> {
+    let part = Part::start(coordinator, "mixed")?;
+    println!("bolt://{}", part.server.local_addr());
+    std::future::pending().await
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Some(coordinator) = std::env::args().nth(1) else {
-        eprintln!("usage: tx-check HOST:PORT[,HOST:PORT]...");
-        return ExitCode::from(2);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match &arguments[..] {
+        [coordinator] => run(coordinator).await,
+        [serve, coordinator] if serve == "serve" => self::serve(coordinator).await,
+        _ => {
+            eprintln!("usage: tx-check [serve] HOST:PORT[,HOST:PORT]...");
+            return ExitCode::from(2);
+        }
     };
-    match run(&coordinator).await {
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
