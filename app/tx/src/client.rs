@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use diwan_seata::{BranchRegister, BranchType, GlobalStatus, Message, Outcome, Xid};
 
+use crate::counters::{Count, Counters, Tally};
 use crate::driver::Handle;
 use crate::error::{TransactionError, TxError, TxSetupError};
 use crate::options::TxOptions;
@@ -28,6 +29,7 @@ struct Shared {
     rm: Handle,
     resources: Resources,
     end_attempts: u32,
+    tally: Arc<Tally>,
 }
 
 impl TxClient {
@@ -38,14 +40,22 @@ impl TxClient {
     pub fn start(options: TxOptions) -> Result<Self, TxSetupError> {
         options.check()?;
         let resources = Resources::default();
+        let tally = Arc::<Tally>::default();
+        let start = |role| Handle::start(options.config(role), resources.branches(), tally.clone());
         Ok(Self {
             shared: Arc::new(Shared {
-                tm: Handle::start(options.config(Role::Tm), resources.branches())?,
-                rm: Handle::start(options.config(Role::Rm), resources.branches())?,
+                tm: start(Role::Tm)?,
+                rm: start(Role::Rm)?,
                 resources,
                 end_attempts: options.end_attempts.max(1),
+                tally,
             }),
         })
+    }
+
+    /// What it has done since it was started.
+    pub fn counters(&self) -> Counters {
+        self.shared.tally.read()
     }
 
     /// Makes this the client of the process: functions with `#[diwan::transactional]` use it.
@@ -79,6 +89,7 @@ impl TxClient {
         match ask(&self.shared.tm, message, false).await? {
             Message::GlobalBeginResult { outcome, xid, .. } => {
                 accepted(outcome)?;
+                self.shared.tally.add(Count::Begun);
                 tracing::debug!(xid, name, "a transaction has begun");
                 Ok(xid)
             }
@@ -111,6 +122,8 @@ impl TxClient {
         loop {
             attempt += 1;
             let answer = self.ask_status(end_message(xid, commit)).await;
+            let tally = &self.shared.tally;
+            tally.add_result(&answer, Count::Ended, Count::EndFailed);
             match answer {
                 Err(error) if attempt < self.shared.end_attempts && is_worth_repeating(&error) => {
                     tracing::warn!(xid, commit, attempt, %error, "a transaction is not ended yet");
@@ -188,6 +201,20 @@ impl TxClient {
 
     /// A branch takes part in a transaction; returns its number.
     pub(crate) async fn register(
+        &self,
+        xid: &str,
+        branch_type: BranchType,
+        resource: &str,
+        application_data: String,
+    ) -> Result<i64, TxError> {
+        let registered = self.ask_to_register(xid, branch_type, resource, application_data);
+        let registered = registered.await;
+        let tally = &self.shared.tally;
+        tally.add_result(&registered, Count::Registered, Count::NotRegistered);
+        registered
+    }
+
+    async fn ask_to_register(
         &self,
         xid: &str,
         branch_type: BranchType,

@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::connection::{self, Framed};
+use crate::counters::{Count, Tally};
 use crate::state::{Config, Connection, Event, Failure, OrderId, Output, State, Ticket};
 
 /// Carries out an order, whatever happens.
@@ -50,10 +51,16 @@ impl Drop for Handle {
 
 impl Handle {
     /// Starts to connect.
-    pub(crate) fn start(config: Config, branches: Branches) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        config: Config,
+        branches: Branches,
+        tally: Arc<Tally>,
+    ) -> std::io::Result<Self> {
         let (inputs, todo) = mpsc::unbounded_channel();
         let own = inputs.clone();
-        Workers::shared()?.spawn(0, move || Driver::new(config, branches, own).run(todo));
+        Workers::shared()?.spawn(0, move || {
+            Driver::new(config, branches, own, tally).run(todo)
+        });
         Ok(Self { inputs })
     }
 
@@ -100,6 +107,7 @@ struct Driver {
     servers: Vec<String>,
     role: &'static str,
     branches: Branches,
+    tally: Arc<Tally>,
     inputs: mpsc::UnboundedSender<Input>,
     links: BTreeMap<usize, Link>,
     waiting: BTreeMap<Ticket, Tell>,
@@ -108,12 +116,18 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(config: Config, branches: Branches, inputs: mpsc::UnboundedSender<Input>) -> Self {
+    fn new(
+        config: Config,
+        branches: Branches,
+        inputs: mpsc::UnboundedSender<Input>,
+        tally: Arc<Tally>,
+    ) -> Self {
         Self {
             servers: config.servers.clone(),
             role: config.role.name(),
             state: State::new(config, RandomState::new().build_hasher().finish()),
             branches,
+            tally,
             inputs,
             links: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -167,7 +181,10 @@ impl Driver {
                 self.drop_link(connection);
                 self.state.ended(connection, &why, now);
             }
-            Input::CarriedOut(order, ended) => self.state.carried_out(order, &ended, now),
+            Input::CarriedOut(order, ended) => {
+                self.tally.add_branch(ended.status);
+                self.state.carried_out(order, &ended, now);
+            }
             Input::Abandoned => self.abandoned = true,
         }
     }
@@ -201,7 +218,7 @@ impl Driver {
                     let _ = inputs.send(Input::CarriedOut(order, work.await));
                 });
             }
-            Output::Happened(event) => self.log(&event),
+            Output::Happened(event) => self.note(&event),
         }
     }
 
@@ -242,8 +259,14 @@ impl Driver {
         }
     }
 
-    fn log(&self, event: &Event) {
+    fn note(&self, event: &Event) {
         let role = self.role;
+        match event {
+            Event::Registered { .. } => self.tally.add(Count::Connected),
+            Event::NotConnected { .. } => self.tally.add(Count::NotConnected),
+            Event::Held { .. } => self.tally.add(Count::InVain),
+            Event::Late { .. } | Event::Unexpected { .. } => self.tally.add(Count::Unexpected),
+        }
         match event {
             Event::Registered { server, version } => {
                 tracing::info!(role, server, version, "registered with a coordinator");

@@ -9,6 +9,7 @@
 mod client;
 mod connection;
 mod context;
+mod counters;
 mod data;
 mod driver;
 mod error;
@@ -22,6 +23,7 @@ mod transactional;
 
 pub use client::TxClient;
 pub use context::{current_xid, in_transaction, outside};
+pub use counters::Counters;
 pub use diwan_seata::{BranchStatus, BranchType, ExceptionCode, GlobalStatus};
 pub use error::{TransactionError, TxError, TxSetupError};
 pub use options::TxOptions;

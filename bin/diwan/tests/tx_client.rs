@@ -250,19 +250,22 @@ impl Participant for Participating {
 /// A participant of its own application, and its clients'.
 struct Part {
     account: Arc<Account>,
+    tx: TxClient,
     client: ParticipantClient,
     _server: Server,
 }
 
 fn participant(world: &World, name: &str) -> Part {
     let account = Arc::new(Account::named(name));
-    let tcc = world.client(name).tcc(Change(account.clone())).unwrap();
+    let tx = world.client(name);
+    let tcc = tx.tcc(Change(account.clone())).unwrap();
     let server = Server::builder("127.0.0.1:0")
         .publish(ParticipantServer::new(Participating(tcc)))
         .start()
         .unwrap();
     Part {
         account,
+        tx,
         client: calling(&format!("bolt://{}", server.local_addr())),
         _server: server,
     }
@@ -323,6 +326,21 @@ async fn two_participants_do_all_or_nothing() {
     assert_eq!(other.account.steps()[2..], ["rollback b -7"]);
     world.until_empty().await;
     // Outside of a transaction nothing is tried, and nothing is said of one.
+    let counters = client.counters();
+    assert_eq!((counters.begun, counters.ended), (2, 2));
+    assert!(
+        counters.connections >= 1 && counters.end_failed == 0,
+        "{counters}"
+    );
+    let counters = one.tx.counters();
+    let branches = (
+        counters.branches_registered,
+        counters.branches_committed,
+        counters.branches_rolled_back,
+    );
+    assert_eq!(branches, (2, 1, 1));
+    let line = "\ndiwan_tx_client_branches_committed_total 1\n";
+    assert!(counters.to_string().contains(line), "{counters}");
     let alone = one.change("a", 1).await;
     assert!(matches!(&alone, Err(Problem::Other(why)) if why == "one is tried in no transaction"));
     assert_eq!(one.client.xid().await.unwrap(), "");
