@@ -203,7 +203,7 @@ impl Raft {
             }
             Some(Stage::Stable(index)) if commit >= index => {
                 // Those who leave learn that they have left.
-                self.fan_out();
+                self.fan_out_at_once();
                 self.end_change(Ok(()));
                 if !self.configuration().votes(&self.config.id) {
                     self.hand_over();
@@ -211,7 +211,7 @@ impl Raft {
             }
             None if self.knows_commit() && !self.configuration().votes(&self.config.id) => {
                 // It was elected to finish its own leaving.
-                self.fan_out();
+                self.fan_out_at_once();
                 self.hand_over();
             }
             _ => {}

@@ -21,6 +21,9 @@ pub struct Config {
     pub start_timeout: Duration,
     /// Between heartbeats of an idle leader.
     pub heartbeat_interval: Duration,
+    /// Followers learn of a commit so much later, unless entries tell them before: a busy group saves most of these messages. None
+    /// by default. A read at a follower does not wait for it.
+    pub commit_delay: Duration,
     /// A leader that has had nothing to do for so long lets its group fall silent, if the nodes of all members answer.
     pub quiesce_after: Duration,
     /// A request for entries without an answer is given up after this and the follower probed.
@@ -70,6 +73,7 @@ impl Config {
             election_timeout: Duration::from_millis(1000),
             start_timeout: Duration::from_millis(250),
             heartbeat_interval: Duration::from_millis(100),
+            commit_delay: Duration::ZERO,
             quiesce_after: Duration::from_secs(1),
             append_timeout: Duration::from_secs(5),
             install_timeout: Duration::from_secs(300),

@@ -85,9 +85,10 @@ impl Leader {
             .is_some_and(|progress| progress.failed(token, retry_at))
     }
 
-    pub(crate) fn next_deadline(&self, now: Time, config: &Config) -> Time {
+    pub(crate) fn next_deadline(&self, now: Time, commit: u64, config: &Config) -> Time {
         let peers = self.peers.iter().map(|peer| {
             peer.heartbeat_due
+                .min(peer.notice_due(commit))
                 .min(peer.times_out_at(config))
                 .min(peer.retries_at())
         });
@@ -194,10 +195,17 @@ impl Raft {
         Ok(id)
     }
 
+    /// Followers get what they lack, and learn at once what is committed: this leader may not lead any more when it is time.
+    pub(crate) fn fan_out_at_once(&mut self) {
+        if let Some(leader) = &mut self.leader {
+            leader.peers.iter_mut().for_each(Progress::tell_at_once);
+        }
+        self.fan_out();
+    }
+
     /// Followers get what they lack, once per turn.
     pub(crate) fn fan_out(&mut self) {
         self.start_reads();
-        let commit = self.commit;
         let read_from = self.reads.round_from();
         let view = view!(self);
         let Some(leader) = &mut self.leader else {
@@ -209,7 +217,7 @@ impl Raft {
                 continue;
             }
             // An idle group does not wait for the next heartbeat to learn of a commit, nor a read for its confirmation.
-            let tells_commit = progress.wants_commit(commit);
+            let tells_commit = progress.is_to_be_told(&view);
             if tells_commit || progress.last_sent() < read_from {
                 self.counters.commit_messages += u64::from(tells_commit);
                 progress.send_heartbeat(&view, &mut self.out);

@@ -35,6 +35,8 @@ pub(crate) struct Progress {
     inflight_bytes: usize,
     /// The committed index that it can know from what was sent.
     commit_sent: u64,
+    /// When it is to be told of a commit, unless entries tell it before; never while there is nothing to tell.
+    notice_due: Time,
     heartbeat: Option<Inflight>,
     pub(crate) heartbeat_due: Time,
     retry_at: Time,
@@ -83,6 +85,7 @@ impl Progress {
             inflight: VecDeque::new(),
             inflight_bytes: 0,
             commit_sent: 0,
+            notice_due: Time::NEVER,
             heartbeat: None,
             heartbeat_due: now,
             retry_at: Time(0),
@@ -185,6 +188,7 @@ impl Progress {
         });
         self.inflight_bytes += bytes;
         self.commit_sent = self.commit_sent.max(view.commit.min(prev.index + count));
+        self.notice_due = Time::NEVER;
         if self.state == State::Replicate {
             self.next += count;
         }
@@ -246,6 +250,7 @@ impl Progress {
         });
         self.heartbeat_due = view.now + view.config.heartbeat_interval;
         self.commit_sent = self.commit_sent.max(view.commit.min(prev.index));
+        self.notice_due = Time::NEVER;
     }
 
     pub(crate) fn heartbeat_under_way(&self, view: &View<'_>) -> bool {
@@ -256,6 +261,30 @@ impl Progress {
     /// Whether this follower holds committed entries that it cannot know to be committed.
     pub(crate) fn wants_commit(&self, commit: u64) -> bool {
         self.state == State::Replicate && commit.min(self.matched) > self.commit_sent
+    }
+
+    /// Whether it is time to tell this follower of a commit. The first time that it is asked after a commit it is, or will be after
+    /// the delay.
+    pub(crate) fn is_to_be_told(&mut self, view: &View<'_>) -> bool {
+        if !self.wants_commit(view.commit) {
+            return false;
+        }
+        self.notice_due = self.notice_due.min(view.now + view.config.commit_delay);
+        view.now >= self.notice_due
+    }
+
+    /// No delay for what this follower is to be told.
+    pub(crate) fn tell_at_once(&mut self) {
+        self.notice_due = Time(0);
+    }
+
+    /// When it is to be told of what is committed.
+    pub(crate) fn notice_due(&self, commit: u64) -> Time {
+        // While a heartbeat is on its way, its answer or the next one comes first.
+        match self.heartbeat.is_none() && self.wants_commit(commit) {
+            true => self.notice_due,
+            false => Time::NEVER,
+        }
     }
 
     /// The newest request.

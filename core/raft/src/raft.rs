@@ -310,7 +310,7 @@ impl Raft {
             return Time::NEVER;
         }
         let own = match &self.leader {
-            Some(leader) => leader.next_deadline(self.now, &self.config),
+            Some(leader) => leader.next_deadline(self.now, self.commit, &self.config),
             None => self.deadline,
         };
         own.min(self.reads.next_deadline(&self.config))

@@ -111,6 +111,10 @@ impl Raft {
                 .refuse(from, token, ErrorCode::Busy, "too many reads");
         } else {
             self.add_read(Origin::Remote(from.clone(), token));
+            // It has to apply what is committed before it answers.
+            if let Some(progress) = self.leader.as_mut().and_then(|it| it.progress(from)) {
+                progress.tell_at_once();
+            }
         }
         Ok(())
     }

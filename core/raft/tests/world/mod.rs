@@ -560,6 +560,7 @@ fn configure(config: &mut Config, option: &str) {
     let value: usize = value.parse().unwrap();
     match name {
         "cache" => config.cache_bytes_max = value,
+        "delay" => config.commit_delay = std::time::Duration::from_millis(value as u64),
         "entries" => config.message_entries_max = value,
         "inflight" => config.inflight_messages_max = value,
         "margin" => config.catch_up_margin = value as u64,
