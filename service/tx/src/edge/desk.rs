@@ -6,22 +6,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use diwan_seata::body::Speech;
-use diwan_seata::frame::Kind as FrameKind;
-use diwan_seata::{
-    BranchEnd, BranchRegister, BranchType, ExceptionCode, GlobalStatus, Message as Spoken, Outcome,
-};
+use diwan_seata::{BranchEnd, BranchType, ExceptionCode, GlobalStatus, Message as Spoken};
 use prost::Message;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
-use super::call::{CallResult, Channel, Client, Resources};
-use super::peers::{self, Answered, Call, Kind as Asked, Read, Reply, Rows, Said, Where};
+use super::call::{CallResult, Channel, Resources};
+use super::peers::{self, Answered, Call, Kind as Asked, Read, Reply, Said, Where};
+use super::request::{Responder, Shape, message};
 use super::{Barrier, Leadership, NotDone, Options, Proposer, Task};
-use crate::state::{
-    Answer, Answers, Batch, Begin, Effect, Ended, GlobalReport, Kind, Operation, Register, Report,
-    Shared, Signal,
-};
+use crate::state::{Answer, Answers, Batch, Effect, Ended, Kind, Operation, Shared, Signal};
 
 /// For so long a request is tried while nobody leads; clients wait for 30 s.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,61 +32,6 @@ const UNDO_LOG_DAYS: i16 = 7;
 const REQUESTS_MAX: usize = 100_000;
 /// Operations of one batch.
 const BATCH_MAX: usize = 4_000;
-
-/// Who is to be answered.
-pub(super) enum Responder {
-    /// A client.
-    Here {
-        channel: Rc<Channel>,
-        speech: Speech,
-        id: i32,
-    },
-    /// A client that asked for more at the same time.
-    Part { merged: Rc<Merged>, place: usize },
-}
-
-/// Requests that came in one frame: their answers leave in one.
-pub(super) struct Merged {
-    answers: RefCell<Vec<Option<Spoken>>>,
-    left: Cell<usize>,
-    to: RefCell<Option<Responder>>,
-}
-
-impl Responder {
-    fn send(self, message: Spoken) {
-        match self {
-            Self::Here {
-                channel,
-                speech,
-                id,
-            } => {
-                channel.write(FrameKind::Response, speech, id, &message);
-            }
-            Self::Part { merged, place } => {
-                merged.answers.borrow_mut()[place] = Some(message);
-                merged.left.set(merged.left.get() - 1);
-                if merged.left.get() == 0
-                    && let Some(to) = merged.to.take()
-                {
-                    let answers = merged.answers.take().into_iter().flatten().collect();
-                    to.send(Spoken::MergeResult(answers));
-                }
-            }
-        }
-    }
-}
-
-/// Which answer is to be given.
-pub(super) enum Shape {
-    Begin,
-    Commit,
-    Rollback,
-    Status,
-    GlobalReport,
-    Register,
-    Report,
-    LockQuery,
-}
 
 /// What is done with an answer.
 pub(super) enum Then {
@@ -124,7 +63,7 @@ pub(super) struct Desk {
     nodes: Option<peers::Nodes>,
     tasks: mpsc::UnboundedSender<Task>,
     /// What xids begin with.
-    label: String,
+    pub(super) label: String,
     resources: Resources,
     leads: Cell<bool>,
     leadership: watch::Sender<Leadership>,
@@ -235,80 +174,6 @@ impl Desk {
 
     pub(super) fn count_malformed(&self) {
         self.malformed.set(self.malformed.get() + 1);
-    }
-
-    /// A client asks.
-    pub(super) fn request(self: &Rc<Self>, client: &Client, message: Spoken, responder: Responder) {
-        let xid = |xid: &str| transaction(xid);
-        let (operation, shape): (Kind, Shape) = match message {
-            Spoken::GlobalBegin { timeout_ms, name } => (
-                Kind::Begin(Begin {
-                    label: self.label.clone(),
-                    application: client.application.clone(),
-                    group: client.group.clone(),
-                    name,
-                    timeout_ms: u32::try_from(timeout_ms).unwrap_or(0),
-                }),
-                Shape::Begin,
-            ),
-            Spoken::GlobalCommit(one) => (Kind::Commit(xid(&one.xid)), Shape::Commit),
-            Spoken::GlobalRollback(one) => (Kind::Rollback(xid(&one.xid)), Shape::Rollback),
-            Spoken::GlobalStatus(one) => {
-                let read = Read {
-                    transaction: xid(&one.xid),
-                    rows: None,
-                };
-                return self.read(read, Then::Client(responder, Shape::Status));
-            }
-            Spoken::GlobalLockQuery(one) => {
-                let read = Read {
-                    transaction: xid(&one.xid),
-                    rows: Some(Rows {
-                        resource: one.resource_id,
-                        lock_key: one.lock_key,
-                    }),
-                };
-                return self.read(read, Then::Client(responder, Shape::LockQuery));
-            }
-            Spoken::GlobalReport { xid: one, status } => (
-                Kind::GlobalReport(GlobalReport {
-                    transaction: xid(&one.xid),
-                    status: status.unwrap_or(GlobalStatus::UnKnown).byte().into(),
-                }),
-                Shape::GlobalReport,
-            ),
-            Spoken::BranchRegister(one) => (register(one, &client.id), Shape::Register),
-            Spoken::BranchReport(one) => (
-                Kind::Report(Report {
-                    transaction: xid(&one.xid),
-                    branch: one.branch_id,
-                    status: one.status.byte().into(),
-                    application_data: one.application_data,
-                }),
-                Shape::Report,
-            ),
-            Spoken::Merge { messages, .. } if messages.is_empty() => {
-                return responder.send(Spoken::MergeResult(messages));
-            }
-            Spoken::Merge { messages, .. } => {
-                let merged = Rc::new(Merged {
-                    answers: RefCell::new(messages.iter().map(|_| None).collect()),
-                    left: Cell::new(messages.len()),
-                    to: RefCell::new(Some(responder)),
-                });
-                for (place, message) in messages.into_iter().enumerate() {
-                    let merged = merged.clone();
-                    self.request(client, message, Responder::Part { merged, place });
-                }
-                return;
-            }
-            other => {
-                self.count_malformed();
-                tracing::warn!(client = client.id, message = ?other, "not a request to a coordinator");
-                return;
-            }
-        };
-        self.submit(operation.into(), Then::Client(responder, shape));
     }
 
     /// An operation is to be carried out, here or by the node that leads.
@@ -758,62 +623,9 @@ impl Desk {
     }
 }
 
-/// The number at the end of an xid; -1, which is no transaction's, if there is none.
-fn transaction(xid: &str) -> i64 {
-    let number = xid.rsplit(':').next().unwrap_or_default();
-    number.parse().unwrap_or(-1)
-}
-
-fn register(one: BranchRegister, client: &str) -> Kind {
-    Kind::Register(Register {
-        transaction: transaction(&one.xid),
-        branch_type: one.branch_type.byte().into(),
-        resource: one.resource_id,
-        client: client.to_owned(),
-        lock_key: one.lock_key,
-        application_data: one.application_data,
-    })
-}
-
 fn decided(status: GlobalStatus) -> Answer {
     Answer {
         status: status.byte().into(),
         ..Answer::default()
-    }
-}
-
-/// An answer as clients want it.
-fn message(shape: &Shape, answer: &Answer, label: &str) -> Spoken {
-    let code = u8::try_from(answer.code).ok();
-    let outcome = Outcome {
-        failure: answer.refused.clone(),
-        code: code.and_then(ExceptionCode::from_byte).unwrap_or_default(),
-    };
-    let status = u8::try_from(answer.status).ok();
-    let status = status.and_then(GlobalStatus::from_byte);
-    let status = status.unwrap_or(GlobalStatus::UnKnown);
-    let succeeded = outcome.failure.is_none();
-    match shape {
-        Shape::Begin => Spoken::GlobalBeginResult {
-            xid: match succeeded {
-                true => format!("{label}{}", answer.id),
-                false => String::new(),
-            },
-            outcome,
-            extra_data: String::new(),
-        },
-        Shape::Commit => Spoken::GlobalCommitResult(outcome, status),
-        Shape::Rollback => Spoken::GlobalRollbackResult(outcome, status),
-        Shape::Status => Spoken::GlobalStatusResult(outcome, status),
-        Shape::GlobalReport => Spoken::GlobalReportResult(outcome, status),
-        Shape::Register => Spoken::BranchRegisterResult {
-            branch_id: answer.id,
-            outcome,
-        },
-        Shape::Report => Spoken::BranchReportResult(outcome),
-        Shape::LockQuery => Spoken::GlobalLockQueryResult {
-            lockable: answer.id == 1,
-            outcome,
-        },
     }
 }

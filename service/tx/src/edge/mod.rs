@@ -6,6 +6,7 @@ mod call;
 mod console;
 mod desk;
 mod peers;
+mod request;
 mod session;
 
 use std::collections::BTreeMap;

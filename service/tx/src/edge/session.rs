@@ -10,7 +10,8 @@ use diwan_seata::{Identified, Identify, Message};
 use tokio::time::Instant;
 
 use super::call::Channel;
-use super::desk::{Desk, Responder};
+use super::desk::Desk;
+use super::request::Responder;
 
 /// The version that clients are told. They look at it for what the coordinator can do: below 1.5 nothing is batched, from 2.0 on
 /// answers have the usual form.
