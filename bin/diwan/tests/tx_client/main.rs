@@ -7,7 +7,7 @@ mod killed;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::fs::{self};
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
