@@ -12,6 +12,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
+use crate::server::current::STALE;
+
 /// GETs JSON. What is no success is an error with what the node says.
 pub(crate) async fn get(addr: SocketAddr, path: &str, timeout: Duration) -> Result<Value, String> {
     ask(Method::GET, addr, path, timeout).await
@@ -77,6 +79,9 @@ async fn exchange(
         .send_request(request)
         .await
         .map_err(io::Error::other)?;
+    if let Some(why) = response.headers().get(STALE) {
+        eprintln!("note: {}", why.to_str().unwrap_or("stale"));
+    }
     let success = response.status().is_success();
     let body = response
         .into_body()

@@ -25,9 +25,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tower::ServiceExt as _;
 
+use super::current::{Groups, current};
 use super::meta::{self, Registers};
 use super::metrics::{self, role_name};
-use super::saga;
+use super::{saga, tx};
 use crate::raft::operation::{Answer, Operation};
 
 /// What the handlers work with.
@@ -44,6 +45,8 @@ pub(crate) struct Admin {
     pub(crate) registry: Arc<OnceLock<Http>>,
     pub(crate) coordinator: Arc<OnceLock<Handle>>,
     pub(crate) sagas: Arc<OnceLock<Hosts>>,
+    /// Whose logs they are in.
+    pub(crate) saga_groups: Vec<&'static str>,
 }
 
 const ROUTES: &str = "\
@@ -73,6 +76,11 @@ POST /tx/v1/transactions/{xid}/{what}  retry, commit, rollback, stop, forget, un
 
 /// Serves until the process ends.
 pub(crate) async fn serve(listener: TcpListener, admin: Admin) {
+    let questions_to = |groups: &[&'static str]| {
+        middleware::from_fn_with_state(Groups::new(&admin.node, groups), current)
+    };
+    let transactions = any(transactions).layer(questions_to(&[tx::GROUP]));
+    let sagas = any(sagas).layer(questions_to(&admin.saga_groups));
     let router = Router::new()
         .route("/", get(async || ROUTES))
         .route("/livez", get(live))
@@ -86,8 +94,8 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin) {
         .route("/log/{name}/snapshot", post(log_snapshot))
         .route("/meta/{key}", get(read).put(write))
         .route("/registry/v1/{*what}", any(registry))
-        .route("/tx/v1/{*what}", any(transactions))
-        .route("/saga/v1/{*what}", any(sagas))
+        .route("/tx/v1/{*what}", transactions)
+        .route("/saga/v1/{*what}", sagas)
         .with_state(admin)
         .layer(DefaultBodyLimit::max(meta::VALUE_BYTES_MAX))
         .layer(middleware::from_fn(refuse_browsers));

@@ -2,6 +2,7 @@
 
 mod admin;
 mod config;
+pub(crate) mod current;
 mod engine;
 mod group;
 mod invoke;
@@ -150,6 +151,7 @@ async fn serve(mut settings: Settings, lifeline: bool) -> Result<(), ServeError>
             .map(|role| role.group(settings.initial.clone())),
         tx.as_ref().map(|role| role.group(settings.initial.clone())),
     ];
+    let saga_groups = saga.as_ref().map_or_else(Vec::new, saga::Role::names);
     let sagas = saga
         .as_ref()
         .map_or_else(Vec::new, |role| role.groups(&settings.initial));
@@ -187,6 +189,7 @@ async fn serve(mut settings: Settings, lifeline: bool) -> Result<(), ServeError>
             registry: registry.clone(),
             coordinator: coordinator.clone(),
             sagas: sagas.clone(),
+            saga_groups,
         },
     ));
     let begin = async {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::middleware;
 use diwan_archive::Archive;
 use diwan_raft::Configuration;
 use diwan_runtime::{GroupOptions, NodeHandle};
@@ -13,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::config::{Registry, Saga};
+use super::current::{Groups, current};
 use super::group::{opened, proposer};
 use super::invoke::Participants;
 use super::{ServeError, io};
@@ -72,6 +74,10 @@ impl Role {
         }))
     }
 
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        self.logs.iter().map(|log| log.group).collect()
+    }
+
     pub(super) fn groups(&self, initial: &Configuration) -> Vec<GroupOptions> {
         let group = |log: &Part| {
             let shared = log.shared.clone();
@@ -81,6 +87,7 @@ impl Role {
     }
 
     pub(super) async fn start(self, node: &NodeHandle) -> Result<Hosts, ServeError> {
+        let groups = Groups::new(node, &self.names());
         let participants = Participants::new(self.registry);
         let participants =
             participants.map_err(|why| io("participants of sagas")(std::io::Error::other(why)))?;
@@ -102,7 +109,8 @@ impl Role {
         let listener = listener.map_err(io(format!(
             "sagas at {addr} (saga.listen; --no-saga if this node is to run none)"
         )))?;
-        let router = hosts.clone().router();
+        let questions = middleware::from_fn_with_state(groups, current);
+        let router = hosts.clone().router().layer(questions);
         tokio::spawn(async { axum::serve(listener, router).await });
         tracing::info!(listen = %addr, "sagas");
         Ok(hosts)

@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use diwan_archive::Archive;
 use diwan_log::ProposalError;
 use diwan_raft::{Configuration, PeerId};
@@ -14,11 +17,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use super::config::Tx;
+use super::current::{Groups, current};
 use super::group::{caller, members, opened, watch_members};
 use super::{ServeError, io};
 
 /// The group whose log holds the transactions. Its members are the coordinator's nodes.
-const GROUP: &str = "tx";
+pub(super) const GROUP: &str = "tx";
 /// Another node may wait for its branches' first answers before it answers: longer than those may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(25);
 
@@ -97,12 +101,22 @@ impl Role {
         let listener = TcpListener::bind(addr).await;
         let listener =
             listener.map_err(io(format!("coordinator over HTTP at {addr} (tx.http)")))?;
+        let questions = middleware::from_fn_with_state(Groups::new(node, &[GROUP]), ask_console);
         let console = coordinator
             .clone()
-            .console(self.users, diwan_runtime::random);
+            .console(self.users, diwan_runtime::random)
+            .layer(questions);
         tokio::spawn(async { axum::serve(listener, console).await });
         tracing::info!(listen = %self.listen, http = %addr, "coordinator of transactions");
         Ok(coordinator)
+    }
+}
+
+/// Who leads is said by whoever is asked; all else is to be known.
+async fn ask_console(State(groups): State<Groups>, request: Request, next: Next) -> Response {
+    match request.uri().path().starts_with("/api/v1/console/") {
+        true => current(State(groups), request, next).await,
+        false => next.run(request).await,
     }
 }
 

@@ -17,8 +17,8 @@ use diwan::tx::{
 };
 
 use crate::{
-    Part, Participant, ParticipantServer, Problem, World, calling, participant, start, start_many,
-    until,
+    Part, Participant, ParticipantServer, Problem, World, calling, list, participant, start,
+    start_many, until,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,6 +74,42 @@ async fn a_coordinator_that_was_killed_between_the_phases_goes_on() {
     assert!(error.was_not_executed(), "{error}");
     let error = impatient.commit(&xid).await.unwrap_err();
     assert!(matches!(error, TxError::NotConnected(_)), "{error}");
+}
+
+#[tokio::test]
+async fn every_node_says_what_is_so_or_that_it_may_not_be() {
+    let mut world = start_many(3);
+    let client = world.client("shop");
+    let mut xids = Vec::new();
+    for _ in 0..20 {
+        let xid = client.begin("a", Duration::from_secs(60)).await;
+        xids.push(xid.unwrap());
+        for node in world.others.iter().chain([&world.node]) {
+            let (_, listed, note) = list(node);
+            assert!(listed.contains(&*xids[xids.len() - 1]), "{listed}{note}");
+            assert_eq!(note, "");
+        }
+    }
+    // Also one that has just been started, as soon as it says anything.
+    world.node.kill();
+    world.node.start_again();
+    let mut first = list(&world.node);
+    while first.0 != 0 {
+        first = list(&world.node);
+    }
+    let (_, listed, note) = first;
+    assert!(
+        xids.iter().all(|xid| listed.contains(&**xid)),
+        "{listed}{note}"
+    );
+    assert_eq!(note, "");
+    for other in &mut world.others {
+        other.kill();
+    }
+    assert!(until(|| list(&world.node).2.contains("may be older")).await);
+    let (code, listed, _) = list(&world.node);
+    assert_eq!(code, 0);
+    assert!(xids.iter().all(|xid| listed.contains(&**xid)), "{listed}");
 }
 
 /// Three nodes, of which the one that leads is killed again and again while transfers are made: each is done at both accounts or at

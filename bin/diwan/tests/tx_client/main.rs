@@ -112,10 +112,7 @@ impl World {
 
     /// What `diwan tx list` says.
     fn list(&self) -> String {
-        let output = diwan()
-            .args(["tx", "list", "--admin", &self.node.admin])
-            .output();
-        let (code, out, err) = said(output.unwrap());
+        let (code, out, err) = list(&self.node);
         assert_eq!(code, 0, "{err}");
         out
     }
@@ -128,6 +125,14 @@ impl World {
         };
         assert!(until(is_empty).await, "{last}");
     }
+}
+
+/// What `diwan tx list` says of what this node knows: exit code, output and what else there is to be said.
+fn list(node: &Node) -> (i32, String, String) {
+    let output = diwan()
+        .args(["tx", "list", "--admin", &node.admin])
+        .output();
+    said(output.unwrap())
 }
 
 /// Whether it holds some time.
