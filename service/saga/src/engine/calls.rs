@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::command::{Call, CallId, Effect, Outcome};
+use super::command::{Args, Call, CallId, Effect, Outcome};
 use super::decide;
 use super::exception::{Code, Exception};
 use super::saga::{Pending, Saga, Waits, bytes};
@@ -30,7 +30,10 @@ pub(super) fn call_of(saga: &Saga, machine: &Machine, pending: &Pending) -> Opti
         saga: Arc::clone(&saga.id),
         service: Arc::clone(service),
         element: record.index(),
-        args: Arc::clone(&record.input),
+        args: match &*record.input {
+            [one] => Args::from([Arc::clone(one)]),
+            all => all.into(),
+        },
         attempt: pending.attempt,
         is_compensation: record.compensates.is_some(),
         deadline_ms,
@@ -169,7 +172,7 @@ impl Step<'_> {
         if pending.is_detached {
             let record = &mut self.saga.records[pending.record as usize];
             record.output = result.output;
-            record.exception = result.exception.map(Box::new);
+            record.exception = result.exception;
             if !self.saga.is_running {
                 // It may have been all that the saga stayed for.
                 self.world.work.push_back(Errand::Stopped(self.saga.key));

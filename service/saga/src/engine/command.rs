@@ -161,7 +161,7 @@ pub struct Call {
     /// Of a loop, which element.
     pub element: Option<u32>,
     /// What it is called with.
-    pub args: Arc<Args>,
+    pub args: Args,
     /// From 1; repetitions count on.
     pub attempt: u32,
     /// Whether it undoes something.

@@ -214,7 +214,7 @@ impl Sagas {
         let compensates = above.records[record as usize].compensates.is_some();
         let is_forward = above.run.operation == Operation::Forward;
         let came = if child.thrown {
-            let unknown = || Exception::engine(Code::SubMachine, "the saga failed");
+            let unknown = || Exception::engine(Code::SubMachine, "the saga failed").into();
             Came::threw(child.exception.clone().unwrap_or_else(unknown))
         } else {
             let status = if compensates {

@@ -131,7 +131,7 @@ impl Step<'_> {
     pub fn leave_branch(
         &mut self,
         fork: StateId,
-        exception: Option<Exception>,
+        exception: Option<Box<Exception>>,
         route: Option<StateId>,
     ) -> Flow {
         let machine = self.machine;

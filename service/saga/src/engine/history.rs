@@ -1,7 +1,5 @@
 //! A state's entry in the history (`apache/incubator-seata:saga/seata-saga-spring`, `DbAndReportTcStateLogStore.java`).
 
-use std::sync::Arc;
-
 use super::command::Args;
 use super::saga::{Operation, Record};
 use super::status::Status;
@@ -55,7 +53,7 @@ impl Step<'_> {
             compensation: None,
             is_ignored: false,
             business_key,
-            input: Arc::new(input),
+            input,
             output: None,
             exception: None,
             child: None,

@@ -125,7 +125,7 @@ impl Step<'_> {
         self.drop_plan();
         if self.saga.is_running {
             let message = format!("saga [{}] has timed out", self.saga.id);
-            self.saga.exception = Some(Exception::engine(Code::Timeout, message));
+            self.saga.exception = Some(Exception::engine(Code::Timeout, message).into());
         }
         self.compensate(Map::new()).unwrap_or(Flow::Wait)
     }

@@ -153,9 +153,9 @@ impl Step<'_> {
                 let message = format!("Loop of [{}]: {error}", state.name);
                 repeat.has_failed = true;
                 repeat.is_satisfied = true;
-                repeat
-                    .error
-                    .get_or_insert_with(|| Exception::engine(Code::VariablesAssign, message));
+                repeat.error.get_or_insert_with(|| {
+                    Exception::engine(Code::VariablesAssign, message).into()
+                });
             }
         }
         repeat.is_satisfied
@@ -238,7 +238,7 @@ impl Step<'_> {
     pub fn leave_loop(
         &mut self,
         (id, member): (StateId, usize),
-        exception: Option<Exception>,
+        exception: Option<Box<Exception>>,
         route: Option<StateId>,
     ) -> Flow {
         let saga = &mut *self.saga;

@@ -41,7 +41,7 @@ pub struct Saga {
     /// What it knows.
     pub vars: Vars,
     /// What went wrong.
-    pub exception: Option<Exception>,
+    pub exception: Option<Box<Exception>>,
     /// The states that it went through, in their order.
     pub records: Vec<Record>,
     /// When it is recovered.
@@ -97,7 +97,7 @@ pub struct Record {
     /// The first number that its input asked for.
     pub business_key: Option<String>,
     /// What it was called with.
-    pub input: Arc<Args>,
+    pub input: Args,
     /// What it returned.
     pub output: Option<Arc<Value>>,
     /// What it threw.
@@ -187,7 +187,7 @@ pub(super) struct Run {
     /// Nobody asked for it.
     pub is_automatic: bool,
     /// Of the last state that threw.
-    pub exception: Option<Exception>,
+    pub exception: Option<Box<Exception>>,
     /// It came to a Fail.
     pub has_failed: bool,
     /// It compensates, and goes on here afterwards.
@@ -211,7 +211,7 @@ pub(super) struct Forked {
     pub active: u32,
     pub deadline_ms: Option<u64>,
     /// What ended a branch.
-    pub exception: Option<Exception>,
+    pub exception: Option<Box<Exception>>,
     pub is_thrown: bool,
     /// Where a branch wants to go instead of the join.
     pub route: Option<StateId>,
@@ -245,13 +245,13 @@ pub(super) struct Repeat {
     pub is_satisfied: bool,
     pub members: Vec<Member>,
     /// What ends the saga after the loop.
-    pub error: Option<Exception>,
+    pub error: Option<Box<Exception>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Member {
     pub record: u32,
-    pub exception: Option<Exception>,
+    pub exception: Option<Box<Exception>>,
     pub route: Option<StateId>,
 }
 
@@ -288,26 +288,33 @@ pub(super) enum Waits {
 const VALUE_DEPTH_MAX: usize = 100;
 
 /// About how many bytes a value has as text; more than any bound if it is nested too deep.
+#[inline]
 pub(super) fn bytes(value: &Value) -> usize {
     bytes_within(value, VALUE_DEPTH_MAX)
 }
 
+#[inline]
 fn bytes_within(value: &Value, depth: usize) -> usize {
-    let Some(depth) = depth.checked_sub(1) else {
-        return usize::MAX;
-    };
+    match value {
+        _ if depth == 0 => usize::MAX,
+        Value::Null | Value::Bool(_) => 4,
+        Value::Number(_) => 8,
+        Value::String(text) => text.len() + 2,
+        Value::Array(_) | Value::Object(_) => bytes_of_parts(value, depth - 1),
+    }
+}
+
+fn bytes_of_parts(value: &Value, depth: usize) -> usize {
     let add = |sum: usize, (key, value): (usize, &Value)| {
         sum.saturating_add(key)
             .saturating_add(bytes_within(value, depth))
     };
     match value {
-        Value::Null | Value::Bool(_) => 4,
-        Value::Number(_) => 8,
-        Value::String(text) => text.len() + 2,
         Value::Array(list) => list.iter().map(|value| (1, value)).fold(2, add),
         Value::Object(map) => map
             .iter()
             .map(|(key, value)| (key.len() + 4, value))
             .fold(2, add),
+        _ => 0,
     }
 }

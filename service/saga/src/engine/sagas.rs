@@ -1,6 +1,6 @@
 //! All sagas that live.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
@@ -12,6 +12,7 @@ use super::family::children_past_pivot;
 use super::operate;
 use super::saga::{Record, Saga, Waits};
 use super::step::{Flow, Step, World};
+use super::timers::Timers;
 use crate::lang::{Machine, Recover};
 
 /// All sagas that live, and the machines that they run.
@@ -53,7 +54,7 @@ impl Sagas {
                 now_ms: 0,
                 epoch: 0,
                 effects: Vec::new(),
-                timers: BTreeSet::new(),
+                timers: Timers::default(),
                 work: VecDeque::new(),
             },
             machines: Vec::new(),
@@ -78,7 +79,9 @@ impl Sagas {
         self.world.now_ms = self.world.now_ms.max(now_ms);
         std::mem::swap(&mut self.world.effects, effects);
         let reply = self.carry_out(command);
-        self.work();
+        if !self.world.work.is_empty() {
+            self.work();
+        }
         std::mem::swap(&mut self.world.effects, effects);
         reply
     }
@@ -213,9 +216,9 @@ impl Sagas {
             return None;
         }
         let mut saga = slot.saga.take()?;
-        let machine = Arc::clone(&self.machines[saga.machine.0 as usize].machine);
         let slots = &self.slots;
         let machines = &self.machines;
+        let machine = &machines[saga.machine.0 as usize].machine;
         let is_child_past_pivot =
             machine.recover == Some(Recover::Pivot) && children_past_pivot(slots, machines, &saga);
         let child = |record: &Record| {
@@ -229,7 +232,7 @@ impl Sagas {
         };
         let mut step = Step {
             saga: &mut saga,
-            machine: &machine,
+            machine,
             world: &mut self.world,
             is_automatic,
             is_child_past_pivot,

@@ -25,7 +25,7 @@ impl Step<'_> {
         given.extend(first_object(input));
         // What has no value is bound, too.
         if let Some(Template::Map(parts)) = task.input.first() {
-            for (name, _) in parts {
+            for name in parts.names() {
                 given.bind(name);
             }
         }
@@ -42,7 +42,7 @@ impl Step<'_> {
                 let output = Some(output).filter(|value| !value.is_null());
                 (output.map(Arc::new), None)
             }
-            Err(exception) => (None, Some(exception)),
+            Err(exception) => (None, Some(Box::new(exception))),
         };
         let caught = exception.as_ref().map(|exception| catch(task, exception));
         if element.is_some() {

@@ -16,7 +16,7 @@ use crate::lang::{Catch, StateId, StatusWhen, Task, Work};
 #[derive(Debug, Default)]
 pub(super) struct Result {
     pub output: Option<Arc<Value>>,
-    pub exception: Option<Exception>,
+    pub exception: Option<Box<Exception>>,
     /// What it is if no rule says it.
     pub status: Option<Status>,
     /// An earlier attempt may have been carried out.
@@ -24,9 +24,9 @@ pub(super) struct Result {
 }
 
 impl Result {
-    pub fn threw(exception: Exception) -> Self {
+    pub fn threw(exception: impl Into<Box<Exception>>) -> Self {
         Self {
-            exception: Some(exception),
+            exception: Some(exception.into()),
             ..Self::default()
         }
     }
@@ -47,7 +47,7 @@ impl Step<'_> {
         let decided = self.decide(
             task,
             result.output.as_deref(),
-            exception.as_ref(),
+            exception.as_deref(),
             result.status,
         );
         let (status, unclear) = match decided {
@@ -55,7 +55,7 @@ impl Step<'_> {
             Ok(Status::Failed)
                 if is_doubtful
                     && task.is_for_update
-                    && exception.as_ref().is_some_and(Exception::is_of_network) =>
+                    && exception.as_deref().is_some_and(Exception::is_of_network) =>
             {
                 (Status::Unknown, None)
             }
@@ -65,7 +65,7 @@ impl Step<'_> {
         let record = &mut self.saga.records[number as usize];
         record.status = status;
         record.ended_ms = Some(self.world.now_ms);
-        record.exception = exception.clone().map(Box::new);
+        record.exception.clone_from(&exception);
         record.output = result.output;
         self.saga.run.last = Some(number);
         if let Some(unclear) = unclear {
@@ -153,7 +153,7 @@ impl Step<'_> {
         output: Option<&Value>,
         exception: Option<&Exception>,
         preset: Option<Status>,
-    ) -> std::result::Result<Status, (Status, Exception)> {
+    ) -> std::result::Result<Status, (Status, Box<Exception>)> {
         let mut status = preset;
         let is_async = matches!(&task.work, Work::Service(service) if service.is_async);
         let unclear = if task.is_for_update {
@@ -180,14 +180,15 @@ impl Step<'_> {
                         let message = format!("a 'Status' expression cannot be evaluated: {error}");
                         let error = Exception::engine(Code::VariablesAssign, message);
                         // It may have been carried out.
-                        return Err((unclear, error));
+                        return Err((unclear, error.into()));
                     }
                 }
             }
             if exception.is_none() && matches!(status, None | Some(Status::Running)) {
                 let message =
                     "execute finished, but cannot matching status, pls check its status manually";
-                return Err((unclear, Exception::engine(Code::NoMatchedStatus, message)));
+                let error = Exception::engine(Code::NoMatchedStatus, message);
+                return Err((unclear, error.into()));
             }
         }
         Ok(match (status, exception) {

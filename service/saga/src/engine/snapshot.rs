@@ -69,7 +69,7 @@ impl Sagas {
                 .map(|slot| (slot.generation, slot.saga.clone()))
                 .collect(),
             free: self.free.clone(),
-            timers: self.world.timers.clone(),
+            timers: self.world.timers.all(),
             logs: self.logs,
         }
     }
@@ -80,7 +80,6 @@ impl Sagas {
     pub fn restore(snapshot: Snapshot) -> Result<Self, RestoreError> {
         let mut sagas = Self::new(snapshot.config);
         sagas.world.now_ms = snapshot.now_ms;
-        sagas.world.timers = snapshot.timers;
         for (id, definition) in (0_u32..).zip(snapshot.machines) {
             let name = || definition.name.to_string();
             let machine = lang::load(&definition.text)
@@ -107,6 +106,11 @@ impl Sagas {
         if places != snapshot.free.iter().copied().collect() || places.len() != snapshot.free.len()
         {
             return Err(RestoreError::Broken("free places"));
+        }
+        for timer in snapshot.timers {
+            if sagas.saga(timer.saga).is_some() {
+                sagas.world.timers.insert(timer);
+            }
         }
         sagas.free = snapshot.free;
         sagas.logs = snapshot.logs;

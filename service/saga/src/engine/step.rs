@@ -1,6 +1,6 @@
 //! A saga's way from state to state, until it waits or stops.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -11,7 +11,7 @@ use super::decide;
 use super::exception::{Code, Exception};
 use super::saga::Saga;
 use super::status::Status;
-use super::timers::Timer;
+use super::timers::Timers;
 use crate::expr::Root;
 use crate::lang::{Choice, Machine, StateId, StateKind};
 
@@ -23,7 +23,7 @@ pub(super) struct World {
     /// The leadership of which commands are.
     pub epoch: u64,
     pub effects: Vec<Effect>,
-    pub timers: BTreeSet<Timer>,
+    pub timers: Timers,
     pub work: VecDeque<Work>,
 }
 
@@ -185,7 +185,7 @@ impl Step<'_> {
             return self.leave_branch(fork, None, None);
         }
         let exception = self.saga.run.exception.take();
-        decide::on_end(self.saga, self.machine, exception.as_ref());
+        decide::on_end(self.saga, self.machine, exception.as_deref());
         if exception.is_some() {
             self.saga.exception = exception;
         }
@@ -193,7 +193,7 @@ impl Step<'_> {
     }
 
     /// `EngineUtils.failStateMachine`.
-    pub fn fail(&mut self, exception: Exception) -> Flow {
+    pub fn fail(&mut self, exception: Box<Exception>) -> Flow {
         if let Some(fork) = self.branch() {
             return self.leave_branch(fork, Some(exception), None);
         }
@@ -205,7 +205,7 @@ impl Step<'_> {
     /// The engine cannot go on; a saga above sees an exception, too.
     pub fn throw(&mut self, code: Code, message: impl Into<String>) -> Flow {
         self.saga.thrown = true;
-        self.fail(Exception::engine(code, message))
+        self.fail(Exception::engine(code, message).into())
     }
 
     pub fn stop(&mut self) -> Flow {

@@ -51,27 +51,24 @@ impl Step<'_> {
             next: &mut self.saga.sequence,
             first: None,
         };
-        let vars = &self.saga.vars;
-        let input = task
-            .input
-            .iter()
-            .map(|template| template.of_vars(vars, &over, &mut sequence))
-            .collect::<std::result::Result<Args, _>>();
-        let input = match input {
-            Ok(input) => input,
-            Err(error) => {
-                let message = format!(
-                    "Task [{}] input parameters assign failed, please check 'Input' expression:{error}",
-                    state.name
-                );
-                return self.begin_failed(id, element, Code::VariablesAssign, message);
+        let mut input = Args::new();
+        let mut size = 0_usize;
+        for template in &task.input {
+            match template.of_vars(&self.saga.vars, &over, &mut sequence) {
+                Ok(value) => {
+                    size = size.saturating_add(bytes(&value));
+                    input.push(value);
+                }
+                Err(error) => {
+                    let message = format!(
+                        "Task [{}] input parameters assign failed, please check 'Input' expression:{error}",
+                        state.name
+                    );
+                    return self.begin_failed(id, element, Code::VariablesAssign, message);
+                }
             }
-        };
+        }
         let business_key = sequence.first;
-        let size = input
-            .iter()
-            .map(|value| bytes(value))
-            .fold(0_usize, usize::saturating_add);
         if size > self.world.config.value_bytes_max {
             let message = format!(
                 "Task [{}]: the input is larger or deeper than allowed",
@@ -107,7 +104,7 @@ impl Step<'_> {
                 repeat.active -= 1;
                 repeat
                     .error
-                    .get_or_insert_with(|| Exception::engine(code, message));
+                    .get_or_insert_with(|| Exception::engine(code, message).into());
                 Flow::Repeat(id)
             }
             _ => self.throw(code, message),

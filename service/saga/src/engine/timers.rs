@@ -1,6 +1,9 @@
 //! When sagas are to be looked at. A saga has one timer, at the earliest time at which something may be due; what became of it
 //! meanwhile is found out then. So a call that is answered costs no timer.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+
 use serde::{Deserialize, Serialize};
 
 use super::command::SagaKey;
@@ -18,6 +21,61 @@ pub(super) struct Timer {
     pub saga: SagaKey,
 }
 
+/// The timers of all sagas, at most one each. A timer that is taken away only counts no more, and leaves the heap later.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    /// The first one counts.
+    heap: BinaryHeap<Reverse<Timer>>,
+    /// By the saga's place, the timer that counts.
+    armed: Vec<Option<Timer>>,
+}
+
+impl Timers {
+    /// The earliest one.
+    pub fn first(&self) -> Option<Timer> {
+        self.heap.peek().map(|first| first.0)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> BTreeSet<Timer> {
+        self.armed.iter().copied().flatten().collect()
+    }
+
+    /// Adds the timer of a saga that has none.
+    pub fn insert(&mut self, timer: Timer) {
+        let place = timer.saga.slot as usize;
+        if self.armed.len() <= place {
+            self.armed.resize(place + 1, None);
+        }
+        self.armed[place] = Some(timer);
+        self.heap.push(Reverse(timer));
+    }
+
+    fn remove(&mut self, timer: Timer) {
+        if !self.counts(timer) {
+            return;
+        }
+        self.armed[timer.saga.slot as usize] = None;
+        // As many timers have come since the last time, so that this costs little a timer.
+        if self.heap.len() > 64 + 2 * self.armed.len() {
+            self.heap = self.armed.iter().copied().flatten().map(Reverse).collect();
+        }
+        while self.first().is_some_and(|first| !self.counts(first)) {
+            self.heap.pop();
+        }
+    }
+
+    fn pop_first(&mut self) -> Option<Timer> {
+        let first = self.first()?;
+        self.remove(first);
+        Some(first)
+    }
+
+    fn counts(&self, timer: Timer) -> bool {
+        self.armed.get(timer.saga.slot as usize) == Some(&Some(timer))
+    }
+}
+
 impl World {
     /// Has a saga looked at then, or earlier.
     pub fn arm(&mut self, saga: &mut Saga, at_ms: u64) {
@@ -33,7 +91,7 @@ impl World {
     pub fn disarm(&mut self, saga: &mut Saga) {
         if let Some(at_ms) = saga.armed_ms.take() {
             let saga = saga.key;
-            self.timers.remove(&Timer { at_ms, saga });
+            self.timers.remove(Timer { at_ms, saga });
         }
     }
 }

@@ -20,7 +20,7 @@ use serde_json::Value;
 pub use eval::EvalError;
 pub use lex::ParseError;
 pub use script::{Program, Thrown};
-pub use template::{Sequence, Template};
+pub use template::{Parts, Sequence, Template};
 pub use vars::{Root, Variable, Vars};
 
 /// The longest expression.

@@ -25,9 +25,41 @@ pub enum Template {
         rule: String,
     },
     /// An object; entries that come to null are left out.
-    Map(Vec<(String, Template)>),
+    Map(Parts),
     /// A list; null stays.
     List(Vec<Template>),
+}
+
+/// The entries of an object.
+#[derive(Debug)]
+pub struct Parts {
+    list: Vec<(String, Template)>,
+    /// The object with nulls for values: to clone it hashes no key.
+    blank: Map<String, Value>,
+}
+
+impl Parts {
+    /// The names of the entries.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.list.iter().map(|(name, _)| &**name)
+    }
+
+    fn eval(
+        &self,
+        root: Root<'_>,
+        sequence: &mut Sequence<'_>,
+    ) -> Result<Map<String, Value>, EvalError> {
+        let mut map = self.blank.clone();
+        let mut has_null = false;
+        for ((_, part), value) in self.list.iter().zip(map.values_mut()) {
+            *value = part.eval(root, sequence)?;
+            has_null |= value.is_null();
+        }
+        if has_null {
+            map.retain(|_, value| !value.is_null());
+        }
+        Ok(map)
+    }
 }
 
 /// Makes what `$Sequence` stands for: the saga's id and a number.
@@ -81,9 +113,9 @@ impl Template {
         }
     }
 
-    /// An object of parts.
+    /// An object of parts, each with a name of its own.
     #[must_use]
-    pub fn map(parts: Vec<(String, Self)>) -> Self {
+    pub(crate) fn map(parts: Vec<(String, Self)>) -> Self {
         if parts
             .iter()
             .all(|(_, part)| matches!(part, Self::Literal(_)))
@@ -94,7 +126,10 @@ impl Template {
             });
             return Self::Literal(Value::Object(map.collect()));
         }
-        Self::Map(parts)
+        let names = parts.iter().map(|(name, _)| name.clone());
+        let blank: Map<_, _> = names.map(|name| (name, Value::Null)).collect();
+        debug_assert_eq!(blank.len(), parts.len());
+        Self::Map(Parts { list: parts, blank })
     }
 
     /// A list of parts.
@@ -156,16 +191,7 @@ impl Template {
                 _ => Ok(expression.eval(root)?.into_owned()),
             },
             Self::Sequence { .. } => Ok(sequence.make().into()),
-            Self::Map(parts) => {
-                let mut map = Map::with_capacity(parts.len());
-                for (key, part) in parts {
-                    let value = part.eval(root, sequence)?;
-                    if !value.is_null() {
-                        map.insert(key.clone(), value);
-                    }
-                }
-                Ok(Value::Object(map))
-            }
+            Self::Map(parts) => Ok(Value::Object(parts.eval(root, sequence)?)),
             Self::List(parts) => {
                 let list: Result<Vec<_>, _> =
                     parts.iter().map(|part| part.eval(root, sequence)).collect();

@@ -13,6 +13,9 @@ pub type Variable = (Arc<str>, Arc<Value>);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Vars(Vec<Variable>);
 
+/// The variables that there is room for besides those that a saga starts with.
+const ROOM: usize = 4;
+
 impl Vars {
     /// A variable's value.
     #[must_use]
@@ -47,7 +50,8 @@ impl Vars {
 
     /// Gives variables the values of an object's entries.
     pub fn extend(&mut self, values: Map<String, Value>) {
-        self.0.reserve(values.len());
+        // Most sagas learn something on their way.
+        self.0.reserve(values.len() + ROOM);
         for (name, value) in values {
             self.set(&name.into(), value);
         }

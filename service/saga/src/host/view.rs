@@ -122,7 +122,7 @@ impl Summary {
             .iter()
             .rev()
             .find_map(|record| record.exception.as_deref());
-        let trouble = saga.exception.as_ref().or(thrown);
+        let trouble = saga.exception.as_deref().or(thrown);
         let refused = saga
             .recovery
             .as_ref()
