@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::command::{Args, Call, CallId, Effect, Outcome};
 use super::decide;
 use super::exception::{Code, Exception};
@@ -95,7 +97,8 @@ impl Step<'_> {
             Outcome::Value(value) => {
                 let output = Some(value).filter(|value| !value.is_null());
                 self.finish(
-                    pending,
+                    pending.record,
+                    pending.is_detached,
                     Result {
                         output,
                         ..Result::default()
@@ -158,19 +161,19 @@ impl Step<'_> {
             self.saga.pending.push(pending);
             return;
         }
-        let is_doubtful = pending.is_doubtful;
         self.finish(
-            pending,
+            pending.record,
+            pending.is_detached,
             Result {
-                is_doubtful,
+                is_doubtful: pending.is_doubtful,
                 ..Result::threw(exception)
             },
         );
     }
 
-    fn finish(&mut self, pending: Pending, result: Result) {
-        if pending.is_detached {
-            let record = &mut self.saga.records[pending.record as usize];
+    fn finish(&mut self, record: u32, is_detached: bool, result: Result) {
+        if is_detached {
+            let record = &mut self.saga.records[record as usize];
             record.output = result.output;
             record.exception = result.exception;
             if !self.saga.is_running {
@@ -179,7 +182,7 @@ impl Step<'_> {
             }
             return;
         }
-        let flow = self.settle(pending.record, result);
+        let flow = self.settle(record, result);
         self.proceed(flow);
     }
 
@@ -192,7 +195,7 @@ impl Step<'_> {
             .position(|one| one.record == record && one.waits == Waits::Child);
         if let Some(found) = found {
             let pending = self.saga.pending.swap_remove(found);
-            self.finish(pending, result);
+            self.finish(record, pending.is_detached, result);
         }
     }
 
@@ -211,7 +214,10 @@ impl Step<'_> {
 
     /// The same for some states only.
     pub fn abandon_of(&mut self, which: impl Fn(StateId) -> bool) {
-        let mut kept = Vec::new();
+        if self.saga.pending.is_empty() {
+            return;
+        }
+        let mut kept = SmallVec::new();
         for pending in std::mem::take(&mut self.saga.pending) {
             let state = self.saga.records[pending.record as usize].state;
             if pending.is_detached || !which(state) {

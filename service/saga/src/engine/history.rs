@@ -42,41 +42,37 @@ impl Step<'_> {
         } else {
             None
         };
-        let mut record = Record {
+        let now_ms = self.world.now_ms;
+        let records = &mut self.saga.records;
+        let tried = retries.map(|number| &records[number as usize]);
+        let old = over.map(|number| &records[number as usize]);
+        let record = Record {
             state,
             element,
             status: Status::Running,
-            started_ms: self.world.now_ms,
+            started_ms: old.map_or(now_ms, |old| old.started_ms),
             ended_ms: None,
-            compensates,
-            retries,
-            compensation: None,
+            compensates: compensates.or(old.and_then(|old| old.compensates)),
+            retries: old.map_or(retries, |old| old.retries),
+            compensation: old.and_then(|old| old.compensation),
             is_ignored: false,
             business_key,
             input,
             output: None,
             exception: None,
-            child: None,
-            is_doubtful: retries.is_some_and(|number| {
-                let tried = &self.saga.records[number as usize];
+            child: old.or(tried).and_then(|before| before.child),
+            is_doubtful: tried.is_some_and(|tried| {
                 tried.is_doubtful || matches!(tried.status, Status::Unknown | Status::Running)
             }),
         };
         let number = match over {
             Some(number) => {
-                let old = &mut self.saga.records[number as usize];
-                record.retries = old.retries;
-                record.compensation = old.compensation;
-                record.child = old.child;
-                record.started_ms = old.started_ms;
-                record.compensates = compensates.or(old.compensates);
-                *old = record;
+                records[number as usize] = record;
                 number
             }
             None => {
-                record.child = retries.and_then(|number| self.saga.records[number as usize].child);
-                self.saga.records.push(record);
-                u32::try_from(self.saga.records.len() - 1).unwrap_or(u32::MAX)
+                records.push(record);
+                u32::try_from(records.len() - 1).unwrap_or(u32::MAX)
             }
         };
         if let Some(of) = compensates {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use smallvec::SmallVec;
 
 use super::command::{Args, MachineId, SagaKey};
 use super::exception::Exception;
@@ -57,7 +58,7 @@ pub struct Saga {
     pub(super) sequence: u32,
     pub(super) calls: u32,
     pub(super) run: Run,
-    pub(super) pending: Vec<Pending>,
+    pub(super) pending: SmallVec<[Pending; 1]>,
 }
 
 /// A saga that did not end well, and will be tried again.
@@ -305,16 +306,21 @@ fn bytes_within(value: &Value, depth: usize) -> usize {
 }
 
 fn bytes_of_parts(value: &Value, depth: usize) -> usize {
-    let add = |sum: usize, (key, value): (usize, &Value)| {
-        sum.saturating_add(key)
-            .saturating_add(bytes_within(value, depth))
-    };
+    let mut sum = 2_usize;
     match value {
-        Value::Array(list) => list.iter().map(|value| (1, value)).fold(2, add),
-        Value::Object(map) => map
-            .iter()
-            .map(|(key, value)| (key.len() + 4, value))
-            .fold(2, add),
-        _ => 0,
+        Value::Array(list) => {
+            for value in list {
+                let part = bytes_within(value, depth);
+                sum = sum.saturating_add(1).saturating_add(part);
+            }
+        }
+        Value::Object(map) => {
+            for (key, value) in map {
+                let part = bytes_within(value, depth);
+                sum = sum.saturating_add(key.len() + 4).saturating_add(part);
+            }
+        }
+        _ => {}
     }
+    sum
 }

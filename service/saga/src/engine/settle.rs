@@ -65,7 +65,7 @@ impl Step<'_> {
         let record = &mut self.saga.records[number as usize];
         record.status = status;
         record.ended_ms = Some(self.world.now_ms);
-        record.exception.clone_from(&exception);
+        record.exception = exception.clone();
         record.output = result.output;
         self.saga.run.last = Some(number);
         if let Some(unclear) = unclear {

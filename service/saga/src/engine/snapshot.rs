@@ -108,7 +108,8 @@ impl Sagas {
             return Err(RestoreError::Broken("free places"));
         }
         for timer in snapshot.timers {
-            if sagas.saga(timer.saga).is_some() {
+            let saga = sagas.saga(timer.saga);
+            if saga.is_some_and(|saga| saga.armed_ms == Some(timer.at_ms)) {
                 sagas.world.timers.insert(timer);
             }
         }

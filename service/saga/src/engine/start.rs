@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use smallvec::SmallVec;
 
 use super::command::{MachineId, Refused, Reply, SagaKey};
 use super::saga::{Run, Saga, bytes};
@@ -107,17 +108,22 @@ impl Sagas {
         let key = self.place()?;
         let mut vars = Vars::default();
         vars.extend(params);
-        if let Some(key) = &business_key {
-            vars.set(&"_business_key_".into(), Value::from(&**key));
+        if let Some(business_key) = &business_key {
+            vars.set(&"_business_key_".into(), Value::from(&**business_key));
+            if parent.is_none() {
+                let named = (Arc::clone(&tenant), Arc::clone(business_key));
+                self.by_business_key.insert(named, key);
+            }
         }
+        self.by_id.insert(Arc::clone(&id), key);
         let now_ms = self.world.now_ms;
         let deadline_ms = now_ms.saturating_add(self.world.config.transaction_timeout_ms);
         let saga = Saga {
-            id: Arc::clone(&id),
+            id,
             key,
             machine,
-            tenant: Arc::clone(&tenant),
-            business_key: business_key.clone(),
+            tenant,
+            business_key,
             parent,
             depth,
             started_ms: now_ms,
@@ -137,13 +143,9 @@ impl Sagas {
             sequence: 0,
             calls: 0,
             run: Run::default(),
-            pending: Vec::new(),
+            pending: SmallVec::new(),
         };
         self.slots[key.slot as usize].saga = Some(Box::new(saga));
-        self.by_id.insert(id, key);
-        if let (Some(business_key), None) = (business_key, parent) {
-            self.by_business_key.insert((tenant, business_key), key);
-        }
         let start = self.machines[machine.0 as usize].machine.start;
         self.with(key, |step| {
             step.proceed(Flow::Next(start));

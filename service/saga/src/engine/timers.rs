@@ -25,20 +25,30 @@ pub(super) struct Timer {
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     /// The first one counts.
-    heap: BinaryHeap<Reverse<Timer>>,
+    heap: BinaryHeap<Reverse<Armed>>,
     /// By the saga's place, the timer that counts.
-    armed: Vec<Option<Timer>>,
+    armed: Vec<Option<Armed>>,
+    /// How many count.
+    count: usize,
+    serial: u64,
 }
+
+/// A timer, and which of all that there ever were: a saga may be given the same one twice.
+type Armed = (Timer, u64);
+
+/// So many timers that count no more stay in any case.
+const IDLE_TIMERS: usize = 64;
 
 impl Timers {
     /// The earliest one.
     pub fn first(&self) -> Option<Timer> {
-        self.heap.peek().map(|first| first.0)
+        self.heap.peek().map(|Reverse((timer, _))| *timer)
     }
 
     /// All of them.
     pub fn all(&self) -> BTreeSet<Timer> {
-        self.armed.iter().copied().flatten().collect()
+        let armed = self.armed.iter().flatten();
+        armed.map(|(timer, _)| *timer).collect()
     }
 
     /// Adds the timer of a saga that has none.
@@ -47,20 +57,33 @@ impl Timers {
         if self.armed.len() <= place {
             self.armed.resize(place + 1, None);
         }
-        self.armed[place] = Some(timer);
-        self.heap.push(Reverse(timer));
+        self.serial += 1;
+        let armed = (timer, self.serial);
+        if self.armed[place].replace(armed).is_none() {
+            self.count += 1;
+        }
+        self.heap.push(Reverse(armed));
     }
 
     fn remove(&mut self, timer: Timer) {
-        if !self.counts(timer) {
+        let place = timer.saga.slot as usize;
+        let Some(armed) = self.armed.get_mut(place) else {
+            return;
+        };
+        if armed.take_if(|(armed, _)| *armed == timer).is_none() {
             return;
         }
-        self.armed[timer.saga.slot as usize] = None;
-        // As many timers have come since the last time, so that this costs little a timer.
-        if self.heap.len() > 64 + 2 * self.armed.len() {
-            self.heap = self.armed.iter().copied().flatten().map(Reverse).collect();
+        self.count -= 1;
+        let armed = &self.armed;
+        let counts = |timer: &Reverse<Armed>| {
+            let place = timer.0.0.saga.slot as usize;
+            armed[place] == Some(timer.0)
+        };
+        // At least as many have been taken away since the last time, so that it costs little for each.
+        if self.heap.len() > 2 * self.count + IDLE_TIMERS {
+            self.heap.retain(counts);
         }
-        while self.first().is_some_and(|first| !self.counts(first)) {
+        while self.heap.peek().is_some_and(|first| !counts(first)) {
             self.heap.pop();
         }
     }
@@ -69,10 +92,6 @@ impl Timers {
         let first = self.first()?;
         self.remove(first);
         Some(first)
-    }
-
-    fn counts(&self, timer: Timer) -> bool {
-        self.armed.get(timer.saga.slot as usize) == Some(&Some(timer))
     }
 }
 

@@ -14,6 +14,7 @@ mod template;
 mod vars;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -47,6 +48,7 @@ pub enum Dialect {
 pub struct Expr {
     dialect: Dialect,
     node: node::Node,
+    variable: Option<Arc<str>>,
 }
 
 impl Expr {
@@ -70,7 +72,23 @@ impl Expr {
             None => (dialect, text),
         };
         let node = parse::expression(body, dialect)?;
-        Ok(Self { dialect, node })
+        let variable = match &node {
+            node::Node::Name(name) if dialect == Dialect::Cel => Some(Arc::clone(name)),
+            node::Node::Index { of, index } if dialect == Dialect::Spring => {
+                match (&**of, &**index) {
+                    (node::Node::Root | node::Node::This, node::Node::Name(name)) => {
+                        Some(Arc::clone(name))
+                    }
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        Ok(Self {
+            dialect,
+            node,
+            variable,
+        })
     }
 
     /// What it comes to.
@@ -87,16 +105,7 @@ impl Expr {
 
     /// The variable that it is, `[name]` or CEL's `name`: in a template it is null if there is none.
     pub(crate) fn as_variable(&self) -> Option<&str> {
-        match &self.node {
-            node::Node::Name(name) if self.dialect == Dialect::Cel => Some(name),
-            node::Node::Index { of, index } if self.dialect == Dialect::Spring => {
-                match (&**of, &**index) {
-                    (node::Node::Root | node::Node::This, node::Node::Name(name)) => Some(name),
-                    _ => None,
-                }
-            }
-            _ => None,
-        }
+        self.variable.as_deref()
     }
 
     /// Whether it comes to true, and not to anything else.

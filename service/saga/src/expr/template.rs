@@ -52,7 +52,10 @@ impl Parts {
         let mut map = self.blank.clone();
         let mut has_null = false;
         for ((_, part), value) in self.list.iter().zip(map.values_mut()) {
-            *value = part.eval(root, sequence)?;
+            *value = match part.variable(root) {
+                Some(found) => found.map(|found| Value::clone(found)).unwrap_or_default(),
+                None => part.eval(root, sequence)?,
+            };
             has_null |= value.is_null();
         }
         if has_null {
@@ -168,13 +171,28 @@ impl Template {
         over: &[Variable],
         sequence: &mut Sequence<'_>,
     ) -> Result<Arc<Value>, EvalError> {
-        if let Self::Expr(expression) = self
-            && let Some(name) = expression.as_variable()
-        {
-            return Ok(variable(vars, over, name).cloned().unwrap_or_default());
-        }
         let root = Root::Vars { vars, over };
-        Ok(Arc::new(self.eval(root, sequence)?))
+        if let Some(found) = self.variable(root) {
+            return Ok(found.cloned().unwrap_or_default());
+        }
+        Ok(Arc::new(match self {
+            Self::Map(parts) => Value::Object(parts.eval(root, sequence)?),
+            other => other.eval(root, sequence)?,
+        }))
+    }
+
+    /// The variable that it is, if there is one; `None` if it is something else.
+    #[inline]
+    fn variable<'a>(&self, root: Root<'a>) -> Option<Option<&'a Arc<Value>>> {
+        match (self, root) {
+            (Self::Expr(expression), Root::Vars { vars, over }) => {
+                let name = expression.as_variable()?;
+                let mut over = over.iter();
+                let found = over.find(|(known, _)| **known == *name);
+                Some(found.map(|(_, value)| value).or_else(|| vars.shared(name)))
+            }
+            _ => None,
+        }
     }
 
     /// What it comes to.
@@ -183,12 +201,9 @@ impl Template {
     pub fn eval(&self, root: Root<'_>, sequence: &mut Sequence<'_>) -> Result<Value, EvalError> {
         match self {
             Self::Literal(value) => Ok(value.clone()),
-            Self::Expr(expression) => match (root, expression.as_variable()) {
-                (Root::Vars { vars, over }, Some(name)) => {
-                    let found = variable(vars, over, name);
-                    Ok(found.map_or(Value::Null, |value| Value::clone(value)))
-                }
-                _ => Ok(expression.eval(root)?.into_owned()),
+            Self::Expr(expression) => match self.variable(root) {
+                Some(found) => Ok(found.map(|found| Value::clone(found)).unwrap_or_default()),
+                None => Ok(expression.eval(root)?.into_owned()),
             },
             Self::Sequence { .. } => Ok(sequence.make().into()),
             Self::Map(parts) => Ok(Value::Object(parts.eval(root, sequence)?)),
@@ -199,11 +214,6 @@ impl Template {
             }
         }
     }
-}
-
-fn variable<'a>(vars: &'a Vars, over: &'a [Variable], name: &str) -> Option<&'a Arc<Value>> {
-    let found = over.iter().find(|(known, _)| **known == *name);
-    found.map(|(_, value)| value).or_else(|| vars.shared(name))
 }
 
 /// The type and the body of `$type.body` and `$type{body}`; `None` of a text without `$`.

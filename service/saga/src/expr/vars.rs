@@ -50,11 +50,17 @@ impl Vars {
 
     /// Gives variables the values of an object's entries.
     pub fn extend(&mut self, values: Map<String, Value>) {
-        // Most sagas learn something on their way.
-        self.0.reserve(values.len() + ROOM);
-        for (name, value) in values {
-            self.set(&name.into(), value);
+        if !self.0.is_empty() {
+            for (name, value) in values {
+                self.set(&name.into(), value);
+            }
+            return;
         }
+        // Most sagas learn something on their way.
+        self.0 = Vec::with_capacity(values.len() + ROOM);
+        let given = values.into_iter().filter(|(_, value)| !value.is_null());
+        self.0
+            .extend(given.map(|(name, value)| (name.into(), value.into())));
     }
 
     /// How many there are.
