@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::exception::Exception;
-use super::settle::catch;
+use super::settle::{assign, catch};
 use super::step::{Flow, Step};
 use super::task::{Element, first_object};
 use crate::expr::{Template, Vars};
@@ -57,8 +57,9 @@ impl Step<'_> {
             }
             return Flow::Repeat(id);
         }
+        let saga = &mut *self.saga;
         if let Some(output) = &output
-            && let Err(error) = self.assign(task, output)
+            && let Err(error) = assign(task, output, &saga.id, &mut saga.sequence, &mut saga.vars)
         {
             return self.assign_failed(id, &error);
         }

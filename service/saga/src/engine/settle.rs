@@ -9,7 +9,7 @@ use super::exception::{Code, Exception};
 use super::status::Status;
 use super::step::{Flow, Step};
 use super::task::outputs;
-use crate::expr::{EvalError, Root, Sequence};
+use crate::expr::{EvalError, Root, Sequence, Vars};
 use crate::lang::{Catch, StateId, StatusWhen, Task, Work};
 
 /// What a task came to.
@@ -85,8 +85,9 @@ impl Step<'_> {
         if status != Status::Succeeded && exception.is_some() {
             self.saga.run.exception.clone_from(&exception);
         }
-        if let Some(output) = self.saga.records[number as usize].output.clone()
-            && let Err(error) = self.assign(task, &output)
+        let saga = &mut *self.saga;
+        if let Some(output) = &saga.records[number as usize].output
+            && let Err(error) = assign(task, output, &saga.id, &mut saga.sequence, &mut saga.vars)
         {
             return self.assign_failed(id, &error);
         }
@@ -107,29 +108,7 @@ impl Step<'_> {
         }
     }
 
-    pub fn assign(
-        &mut self,
-        task: &Task,
-        output: &Arc<Value>,
-    ) -> std::result::Result<(), EvalError> {
-        let saga = &mut *self.saga;
-        // Most tasks have one, which needs no list.
-        if let [(name, template)] = &*task.output {
-            let mut sequence = Sequence {
-                saga: &saga.id,
-                next: &mut saga.sequence,
-                first: None,
-            };
-            let value = template.of_value(output, &mut sequence)?;
-            saga.vars.set(name, value);
-            return Ok(());
-        }
-        for (name, value) in outputs(&task.output, output, &saga.id, &mut saga.sequence)? {
-            saga.vars.set(&name, value);
-        }
-        Ok(())
-    }
-
+    #[cold]
     pub fn assign_failed(&mut self, id: StateId, error: &EvalError) -> Flow {
         let message = format!(
             "Task [{}] output parameters assign failed, please check 'Output' expression:{error}",
@@ -200,6 +179,31 @@ impl Step<'_> {
             }
         })
     }
+}
+
+/// Gives a task's output to the variables that it says.
+pub(super) fn assign(
+    task: &Task,
+    output: &Arc<Value>,
+    saga: &str,
+    sequence: &mut u32,
+    vars: &mut Vars,
+) -> std::result::Result<(), EvalError> {
+    // Most tasks have one, which needs no list.
+    if let [(name, template)] = &*task.output {
+        let mut sequence = Sequence {
+            saga,
+            next: sequence,
+            first: None,
+        };
+        let value = template.of_value(output, &mut sequence)?;
+        vars.set(name, value);
+        return Ok(());
+    }
+    for (name, value) in outputs(&task.output, output, saga, sequence)? {
+        vars.set(&name, value);
+    }
+    Ok(())
 }
 
 /// The route of the first Catch that takes an exception: `None` if none does, `Some(None)` if it names none.

@@ -203,6 +203,7 @@ impl Step<'_> {
     }
 
     /// The engine cannot go on; a saga above sees an exception, too.
+    #[cold]
     pub fn throw(&mut self, code: Code, message: impl Into<String>) -> Flow {
         self.saga.thrown = true;
         self.fail(Exception::engine(code, message).into())

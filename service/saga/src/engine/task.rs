@@ -91,6 +91,7 @@ impl Step<'_> {
     }
 
     /// Seata forgets what goes wrong before a loop's element is called; here the saga ends after the loop.
+    #[cold]
     fn begin_failed(
         &mut self,
         id: StateId,
