@@ -74,15 +74,10 @@ impl Step<'_> {
 
     /// An outcome came; false if nobody waits for it.
     pub fn returned(&mut self, number: u32, outcome: Outcome) -> bool {
-        let found = self
-            .saga
-            .pending
-            .iter()
-            .position(|one| one.number == number && matches!(one.waits, Waits::Answer(_)));
-        let Some(found) = found else {
+        let waits = |one: &Pending| one.number == number && matches!(one.waits, Waits::Answer(_));
+        let Some(mut pending) = self.saga.take_pending(waits) else {
             return false;
         };
-        let mut pending = self.saga.pending.swap_remove(found);
         // Each node that leads makes the calls that have no outcome: that one of them reached nobody says nothing of the others.
         pending.is_doubtful |= pending.epoch != self.world.epoch;
         let exception = match outcome {
@@ -114,15 +109,9 @@ impl Step<'_> {
 
     /// The time of a pending call has come: it is made again, or given up.
     pub fn call_due(&mut self, number: u32) {
-        let found = self
-            .saga
-            .pending
-            .iter()
-            .position(|one| one.number == number);
-        let Some(found) = found else {
+        let Some(pending) = self.saga.take_pending(|one| one.number == number) else {
             return;
         };
-        let pending = self.saga.pending.swap_remove(found);
         match pending.waits {
             Waits::Pause(_) => self.call(pending),
             Waits::Answer(_) => self.threw(pending, Exception::no_answer()),
@@ -188,13 +177,8 @@ impl Step<'_> {
 
     /// The saga of a record has come to something.
     pub fn child_came_to(&mut self, record: u32, result: Result) {
-        let found = self
-            .saga
-            .pending
-            .iter()
-            .position(|one| one.record == record && one.waits == Waits::Child);
-        if let Some(found) = found {
-            let pending = self.saga.pending.swap_remove(found);
+        let waits = |one: &Pending| one.record == record && one.waits == Waits::Child;
+        if let Some(pending) = self.saga.take_pending(waits) {
             self.finish(record, pending.is_detached, result);
         }
     }

@@ -165,6 +165,16 @@ impl Saga {
         }
     }
 
+    /// Takes out what it waits for, nearly always the last.
+    pub(super) fn take_pending(&mut self, which: impl Fn(&Pending) -> bool) -> Option<Pending> {
+        let found = self.pending.iter().position(which)?;
+        let last = self.pending.pop()?;
+        Some(match self.pending.get_mut(found) {
+            Some(pending) => std::mem::replace(pending, last),
+            None => last,
+        })
+    }
+
     /// How many calls it waits for.
     #[must_use]
     pub fn waiting(&self) -> usize {
