@@ -204,3 +204,55 @@ impl Sagas {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A saga of few is given a timer, or loses it; or the first timer comes up.
+    #[derive(Clone, Debug)]
+    enum Act {
+        Arm(u32, u64),
+        Disarm(u32),
+        Pop,
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        prop_oneof![
+            4 => (0..100_u32, 0..20_u64).prop_map(|(slot, at_ms)| Act::Arm(slot, at_ms)),
+            3 => (0..100_u32).prop_map(Act::Disarm),
+            1 => Just(Act::Pop),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn they_come_up_as_those_of_a_sorted_set(acts in prop::collection::vec(act(), 0..2_000)) {
+            let mut timers = Timers::default();
+            let mut sorted = BTreeSet::new();
+            for act in acts {
+                let of = |slot: u32| sorted.iter().copied().find(|timer: &Timer| timer.saga.slot == slot);
+                match act {
+                    Act::Arm(slot, at_ms) => {
+                        if of(slot).is_none() {
+                            let saga = SagaKey { slot, generation: 0 };
+                            timers.insert(Timer { at_ms, saga });
+                            sorted.insert(Timer { at_ms, saga });
+                        }
+                    }
+                    Act::Disarm(slot) => {
+                        if let Some(timer) = of(slot) {
+                            timers.remove(timer);
+                            sorted.remove(&timer);
+                        }
+                    }
+                    Act::Pop => prop_assert_eq!(timers.pop_first(), sorted.pop_first()),
+                }
+                prop_assert_eq!(timers.first(), sorted.first().copied());
+                prop_assert!(timers.heap.len() <= 2 * sorted.len() + IDLE_TIMERS + 1);
+            }
+            prop_assert_eq!(timers.all(), sorted);
+        }
+    }
+}
