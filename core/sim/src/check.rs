@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use diwan_raft::{Entry, Payload, Raft, Role};
 
-use crate::node::Node;
+use crate::group;
 use crate::world::World;
 
 /// What the group has promised so far.
@@ -114,8 +114,10 @@ impl World {
             for ask in open {
                 self.finish_unknown(ask);
             }
-            let result = self.promises.nothing_lost();
-            self.check(result);
+            for group in self.all_groups() {
+                let result = self.groups[group].promises.nothing_lost();
+                self.check(result);
+            }
         }
         if let Some((key, operations)) = self.history.first_violation() {
             let what = format!("no order explains what clients saw of key {key}: {operations:?}");
@@ -128,51 +130,57 @@ impl World {
         }
     }
 
-    pub(crate) fn describe(&self, when: &str) -> String {
-        let states: Vec<String> = self.nodes.iter().map(Node::describe).collect();
-        format!(
-            "only {} puts {when}: {}",
-            self.acknowledged_in_calm,
-            states.join("; ")
-        )
+    /// Every group must have served so many puts of busy clients in the calm.
+    pub(crate) fn check_busy(&mut self, puts: u64, when: &str) {
+        for group in self.all_groups() {
+            let done = self.groups[group].acknowledged_in_calm;
+            if done < self.busy(puts) {
+                let states = self.nodes.iter().map(|node| node.describe(group));
+                let states: Vec<String> = states.collect();
+                self.violated(format!(
+                    "only {done} puts {when} in {}: {}",
+                    group::name(group),
+                    states.join("; ")
+                ));
+            }
+        }
     }
 
-    /// When faults have stopped the group must serve, and its members must become alike.
+    /// When faults have stopped the groups must serve, and their members must become alike.
     pub(crate) fn check_alive(&mut self) {
-        if self.acknowledged_in_calm < self.busy(50) {
-            let what = self.describe("in the calm");
-            return self.violated(what);
+        self.check_busy(50, "in the calm");
+        if self.violation.is_none() {
+            self.all_groups().for_each(|group| self.check_alike(group));
         }
-        let last = self.promises.last_committed();
-        let leader = self.nodes.iter().find(|it| {
-            it.alive
-                .as_ref()
-                .is_some_and(|it| it.group.raft().role() == Role::Leader)
-        });
-        let members = leader
-            .and_then(|it| it.alive.as_ref())
-            .map(|it| it.group.raft().configuration().members());
+    }
+
+    fn check_alike(&mut self, group: usize) {
+        let last = self.groups[group].promises.last_committed();
+        let mut members = self.nodes.iter().filter_map(|it| it.member(group));
+        let leader = members.find(|it| it.group.raft().role() == Role::Leader);
+        let members = leader.map(|it| it.group.raft().configuration().members());
         for member in members.unwrap_or_default() {
             let node = &self.nodes[self.place_of(&member)];
             if node.id != member {
                 return self.violated(format!("{member}, whose disk is gone, is still a member"));
             }
-            let applied = node.alive.as_ref().map_or(0, |alive| alive.applied);
+            let applied = node.member(group).map_or(0, |it| it.applied);
             if applied + 500 < last {
                 return self.violated(format!(
-                    "{member} stands at {applied} after the calm, the group at {last}"
+                    "{member} stands at {applied} after the calm, {} at {last}",
+                    group::name(group)
                 ));
             }
         }
     }
 
     /// The configuration that a member has in force is the one that its own log holds.
-    pub(crate) fn check_configuration(&mut self, node: usize) {
-        let Some(alive) = &self.nodes[node].alive else {
+    pub(crate) fn check_configuration(&mut self, node: usize, group: usize) {
+        let Some(member) = self.nodes[node].member(group) else {
             return;
         };
-        let in_force = alive.group.raft().configuration();
-        let logged = alive.configurations.values().next_back();
+        let in_force = member.group.raft().configuration();
+        let logged = member.configurations.values().next_back();
         if logged.is_some_and(|logged| logged != in_force) {
             let what = format!("node {node} has [{in_force}] in force, its log says {logged:?}");
             self.violated(what);

@@ -11,7 +11,7 @@ use crate::world::{Event, World};
 /// An operation under way or done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ask {
-    pub(crate) client: usize,
+    pub(crate) client: Client,
     pub(crate) key: u64,
     /// None: a get.
     pub(crate) put: Option<u64>,
@@ -24,9 +24,18 @@ pub(crate) struct History {
     done: BTreeMap<u64, Vec<Operation>>,
 }
 
-/// The client that asks one node after the other until one leads, as real clients do: when faults have stopped it finds any
-/// leader soon, where the others, who guess, may not find the only member of a group among six nodes.
-pub(crate) const SEARCHER: usize = usize::MAX;
+/// Who asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Client {
+    /// Asks any group, and guesses which node leads it.
+    Guesser,
+    /// Asks one group, and one node after the other until one leads, as real clients do: when faults have stopped it finds any
+    /// leader soon, where those who guess may not find the only member of a group among six nodes.
+    Searcher {
+        /// Which one.
+        group: usize,
+    },
+}
 
 /// A key is left for the next one after this many operations: the search for an order grows with them.
 pub(crate) const OPERATIONS_PER_KEY: u64 = 60;
@@ -55,11 +64,15 @@ impl History {
 }
 
 impl World {
-    pub(crate) fn client_asks(&mut self, client: usize) {
+    pub(crate) fn client_asks(&mut self, client: Client) {
         let ask = self.next_ask;
         self.next_ask += 1;
-        let key = ask / OPERATIONS_PER_KEY;
-        let searches = client == SEARCHER;
+        let (group, searches) = match client {
+            Client::Guesser => (self.pick_group(), false),
+            Client::Searcher { group } => (group, true),
+        };
+        let groups = self.groups.len() as u64;
+        let key = ask / (OPERATIONS_PER_KEY * groups) * groups + group as u64;
         let put = (searches || self.random.permille(600)).then_some(ask);
         self.asks.insert(
             ask,
@@ -71,8 +84,8 @@ impl World {
             },
         );
         let node = match self.random.permille(700) {
-            _ if searches => self.faults.searched,
-            true => self.faults.last_leader,
+            _ if searches => self.groups[group].searched,
+            true => self.groups[group].last_leader,
             false => usize::try_from(self.random.below(self.nodes.len() as u64)).unwrap_or(0),
         };
         let delay = self.random.between(100, 3_000);
@@ -89,39 +102,41 @@ impl World {
             return self.at(until, Event::Arrive { ask, node });
         }
         let now = self.nodes[node].clock.local(self.now);
+        let group = self.group_of_key(asked.key);
         let Some(alive) = &mut self.nodes[node].alive else {
             return self.finish_failed(ask);
         };
-        alive.group.advance(now);
+        let member = &mut alive.members[group];
+        member.group.advance(now);
         self.faults.hold(ask, node);
         match asked.put {
             Some(value) => {
                 let put = machine::put(asked.key, value, self.options.padding_bytes);
-                if alive.group.propose(put, ask).is_err() {
-                    if alive.queue.is_full() && alive.group.raft().role() == Role::Leader {
+                if member.group.propose(put, ask).is_err() {
+                    if alive.queue.is_full() && member.group.raft().role() == Role::Leader {
                         self.counts.add("proposals refused by a full disk");
                     }
-                    let leader = alive.group.raft().leader().cloned();
-                    if asked.client == SEARCHER {
-                        self.faults.searched = (node + 1) % self.nodes.len();
+                    let leader = member.group.raft().leader().cloned();
+                    if asked.client != Client::Guesser {
+                        self.groups[group].searched = (node + 1) % self.nodes.len();
                     }
-                    self.faults.last_leader = match leader {
+                    self.groups[group].last_leader = match leader {
                         Some(leader) => self.place_of(&leader),
                         None => self.random.below(self.nodes.len() as u64) as usize,
                     };
                     self.finish_failed(ask);
                 }
             }
-            None => alive.group.read(ask),
+            None => member.group.read(ask),
         }
-        self.turn(node);
+        self.turn(node, group);
     }
 
     pub(crate) fn finish(&mut self, ask: u64) -> Option<Ask> {
         let asked = self.asks.remove(&ask)?;
         self.faults.release(ask);
         let laziness = match self.options.idles {
-            true if asked.client == SEARCHER => 15,
+            true if asked.client != Client::Guesser => 15,
             true => 150,
             false => 1,
         };
@@ -138,8 +153,11 @@ impl World {
     pub(crate) fn finish_put(&mut self, ask: u64, index: u64) {
         if let Some(asked) = self.finish(ask) {
             self.counts.add("puts acknowledged");
-            self.acknowledged_in_calm += u64::from(self.in_calm());
-            self.promises.acknowledges(index, asked.put.unwrap_or(0));
+            let in_calm = self.in_calm();
+            let group = self.group_of_key(asked.key);
+            let group = &mut self.groups[group];
+            group.acknowledged_in_calm += u64::from(in_calm);
+            group.promises.acknowledges(index, asked.put.unwrap_or(0));
             self.history.record(asked, None, self.now);
         }
     }
@@ -148,11 +166,9 @@ impl World {
         let Some(key) = self.asks.get(&ask).map(|asked| asked.key) else {
             return;
         };
-        let Some(value) = self.nodes[node]
-            .alive
-            .as_ref()
-            .map(|alive| alive.machine.get(key))
-        else {
+        let group = self.group_of_key(key);
+        let member = self.nodes[node].member(group);
+        let Some(value) = member.map(|member| member.machine.get(key)) else {
             return;
         };
         if let Some(asked) = self.finish(ask) {
@@ -169,8 +185,10 @@ impl World {
 
     pub(crate) fn finish_unknown(&mut self, ask: u64) {
         if let Some(asked) = self.finish(ask) {
-            if asked.client == SEARCHER {
-                self.faults.searched = (self.faults.searched + 1) % self.nodes.len();
+            if let Client::Searcher { group } = asked.client {
+                let nodes = self.nodes.len();
+                let searched = &mut self.groups[group].searched;
+                *searched = (*searched + 1) % nodes;
             }
             self.counts.add("operations with unknown outcome");
             if asked.put.is_some() {

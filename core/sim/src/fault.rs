@@ -81,10 +81,6 @@ impl Luck {
 /// What the faults need to remember.
 pub(crate) struct Faults {
     pub(crate) first_members: usize,
-    /// Where clients believe the leader is.
-    pub(crate) last_leader: usize,
-    /// Which node the client that searches asks next.
-    pub(crate) searched: usize,
     /// Which node works on which question of a client.
     held: BTreeMap<u64, usize>,
     pub(crate) luck: Luck,
@@ -104,8 +100,6 @@ impl Faults {
     pub(crate) fn new(first_members: usize, luck: Luck) -> Self {
         Self {
             first_members,
-            last_leader: 0,
-            searched: 0,
             held: BTreeMap::new(),
             luck,
             damaged: None,
@@ -138,9 +132,10 @@ impl World {
         let luck = self.faults.luck;
         let choice = luck.choose(&mut self.random);
         self.trace(&[4, choice as u64]);
+        let group = self.pick_group();
         let node = usize::try_from(self.random.below(self.nodes.len() as u64)).unwrap_or(0);
         let victim = if self.random.permille(400) {
-            self.leader().unwrap_or(node)
+            self.leader(group).unwrap_or(node)
         } else {
             node
         };
@@ -152,7 +147,7 @@ impl World {
                 self.after(down, Event::Start { node: victim });
             }
             1 => {
-                // The whole group loses power at once.
+                // All lose power at once.
                 self.counts.add("power failures of all");
                 for node in 0..self.nodes.len() {
                     self.crash(node, true);
@@ -182,11 +177,11 @@ impl World {
                 self.counts.add("clock changes");
                 self.drift(victim);
             }
-            8 => self.transfer(),
+            8 => self.transfer(group),
             9 => self.fill_disk(victim),
             10 => self.damage_disk(victim),
-            _ if self.random.permille(800) => self.change_members(),
-            _ => self.take_snapshot(victim),
+            _ if self.random.permille(800) => self.change_members(group),
+            _ => self.take_snapshot(victim, group),
         }
         if self.random.permille(300) {
             self.heal();
@@ -195,18 +190,14 @@ impl World {
         self.after(pause, Event::Fault);
     }
 
-    pub(crate) fn leader(&self) -> Option<usize> {
+    pub(crate) fn leader(&self, group: usize) -> Option<usize> {
         let leads = |place: &usize| {
-            self.nodes[*place]
-                .alive
-                .as_ref()
-                .is_some_and(|alive| alive.group.raft().role() == Role::Leader)
+            let member = self.nodes[*place].member(group);
+            member.is_some_and(|it| it.group.raft().role() == Role::Leader)
         };
         (0..self.nodes.len()).filter(leads).max_by_key(|place| {
-            self.nodes[*place]
-                .alive
-                .as_ref()
-                .map(|it| it.group.raft().term())
+            let member = self.nodes[*place].member(group);
+            member.map(|it| it.group.raft().term())
         })
     }
 
@@ -268,24 +259,28 @@ impl World {
         self.network.delay_micros = (100, self.random.between(200, 100_000));
     }
 
-    fn transfer(&mut self) {
-        let Some(leader) = self.leader() else { return };
-        let Some(alive) = &mut self.nodes[leader].alive else {
+    fn transfer(&mut self, group: usize) {
+        let Some(leader) = self.leader(group) else {
             return;
         };
-        let peers = alive.group.raft().configuration().peers.clone();
+        let Some(member) = self.nodes[leader].member_mut(group) else {
+            return;
+        };
+        let peers = member.group.raft().configuration().peers.clone();
         if peers.is_empty() {
             return;
         }
         let peer = self.random.pick(&peers).clone();
-        if alive.group.raft_mut().transfer_leader(&peer).is_ok() {
+        if member.group.raft_mut().transfer_leader(&peer).is_ok() {
             self.counts.add("transfers");
         }
-        self.turn(leader);
+        self.turn(leader, group);
     }
 
-    fn change_members(&mut self) {
-        let Some(leader) = self.leader() else { return };
+    fn change_members(&mut self, group: usize) {
+        let Some(leader) = self.leader(group) else {
+            return;
+        };
         let voters = self.random.between(1, 5).max(self.random.between(1, 5));
         // Nobody counts on a machine whose disk may be gone.
         let sound = (0..self.nodes.len()).filter(|node| self.faults.damaged_node() != Some(*node));
@@ -303,10 +298,10 @@ impl World {
             learners,
             ..Configuration::of(places)
         };
-        let Some(alive) = &mut self.nodes[leader].alive else {
+        let Some(member) = self.nodes[leader].member_mut(group) else {
             return;
         };
-        if alive.change_members(target) {
+        if member.change_members(target) {
             self.counts.add("membership changes");
             if self
                 .random
@@ -316,19 +311,21 @@ impl World {
                 self.after(delay, Event::Part { node: leader });
             }
         }
-        self.turn(leader);
+        self.turn(leader, group);
     }
 
-    /// Whoever leads hears nobody from now on, though all hear it: the others must find another leader.
+    /// Whoever leads a group hears nobody from now on, though all hear it: the others must find another leader.
     pub(crate) fn deafen_leader(&mut self) {
-        let Some(leader) = self.leader() else { return };
-        let Some(alive) = &self.nodes[leader].alive else {
+        let group = self.pick_group();
+        let Some(leader) = self.leader(group) else {
             return;
         };
-        let configuration = alive.group.raft().configuration();
+        let Some(member) = self.nodes[leader].member(group) else {
+            return;
+        };
+        let others = member.group.raft().configuration().peers.len() >= 3;
         // In the middle of a change the leader may be one of two whose votes are both needed.
-        let settled = alive.is_settled();
-        if configuration.peers.len() >= 3 && settled && self.all_agree(configuration) {
+        if others && self.can_do_without(leader) {
             self.counts.add("deaf leaders");
             for other in (0..self.nodes.len()).filter(|other| *other != leader) {
                 self.network.cut.insert((other, leader));
@@ -336,11 +333,11 @@ impl World {
         }
     }
 
-    /// Whether all members of `configuration` are up and have it in force.
-    pub(crate) fn all_agree(&self, configuration: &Configuration) -> bool {
+    /// Whether all members of a group's `configuration` are up and have it in force.
+    pub(crate) fn all_agree(&self, group: usize, configuration: &Configuration) -> bool {
         configuration.members().iter().all(|member| {
             let other = &self.nodes[self.place_of(member)];
-            let raft = other.alive.as_ref().map(|other| other.group.raft());
+            let raft = other.member(group).map(|other| other.group.raft());
             other.id == *member && raft.is_some_and(|it| it.configuration() == configuration)
         })
     }

@@ -7,6 +7,7 @@ mod client;
 mod disk;
 pub mod engine;
 mod fault;
+mod group;
 mod life;
 mod linear;
 mod machine;

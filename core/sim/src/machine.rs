@@ -19,6 +19,11 @@ pub(crate) fn put(key: u64, value: u64, padding_bytes: usize) -> Bytes {
     bytes.freeze()
 }
 
+/// The key of a put, which is 0 if it is none.
+pub(crate) fn key(put: &[u8]) -> u64 {
+    put.first_chunk().map_or(0, |key| u64::from_be_bytes(*key))
+}
+
 impl Machine {
     pub(crate) fn apply(&mut self, command: &[u8]) {
         if let (Some(key), Some(value)) = (command.first_chunk(), command.last_chunk()) {

@@ -1,4 +1,4 @@
-//! A simulated member: its group, its disk and its clock.
+//! A simulated machine: its disk, its clock, and its members, one of each group.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use diwan_replica::{Flushed, Group, Liveness, WriteQueue};
 
 use crate::machine::Machine;
 use crate::store::{Snapshot, Store};
+use crate::traffic::Outboxes;
 
 /// One machine of the world.
 pub(crate) struct Node {
@@ -34,12 +35,21 @@ impl Node {
         PeerId::with("10.0.0.1", port, disks_replaced, Priority::Off)
     }
 
+    /// Its member of a group, while it is up.
+    pub(crate) fn member(&self, group: usize) -> Option<&Member> {
+        self.alive.as_ref().map(|alive| &alive.members[group])
+    }
+
+    pub(crate) fn member_mut(&mut self, group: usize) -> Option<&mut Member> {
+        self.alive.as_mut().map(|alive| &mut alive.members[group])
+    }
+
     /// One line for people.
-    pub(crate) fn describe(&self) -> String {
-        let Some(alive) = &self.alive else {
+    pub(crate) fn describe(&self, group: usize) -> String {
+        let Some(member) = self.member(group) else {
             return format!("{} is down", self.id);
         };
-        let status = alive.group.raft().status();
+        let status = member.group.raft().status();
         format!(
             "{} {:?} term {} leader {:?} committed {} applied {} last {:?} stable {} of [{}] {:?}",
             self.id,
@@ -57,16 +67,22 @@ impl Node {
 }
 
 pub(crate) struct Alive {
-    pub(crate) group: Group,
-    pub(crate) machine: Machine,
-    /// The next timer that the world knows of.
-    pub(crate) timer: u64,
+    pub(crate) members: Vec<Member>,
     /// Writes that wait for the disk, which makes one sync at a time.
     pub(crate) queue: WriteQueue,
     /// What the sync under way makes durable.
     pub(crate) syncing: Option<Flushed>,
     /// What it knows of the other nodes.
     pub(crate) liveness: Liveness<usize>,
+    /// What it is about to say, where it hosts several groups.
+    pub(crate) outboxes: Outboxes,
+}
+
+pub(crate) struct Member {
+    pub(crate) group: Group,
+    pub(crate) machine: Machine,
+    /// The next timer that the world knows of.
+    pub(crate) timer: u64,
     /// This leader was asked for a membership change that has not ended.
     pub(crate) changing: bool,
     /// Requests that wait for this member's answer.
@@ -76,7 +92,7 @@ pub(crate) struct Alive {
     pub(crate) applied: u64,
 }
 
-impl Alive {
+impl Member {
     /// Asks this leader for a membership change; whether it has begun.
     pub(crate) fn change_members(&mut self, target: Configuration) -> bool {
         let begun = self.group.raft_mut().change_members(target).is_ok();

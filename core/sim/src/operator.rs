@@ -14,7 +14,7 @@ use crate::store::{Kept, Store};
 use crate::world::{Event, World};
 
 impl World {
-    /// A sector of the machine's log goes bad while its member is down, if the group can do without it for good.
+    /// A sector of the machine's log goes bad while it is down, if all groups can do without it for good.
     pub(crate) fn damage_disk(&mut self, node: usize) {
         if self.faults.damaged.is_some() || !self.can_do_without(node) {
             return;
@@ -35,35 +35,37 @@ impl World {
         self.after(down, Event::Start { node });
     }
 
-    /// Whether every configuration that still matters has a majority without this machine. The last committed one has to be
-    /// in force at all its members, and no change may be under way.
-    fn can_do_without(&self, node: usize) -> bool {
-        let leader = self
-            .leader()
-            .and_then(|leader| self.nodes[leader].alive.as_ref());
-        leader.is_some_and(|leader| {
-            let (id, configuration) = (&self.nodes[node].id, leader.group.raft().configuration());
-            leader.is_settled()
-                && (configuration.peers.len() >= 3 || !configuration.peers.contains(id))
-                && self.all_agree(configuration)
+    /// Whether every configuration that still matters has a majority without this machine. The last committed one of each
+    /// group has to be in force at all its members, and no change may be under way.
+    pub(crate) fn can_do_without(&self, node: usize) -> bool {
+        self.all_groups().all(|group| {
+            let leader = self.leader(group);
+            let leader = leader.and_then(|leader| self.nodes[leader].member(group));
+            leader.is_some_and(|leader| {
+                let id = &self.nodes[node].id;
+                let configuration = leader.group.raft().configuration();
+                leader.is_settled()
+                    && (configuration.peers.len() >= 3 || !configuration.peers.contains(id))
+                    && self.all_agree(group, configuration)
+            })
         })
     }
 
-    /// What is to be done with what opening the log has shown. None if the member does not start now.
+    /// What is to be done with what opening the log has shown. None if the node does not start now.
     pub(crate) fn judge_opening(
         &mut self,
         node: usize,
-        opened: Result<(Start, Kept), StoreError>,
-    ) -> Option<Start> {
+        opened: Result<(Vec<Start>, Kept), StoreError>,
+    ) -> Option<Vec<Start>> {
         let waits = |it: Damaged| it.node == node && !it.replaced;
         let damaged = self.faults.damaged.is_some_and(waits);
         match opened {
-            Ok((start, Kept::All)) => {
+            Ok((starts, Kept::All)) => {
                 if damaged {
                     self.counts.add("damage that nothing in use suffered");
                     self.faults.damaged = None;
                 }
-                return Some(start);
+                return Some(starts);
             }
             // The documented limit: nothing behind the last batch says that it was durable.
             Ok((_, Kept::Proven)) if damaged => {
@@ -107,28 +109,32 @@ impl World {
         self.after(1_000, Event::Operator);
     }
 
-    /// Puts the machine's new member, or nobody, in place of the one whose disk is gone.
+    /// Puts the machine's new member, or nobody, in place of the one whose disk is gone, in each group.
     pub(crate) fn replace_member(&mut self) {
         let with_new = self.random.permille(500);
         let delay = self.random.between(300_000, 1_500_000);
         self.after(delay, Event::Operator);
-        let Some(leader) = self.leader() else { return };
-        let Some(alive) = &self.nodes[leader].alive else {
-            return;
+        let mut replaced = true;
+        for group in self.all_groups() {
+            replaced &= self.replace_member_of(group, with_new);
+        }
+        if replaced && self.faults.damaged.take_if(|it| it.replaced).is_some() {
+            self.counts.add("members replaced");
+        }
+    }
+
+    /// Whether nobody is left to be replaced in this group.
+    fn replace_member_of(&mut self, group: usize, with_new: bool) -> bool {
+        let Some(leader) = self.leader(group) else {
+            return false;
         };
-        let configuration = alive.group.raft().configuration().clone();
+        let Some(member) = self.nodes[leader].member(group) else {
+            return false;
+        };
+        let configuration = member.group.raft().configuration().clone();
         let current = |member: &_| self.nodes[self.place_of(member)].id == *member;
         if configuration.members().iter().all(current) {
-            let settled = alive.is_settled();
-            if self
-                .faults
-                .damaged
-                .take_if(|it| it.replaced && settled)
-                .is_some()
-            {
-                self.counts.add("members replaced");
-            }
-            return;
+            return member.is_settled();
         }
         let renamed = |members: &[_]| {
             let kept = members.iter().filter(|member| current(member) || with_new);
@@ -139,11 +145,12 @@ impl World {
             learners: renamed(&configuration.learners),
             ..Configuration::of(renamed(&configuration.peers))
         };
-        if let Some(alive) = &mut self.nodes[leader].alive
-            && alive.change_members(target)
+        if let Some(member) = self.nodes[leader].member_mut(group)
+            && member.change_members(target)
         {
             self.counts.add("replacements begun");
         }
-        self.turn(leader);
+        self.turn(leader, group);
+        false
     }
 }

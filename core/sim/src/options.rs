@@ -9,6 +9,8 @@ pub struct Options {
     pub minutes: u64,
     /// Machines that exist; three or five of them are members at first.
     pub nodes: usize,
+    /// Groups that every node hosts, at least one. Where there are several they share each node's log, its disk and its packets.
+    pub groups: usize,
     /// Whether leaders answer reads from their leases.
     pub lease_reads: bool,
     /// Whether elections go wrong all the time, and entries travel one by one.
@@ -36,6 +38,7 @@ impl Options {
             seed,
             minutes: 2,
             nodes: 6,
+            groups: if seed % 13 == 4 { 3 } else { 1 },
             lease_reads: seed.is_multiple_of(3),
             hostile_elections: seed % 4 == 1,
             hostile_changes: seed % 8 == 3,

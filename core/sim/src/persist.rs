@@ -1,7 +1,18 @@
-//! How a member's writes reach its disk, one sync at a time, and what it does when the disk fails or is full.
+//! How the writes of a node's members reach its disk, one sync at a time, and what it does when the disk fails or is full.
 
+use std::collections::BTreeSet;
+
+use diwan_replica::Flushed;
+
+use crate::group;
 use crate::store::SEGMENT_BYTES;
 use crate::world::{Event, World};
+
+/// The groups of which something is made durable.
+pub(crate) fn groups_of(flushed: &Flushed) -> BTreeSet<usize> {
+    let ids = flushed.groups.keys().chain(flushed.hard_states.keys());
+    ids.map(|id| group::of_wal_id(*id)).collect()
+}
 
 impl World {
     /// Gives the disk what waits for it, if it is free.
@@ -17,8 +28,15 @@ impl World {
         };
         let full = alive.queue.is_full();
         if full != was_full {
-            alive.group.raft_mut().disk_full(full);
+            for member in &mut alive.members {
+                member.group.raft_mut().disk_full(full);
+            }
+            if alive.members.len() > 1 {
+                // The others have something to say about it, too.
+                self.after(0, Event::Resume { node });
+            }
         }
+        let it = &self.nodes[node];
         let (life, factor) = (it.life, it.disk_factor);
         match (was_full, full) {
             (false, true) => {
@@ -31,6 +49,9 @@ impl World {
             _ => {}
         }
         if flushed.bytes > 0 {
+            if groups_of(&flushed).len() > 1 {
+                self.counts.add("syncs of several groups");
+            }
             if let Some(alive) = &mut self.nodes[node].alive {
                 alive.syncing = Some(flushed);
             }
@@ -63,20 +84,24 @@ impl World {
             return self.disk_failed(node, error.to_string());
         }
         if let Some(alive) = &mut it.alive {
-            let raft = alive.group.raft_mut();
             let flushed = alive.syncing.take().unwrap_or_default();
-            for sequence in flushed.hard_states.into_values() {
-                raft.hard_state_persisted(sequence);
+            let groups = groups_of(&flushed);
+            for (id, sequence) in flushed.hard_states {
+                let member = &mut alive.members[group::of_wal_id(id)];
+                member.group.raft_mut().hard_state_persisted(sequence);
             }
-            for sequence in flushed.groups.into_values() {
-                raft.persisted(sequence);
+            for (id, sequence) in flushed.groups {
+                let member = &mut alive.members[group::of_wal_id(id)];
+                member.group.raft_mut().persisted(sequence);
             }
             self.start_sync(node);
-            self.turn(node);
+            for group in groups {
+                self.turn(node, group);
+            }
         }
     }
 
-    /// A member whose disk failed stops: it must not go on as if its writes were durable.
+    /// A node whose disk failed stops: it must not go on as if its writes were durable.
     pub(crate) fn disk_failed(&mut self, node: usize, error: String) {
         if !std::mem::take(&mut self.nodes[node].disk_may_fail) {
             return self.violated(format!("the disk of node {node} fails: {error}"));

@@ -1,11 +1,14 @@
-//! What a simulated member keeps through a crash: a write-ahead log on a simulated disk, and its last snapshot.
+//! What a simulated machine keeps through a crash: a write-ahead log of all groups on a simulated disk, and the last snapshot of each.
+
+use std::collections::BTreeMap;
 
 use diwan_raft::{Entry, SnapshotMeta, Start};
 use diwan_replica::store::{self, StoreError};
 use diwan_replica::{Flushed, WriteQueue};
-use diwan_wal::{GroupId, Options, Position, Reader, Wal};
+use diwan_wal::{Options, Position, Reader, Wal};
 
 use crate::disk::{SimDisk, SimFile};
+use crate::group;
 use crate::random::Random;
 use crate::report::Counts;
 
@@ -15,8 +18,6 @@ pub(crate) struct Snapshot {
     pub(crate) meta: SnapshotMeta,
     pub(crate) state: crate::machine::Machine,
 }
-
-pub(crate) const GROUP: GroupId = GroupId(1);
 
 pub(crate) const SEGMENT_BYTES: u32 = 64 << 10;
 
@@ -31,11 +32,11 @@ pub(crate) enum Kept {
     Less,
 }
 
-/// The disk of one member.
+/// The disk of one machine.
 pub(crate) struct Store {
     disk: SimDisk,
     open: Option<(Wal<SimDisk>, Reader<SimFile>)>,
-    pub(crate) snapshot: Option<Snapshot>,
+    pub(crate) snapshots: BTreeMap<usize, Snapshot>,
     /// Up to where the log was durable, and up to where it says so itself.
     durable: Position,
     proven: Position,
@@ -47,19 +48,20 @@ impl Store {
         Self {
             disk: SimDisk::new(seed),
             open: None,
-            snapshot: None,
+            snapshots: BTreeMap::new(),
             durable: Position::default(),
             proven: Position::default(),
             refuses_snapshots: false,
         }
     }
 
-    /// Reads what is there, as a process that starts does.
+    /// Reads what is there of so many groups, as a process that starts does.
     pub(crate) fn open(
         &mut self,
+        groups: usize,
         salt: u64,
         counts: &mut Counts,
-    ) -> Result<(Start, Kept), StoreError> {
+    ) -> Result<(Vec<Start>, Kept), StoreError> {
         let options = Options {
             segment_bytes: SEGMENT_BYTES,
             salt,
@@ -76,10 +78,14 @@ impl Store {
         // The batch that opening writes says what was durable before it.
         (self.proven, self.durable) = (recovery.end, wal.durable());
         let reader = wal.reader();
-        let snapshot = self.snapshot.as_ref().map(|snapshot| snapshot.meta.clone());
-        let start = store::start(&reader, GROUP, recovery.groups.get(&GROUP), snapshot);
+        let start = |group| {
+            let snapshot = self.snapshots.get(&group).map(|it| it.meta.clone());
+            let id = group::wal_id(group);
+            store::start(&reader, id, recovery.groups.get(&id), snapshot)
+        };
+        let starts: Result<_, _> = (0..groups).map(start).collect();
         self.open = Some((wal, reader));
-        Ok((start?, kept))
+        Ok((starts?, kept))
     }
 
     /// Writes what waits, as far as there is room. Nothing of a disk that is not open.
@@ -175,11 +181,17 @@ impl Store {
         self.disk = self.disk.kill();
     }
 
-    pub(crate) fn read(&self, low: u64, high: u64, bytes_max: usize) -> Result<Vec<Entry>, String> {
+    pub(crate) fn read(
+        &self,
+        group: usize,
+        low: u64,
+        high: u64,
+        bytes_max: usize,
+    ) -> Result<Vec<Entry>, String> {
         let Some((_, reader)) = &self.open else {
             return Ok(Vec::new());
         };
-        store::read_back(reader, GROUP, low, high, bytes_max as u64)
+        store::read_back(reader, group::wal_id(group), low, high, bytes_max as u64)
             .map_err(|error| error.to_string())
     }
 }

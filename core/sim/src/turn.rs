@@ -1,49 +1,57 @@
 //! What a member wants done.
 
+use std::time::Duration;
+
 use diwan_raft::{Event as RaftEvent, Payload, Role, Time};
 use diwan_replica::Outcome;
 
-use crate::store::GROUP;
 use crate::world::{ELECTION_TIMEOUT_MICROS, Event, World};
+use crate::{group, machine};
 
 impl World {
+    /// Performs what the members of a node want done, one after the other.
+    pub(crate) fn turn_all(&mut self, node: usize) {
+        for group in self.all_groups() {
+            self.turn(node, group);
+        }
+    }
+
     /// Performs what a member wants done.
-    pub(crate) fn turn(&mut self, node: usize) {
+    pub(crate) fn turn(&mut self, node: usize, group: usize) {
         let now = self.nodes[node].clock.local(self.now);
         if self.nodes[node].paused_until > self.now {
             return;
         }
-        if let Some(alive) = &mut self.nodes[node].alive {
-            alive.group.advance(now);
+        if let Some(member) = self.nodes[node].member_mut(group) {
+            member.group.advance(now);
         }
         loop {
-            let Some(alive) = &mut self.nodes[node].alive else {
+            let Some(member) = self.nodes[node].member_mut(group) else {
                 return;
             };
-            let ready = alive.group.ready(
-                std::time::Duration::from_micros(2 * ELECTION_TIMEOUT_MICROS),
-                now,
-            );
+            let unknown_after = Duration::from_micros(2 * ELECTION_TIMEOUT_MICROS);
+            let ready = member.group.ready(unknown_after, now);
             if ready.is_empty() {
                 break;
             }
             let life = self.nodes[node].life;
             for event in ready.events {
-                self.raft_event(node, event);
+                self.raft_event(node, group, event);
             }
             let it = &mut self.nodes[node];
             if let (Some(write), Some(alive)) = (&ready.write, &mut it.alive) {
-                alive.note_configurations(write, it.store.snapshot.as_ref());
+                let snapshot = it.store.snapshots.get(&group);
+                alive.members[group].note_configurations(write, snapshot);
             }
             if let Some(write) = ready.write {
                 self.trace(&[2, node as u64, write.sequence, write.append.len() as u64]);
                 if let Some(alive) = &mut self.nodes[node].alive {
-                    alive.queue.push(GROUP, write);
+                    alive.queue.push(group::wal_id(group), write);
                 }
                 self.start_sync(node);
             }
             for message in ready.messages {
-                self.send(node, &message.to, message.token, message.body);
+                self.send(node, group, &message.to, message.token, message.body);
             }
             for read in ready.read_back {
                 let delay = self.random.between(50, 3_000);
@@ -51,6 +59,7 @@ impl World {
                     delay,
                     Event::ReadBack {
                         node,
+                        group,
                         life,
                         purpose: read.purpose,
                         low: read.low,
@@ -60,20 +69,7 @@ impl World {
                 );
             }
             for peer in ready.offers {
-                let snapshot = self.nodes[node].store.snapshot.clone();
-                if let Some(alive) = &mut self.nodes[node].alive {
-                    match snapshot {
-                        Some(snapshot) => {
-                            self.counts.add("snapshots offered");
-                            alive.group.raft_mut().offer_snapshot(
-                                &peer,
-                                snapshot.meta,
-                                "remote://sim/1".into(),
-                            );
-                        }
-                        None => alive.group.raft_mut().snapshot_refused(&peer),
-                    }
-                }
+                self.offer_snapshot(node, group, &peer);
             }
             if let Some(fetch) = ready.fetch {
                 let from = self.place_of(&fetch.from);
@@ -82,13 +78,14 @@ impl World {
                     delay,
                     Event::Fetched {
                         node,
+                        group,
                         life,
                         token: fetch.token,
                         from,
                     },
                 );
             }
-            self.apply(node, ready.apply);
+            self.apply(node, group, ready.apply);
             for (ticket, outcome) in ready.outcomes {
                 match outcome {
                     Outcome::NotCommitted => self.finish_failed(ticket),
@@ -103,33 +100,61 @@ impl World {
                 }
             }
         }
-        self.check_configuration(node);
-        self.set_timer(node);
+        self.check_configuration(node, group);
+        self.set_timer(node, group);
     }
 
-    fn set_timer(&mut self, node: usize) {
+    fn set_timer(&mut self, node: usize, group: usize) {
         let it = &mut self.nodes[node];
         let Some(alive) = &mut it.alive else { return };
-        let deadline = alive.group.next_deadline();
+        let member = &mut alive.members[group];
+        let deadline = member.group.next_deadline();
         if deadline == Time::NEVER {
             return;
         }
         let at = it.clock.world(deadline).max(self.now + 1);
-        if at != alive.timer {
-            alive.timer = at;
+        if at != member.timer {
+            member.timer = at;
             let life = it.life;
-            self.at(at, Event::Timer { node, life, at });
+            self.at(
+                at,
+                Event::Timer {
+                    node,
+                    group,
+                    life,
+                    at,
+                },
+            );
         }
     }
 
-    fn raft_event(&mut self, node: usize, event: RaftEvent) {
+    /// A node that does nothing looks at its timers when it goes on.
+    pub(crate) fn put_timer_off(&mut self, node: usize, group: usize) {
+        let it = &mut self.nodes[node];
+        let (at, life) = (it.paused_until, it.life);
+        if let Some(member) = it.member_mut(group) {
+            member.timer = at;
+        }
+        self.at(
+            at,
+            Event::Timer {
+                node,
+                group,
+                life,
+                at,
+            },
+        );
+    }
+
+    fn raft_event(&mut self, node: usize, group: usize, event: RaftEvent) {
         match event {
             RaftEvent::Role { role, term, .. } => {
                 self.trace(&[3, node as u64, role as u64, term]);
                 if role == Role::Leader {
                     self.counts.add("leaders elected");
-                    if let Some(alive) = &self.nodes[node].alive {
-                        let result = self.promises.leads(node, alive.group.raft());
+                    if let Some(member) = self.nodes[node].member(group) {
+                        let promises = &mut self.groups[group].promises;
+                        let result = promises.leads(node, member.group.raft());
                         self.check(result);
                     }
                 }
@@ -143,8 +168,8 @@ impl World {
                 self.counts.add(name);
             }
             RaftEvent::ChangeEnded(result) => {
-                if let Some(alive) = &mut self.nodes[node].alive {
-                    alive.changing = false;
+                if let Some(member) = self.nodes[node].member_mut(group) {
+                    member.changing = false;
                 }
                 self.counts.add(match result {
                     Ok(()) => "membership changes completed",
@@ -156,38 +181,43 @@ impl World {
         }
     }
 
-    fn apply(&mut self, node: usize, apply: Vec<diwan_replica::Apply>) {
+    fn apply(&mut self, node: usize, group: usize, apply: Vec<diwan_replica::Apply>) {
         let Some(last) = apply.last().map(|apply| apply.entry.id.index) else {
             return;
         };
-        let alive = self.nodes[node].alive.as_ref();
-        let term = alive.map_or(0, |alive| alive.group.raft().term());
+        let member = self.nodes[node].member(group);
+        let term = member.map_or(0, |member| member.group.raft().term());
         for diwan_replica::Apply { entry, ticket } in apply {
-            let result = self.promises.applies(node, term, &entry);
+            let promises = &mut self.groups[group].promises;
+            let result = promises.applies(node, term, &entry);
             self.check(result);
-            if let (Some(alive), Payload::Data(data)) =
-                (&mut self.nodes[node].alive, &entry.payload)
-            {
-                alive.machine.apply(data);
+            if let Payload::Data(data) = &entry.payload {
+                if self.group_of_key(machine::key(data)) != group {
+                    self.violated(format!(
+                        "node {node} applies what is another group's at {} of group {group}",
+                        entry.id.index
+                    ));
+                }
+                if let Some(member) = self.nodes[node].member_mut(group) {
+                    member.machine.apply(data);
+                }
             }
             if let Some(ticket) = ticket {
                 self.finish_put(ticket, entry.id.index);
             }
         }
         let life = self.nodes[node].life;
-        let leads = self.nodes[node]
-            .alive
-            .as_ref()
-            .is_some_and(|it| it.group.raft().role() == Role::Leader);
+        let member = self.nodes[node].member(group);
+        let leads = member.is_some_and(|it| it.group.raft().role() == Role::Leader);
         if leads && self.options.hostile_elections && !self.in_calm() && self.random.permille(20) {
             let delay = self.random.below(3_000);
             self.after(delay, Event::Crash { node, life });
         }
         let slow = self.random.permille(100);
-        if let Some(alive) = &mut self.nodes[node].alive {
-            alive.applied = last;
+        if let Some(member) = self.nodes[node].member_mut(group) {
+            member.applied = last;
             if !slow {
-                alive.group.applied(last);
+                member.group.applied(last);
             }
         }
         if slow {
@@ -196,12 +226,13 @@ impl World {
                 delay,
                 Event::Applied {
                     node,
+                    group,
                     life,
                     index: last,
                 },
             );
         } else {
-            self.maybe_snapshot(node);
+            self.maybe_snapshot(node, group);
         }
     }
 }

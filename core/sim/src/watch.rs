@@ -101,26 +101,33 @@ impl World {
     }
 
     fn tell_who_answers(&mut self, node: usize) {
+        for group in self.all_groups() {
+            self.tell_member_who_answers(node, group);
+        }
+    }
+
+    fn tell_member_who_answers(&mut self, node: usize, group: usize) {
         let Some(alive) = &self.nodes[node].alive else {
             return;
         };
-        let members = alive.group.raft().configuration().members();
+        let members = alive.members[group].group.raft().configuration().members();
         let places = members.iter().map(|member| self.place_of(member));
         let all = places
             .filter(|place| *place != node)
             .all(|place| alive.liveness.answers(&place));
         let now = self.nodes[node].clock.local(self.now);
-        let Some(alive) = &mut self.nodes[node].alive else {
+        let Some(member) = self.nodes[node].member_mut(group) else {
             return;
         };
-        if alive.group.raft().is_quiesced() {
+        let quiesced = member.group.raft().is_quiesced();
+        member.group.advance(now);
+        member.group.raft_mut().nodes_answer(all);
+        if quiesced {
             self.counts.add(match all {
                 true => "looks at silent members",
                 false => "silent members woken by a silent node",
             });
         }
-        alive.group.advance(now);
-        alive.group.raft_mut().nodes_answer(all);
-        self.turn(node);
+        self.turn(node, group);
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use diwan_raft::{PeerId, Purpose, Token};
 
-use crate::check::Promises;
-use crate::client::{Ask, History, SEARCHER};
+use crate::client::{Ask, Client, History};
 use crate::fault::{Faults, Luck};
+use crate::group::Watched;
 use crate::network::Network;
 use crate::node::{Clock, Node};
 use crate::options::Options;
@@ -29,8 +29,14 @@ const HALF_CALM_MICROS: u64 = 20_000_000;
 
 pub(crate) enum Event {
     Arrives(Packet),
+    /// What a node's members said meanwhile leaves together.
+    Departs {
+        node: usize,
+        life: u64,
+    },
     Timer {
         node: usize,
+        group: usize,
         life: u64,
         at: u64,
     },
@@ -40,6 +46,7 @@ pub(crate) enum Event {
     },
     ReadBack {
         node: usize,
+        group: usize,
         life: u64,
         purpose: Purpose,
         low: u64,
@@ -48,11 +55,13 @@ pub(crate) enum Event {
     },
     Applied {
         node: usize,
+        group: usize,
         life: u64,
         index: u64,
     },
     Fetched {
         node: usize,
+        group: usize,
         life: u64,
         token: Token,
         from: usize,
@@ -70,7 +79,7 @@ pub(crate) enum Event {
         node: usize,
         life: u64,
     },
-    /// A member whose disk is full looks for room.
+    /// A node whose disk is full looks for room.
     Room {
         node: usize,
         life: u64,
@@ -88,7 +97,7 @@ pub(crate) enum Event {
     },
     Ping(Ping),
     Client {
-        client: usize,
+        client: Client,
     },
     Arrive {
         ask: u64,
@@ -113,14 +122,13 @@ pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) counts: Counts,
     pub(crate) faults: Faults,
-    pub(crate) promises: Promises,
+    pub(crate) groups: Vec<Watched>,
     pub(crate) history: History,
     pub(crate) asks: BTreeMap<u64, Ask>,
     pub(crate) next_ask: u64,
     digest: u64,
     pub(crate) violation: Option<Violation>,
     pub(crate) calm_since: Option<u64>,
-    pub(crate) acknowledged_in_calm: u64,
 }
 
 impl World {
@@ -160,20 +168,22 @@ impl World {
             random,
             counts: Counts::default(),
             faults,
-            promises: Promises::default(),
+            groups: (0..options.groups.max(1))
+                .map(|_| Watched::default())
+                .collect(),
             history: History::default(),
             asks: BTreeMap::new(),
             next_ask: 1,
             digest: 0xcbf2_9ce4_8422_2325,
             violation: None,
             calm_since: None,
-            acknowledged_in_calm: 0,
         };
         for node in 0..options.nodes {
             world.drift(node);
             world.at(0, Event::Start { node });
         }
-        for client in 0..CLIENTS {
+        for _ in 0..CLIENTS * world.groups.len() {
+            let client = Client::Guesser;
             world.after(1_000_000, Event::Client { client });
         }
         world.after(3_000_000, Event::Fault);
@@ -222,28 +232,19 @@ impl World {
                 self.at(until, Event::Arrives(packet));
             }
             Event::Arrives(packet) => self.receive(packet),
-            Event::Timer { node, life, at } => {
-                if self.nodes[node].life == life
-                    && self.nodes[node]
-                        .alive
-                        .as_ref()
-                        .is_some_and(|it| it.timer == at)
-                {
+            Event::Departs { node, life } => self.departs(node, life),
+            Event::Timer {
+                node,
+                group,
+                life,
+                at,
+            } => {
+                let it = &self.nodes[node];
+                if it.life == life && it.member(group).is_some_and(|it| it.timer == at) {
                     if self.paused(node) {
-                        let until = self.nodes[node].paused_until;
-                        if let Some(alive) = &mut self.nodes[node].alive {
-                            alive.timer = until;
-                        }
-                        self.at(
-                            until,
-                            Event::Timer {
-                                node,
-                                life,
-                                at: until,
-                            },
-                        );
+                        self.put_timer_off(node, group);
                     } else {
-                        self.turn(node);
+                        self.turn(node, group);
                     }
                 }
             }
@@ -254,6 +255,7 @@ impl World {
             }
             Event::ReadBack {
                 node,
+                group,
                 life,
                 purpose,
                 low,
@@ -262,7 +264,8 @@ impl World {
             } => {
                 if self.nodes[node].life == life {
                     self.counts.add("entries read back");
-                    let entries = match self.nodes[node].store.read(low, high, bytes_max) {
+                    let store = &self.nodes[node].store;
+                    let entries = match store.read(group, low, high, bytes_max) {
                         Ok(entries) => entries,
                         Err(error) => {
                             return self.violated(format!(
@@ -270,30 +273,38 @@ impl World {
                             ));
                         }
                     };
-                    if let Some(alive) = &mut self.nodes[node].alive {
-                        alive.group.raft_mut().entries_read(&purpose, entries);
-                        self.turn(node);
+                    if let Some(member) = self.nodes[node].member_mut(group) {
+                        member.group.raft_mut().entries_read(&purpose, entries);
+                        self.turn(node, group);
                     }
                 }
             }
-            Event::Applied { node, life, index } => {
+            Event::Applied {
+                node,
+                group,
+                life,
+                index,
+            } => {
                 let it = &mut self.nodes[node];
-                if let Some(alive) = it.alive.as_mut().filter(|_| it.life == life) {
-                    alive.group.applied(index);
-                    self.turn(node);
+                if it.life == life
+                    && let Some(member) = it.member_mut(group)
+                {
+                    member.group.applied(index);
+                    self.turn(node, group);
                 }
             }
             Event::Fetched {
                 node,
+                group,
                 life,
                 token,
                 from,
             } => {
                 if self.nodes[node].life == life {
-                    self.fetched(node, token, from);
+                    self.fetched(node, group, token, from);
                 }
             }
-            Event::Resume { node } => self.turn(node),
+            Event::Resume { node } => self.turn_all(node),
             Event::Start { node } => self.start(node),
             Event::Part { node } => {
                 if !self.in_calm() {
@@ -324,17 +335,16 @@ impl World {
             Event::Calm => {
                 self.calm();
                 self.calm_since = Some(self.now);
-                self.client_asks(SEARCHER);
+                for group in self.all_groups() {
+                    self.client_asks(Client::Searcher { group });
+                }
                 if self.options.hostile_changes || self.random.permille(500) {
                     self.deafen_leader();
                     self.after(HALF_CALM_MICROS, Event::HalfCalm);
                 }
             }
             Event::HalfCalm => {
-                if self.acknowledged_in_calm < self.busy(20) {
-                    let what = self.describe("with one deaf member");
-                    self.violated(what);
-                }
+                self.check_busy(20, "with one deaf member");
                 self.network = Network::calm();
             }
         }
@@ -374,8 +384,8 @@ impl World {
 
     fn report(mut self) -> Report {
         for it in &self.nodes {
-            if let Some(alive) = &it.alive {
-                let counters = alive.group.raft().status().counters;
+            for member in it.alive.iter().flat_map(|alive| &alive.members) {
+                let counters = member.group.raft().status().counters;
                 self.counts
                     .add_many("entries refused as unfitting", counters.rejected_appends);
                 self.counts

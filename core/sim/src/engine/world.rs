@@ -57,9 +57,7 @@ enum Event {
         position: Position,
         pieces: Vec<Bytes>,
     },
-    Client {
-        client: usize,
-    },
+    Client,
     Put {
         ask: u64,
         node: usize,
@@ -185,12 +183,7 @@ impl World {
             self.after(1, Event::Start { node });
         }
         for client in 0..CLIENTS {
-            self.after(
-                1_000 * client,
-                Event::Client {
-                    client: client as usize,
-                },
-            );
+            self.after(1_000 * client, Event::Client);
         }
         self.after(2_000_000, Event::Fault);
         while self.violation.is_none()
@@ -284,7 +277,7 @@ impl World {
                     alive.log.advance(now);
                 });
             }
-            Event::Client { client } => self.client(client),
+            Event::Client => self.client(),
             Event::Put { ask, node } => self.put(ask, node),
             Event::GiveUp { ask } => self.finish_unknown(ask),
             Event::Fault => self.fault(),

@@ -1,11 +1,11 @@
 //! Clients that put and get, and remember what they saw.
 
 use super::{Event, NODES, PATIENCE_MICROS, World};
-use crate::client::{Ask, OPERATIONS_PER_KEY};
+use crate::client::{Ask, Client, OPERATIONS_PER_KEY};
 use crate::machine;
 
 impl World {
-    pub(super) fn client(&mut self, client: usize) {
+    pub(super) fn client(&mut self) {
         let ask = self.next_ask;
         self.next_ask += 1;
         let put = self.random.permille(600).then_some(ask);
@@ -14,7 +14,7 @@ impl World {
         self.asks.insert(
             ask,
             Ask {
-                client,
+                client: Client::Guesser,
                 key,
                 put,
                 called,
@@ -57,12 +57,7 @@ impl World {
     fn finish(&mut self, ask: u64) -> Option<Ask> {
         let asked = self.asks.remove(&ask)?;
         let think = self.random.between(500, 20_000);
-        self.after(
-            think,
-            Event::Client {
-                client: asked.client,
-            },
-        );
+        self.after(think, Event::Client);
         Some(asked)
     }
 
