@@ -5,6 +5,7 @@
 mod check;
 mod client;
 mod disk;
+mod durable;
 pub mod engine;
 mod fault;
 mod group;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use diwan_raft::{Config, Configuration, Raft, Start, Time};
 use diwan_replica::{Group, WriteQueue};
 
+use crate::group;
 use crate::machine::Machine;
 use crate::node::{Alive, Member, Node};
 use crate::persist::groups_of;
@@ -29,6 +30,12 @@ impl World {
         let Some(starts) = self.judge_opening(node, opened) else {
             return;
         };
+        for (group, start) in starts.iter().enumerate() {
+            let told = self.nodes[node].store.told.entry(group).or_default();
+            if let Err(what) = told.starts(start) {
+                return self.violated(format!("node {node}, {}: {what}", group::name(group)));
+            }
+        }
         let now = self.nodes[node].clock.local(self.now);
         let members = starts
             .into_iter()

@@ -87,12 +87,16 @@ impl World {
             let flushed = alive.syncing.take().unwrap_or_default();
             let groups = groups_of(&flushed);
             for (id, sequence) in flushed.hard_states {
-                let member = &mut alive.members[group::of_wal_id(id)];
-                member.group.raft_mut().hard_state_persisted(sequence);
+                let group = group::of_wal_id(id);
+                let told = it.store.told.entry(group).or_default();
+                told.hard_state_persisted(sequence);
+                let raft = alive.members[group].group.raft_mut();
+                raft.hard_state_persisted(sequence);
             }
             for (id, sequence) in flushed.groups {
-                let member = &mut alive.members[group::of_wal_id(id)];
-                member.group.raft_mut().persisted(sequence);
+                let group = group::of_wal_id(id);
+                it.store.told.entry(group).or_default().persisted(sequence);
+                alive.members[group].group.raft_mut().persisted(sequence);
             }
             self.start_sync(node);
             for group in groups {

@@ -8,6 +8,7 @@ use diwan_replica::{Flushed, WriteQueue};
 use diwan_wal::{Options, Position, Reader, Wal};
 
 use crate::disk::{SimDisk, SimFile};
+use crate::durable::Durable;
 use crate::group;
 use crate::random::Random;
 use crate::report::Counts;
@@ -37,6 +38,8 @@ pub(crate) struct Store {
     disk: SimDisk,
     open: Option<(Wal<SimDisk>, Reader<SimFile>)>,
     pub(crate) snapshots: BTreeMap<usize, Snapshot>,
+    /// What each group was told.
+    pub(crate) told: BTreeMap<usize, Durable>,
     /// Up to where the log was durable, and up to where it says so itself.
     durable: Position,
     proven: Position,
@@ -49,6 +52,7 @@ impl Store {
             disk: SimDisk::new(seed),
             open: None,
             snapshots: BTreeMap::new(),
+            told: BTreeMap::new(),
             durable: Position::default(),
             proven: Position::default(),
             refuses_snapshots: false,

@@ -30,16 +30,26 @@ enum Content {
         request: bool,
         message: Bytes,
     },
-    Batch(Bytes),
+    Batch {
+        bytes: Bytes,
+        said: Said,
+    },
 }
+
+/// Which groups a batch is from, in its order, and with which tokens: what is read of it must be the same.
+type Said = Vec<(usize, Token)>;
 
 /// Batches that gather: requests to a member, or answers.
 pub(crate) type Outboxes = BTreeMap<(PeerId, bool), Outbox>;
 
 #[derive(Default)]
 pub(crate) struct Outbox {
-    content: Vec<u8>,
-    groups: BTreeSet<usize>,
+    bytes: Vec<u8>,
+    said: Said,
+}
+
+fn groups(said: &Said) -> BTreeSet<usize> {
+    said.iter().map(|(group, _)| *group).collect()
 }
 
 impl World {
@@ -110,8 +120,8 @@ impl World {
         let Some(alive) = &mut it.alive else { return };
         let first = alive.outboxes.is_empty();
         let outbox = alive.outboxes.entry(to).or_default();
-        outbox.groups.insert(group);
-        if !batch::push(&mut outbox.content, token, group::wal_id(group), message) {
+        outbox.said.push((group, token));
+        if !batch::push(&mut outbox.bytes, token, group::wal_id(group), message) {
             return self.violated(format!("no batch takes {message:?}"));
         }
         if first {
@@ -132,8 +142,13 @@ impl World {
         }
         let Some(alive) = &mut it.alive else { return };
         for ((to, _), outbox) in std::mem::take(&mut alive.outboxes) {
-            let copies = self.leave(node, &to, &Content::Batch(outbox.content.into()));
-            if outbox.groups.len() > 1 {
+            let several = groups(&outbox.said).len() > 1;
+            let content = Content::Batch {
+                bytes: outbox.bytes.into(),
+                said: outbox.said,
+            };
+            let copies = self.leave(node, &to, &content);
+            if several {
                 self.counts.add(match copies {
                     0 => "batches of several groups lost",
                     1 => "batches of several groups",
@@ -172,7 +187,9 @@ impl World {
             Content::One { token, message, .. } => {
                 self.trace(&[1, ends[0], ends[1], token.0, message.len() as u64]);
             }
-            Content::Batch(batch) => self.trace(&[5, ends[0], ends[1], batch.len() as u64]),
+            Content::Batch { bytes, .. } => {
+                self.trace(&[5, ends[0], ends[1], bytes.len() as u64]);
+            }
         }
         if self.nodes[node].id != to {
             return self.counts.add("packets for members that are gone");
@@ -195,23 +212,38 @@ impl World {
                         group: group::wal_id(0),
                         message,
                     };
-                    self.hear(node, &from, item)
-                        .map(|group| BTreeSet::from([group]))
+                    self.hear(node, &from, item).map(|it| vec![it])
                 }),
-            Content::Batch(batch) => batch::read(&batch)
-                .map(|item| self.hear(node, &from, item.map_err(|error| error.to_string())?))
-                .collect(),
+            Content::Batch { bytes, said } => self.hear_all(node, &from, &bytes, &said),
         };
         match heard {
-            Ok(groups) => groups.into_iter().for_each(|group| self.turn(node, group)),
+            Ok(heard) => groups(&heard)
+                .into_iter()
+                .for_each(|group| self.turn(node, group)),
             Err(error) => self.violated(format!(
                 "node {node} cannot read what node {sender} wrote: {error}"
             )),
         }
     }
 
-    /// A message has come; for which group.
-    fn hear(&mut self, node: usize, sender: &PeerId, item: Item) -> Result<usize, String> {
+    fn hear_all(
+        &mut self,
+        node: usize,
+        from: &PeerId,
+        batch: &[u8],
+        said: &Said,
+    ) -> Result<Said, String> {
+        let items = batch::read(batch).map(|item| item.map_err(|error| error.to_string()));
+        let heard: Result<Said, String> = items.map(|item| self.hear(node, from, item?)).collect();
+        let heard = heard?;
+        match heard == *said {
+            true => Ok(heard),
+            false => Err(format!("{said:?} was said, {heard:?} was heard")),
+        }
+    }
+
+    /// A message has come; for which group, and with which token.
+    fn hear(&mut self, node: usize, sender: &PeerId, item: Item) -> Result<(usize, Token), String> {
         let (token, group) = (item.token, group::of_wal_id(item.group));
         let body = match item.is_request {
             true => {
@@ -239,6 +271,6 @@ impl World {
             Err(StepError::NotMember(_)) => self.counts.add("requests of non-members"),
             Err(error) => self.violated(format!("node {node} refuses a message: {error}")),
         }
-        Ok(group)
+        Ok((group, token))
     }
 }

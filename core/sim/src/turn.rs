@@ -40,6 +40,7 @@ impl World {
             }
             let it = &mut self.nodes[node];
             if let (Some(write), Some(alive)) = (&ready.write, &mut it.alive) {
+                it.store.told.entry(group).or_default().asks(write);
                 let snapshot = it.store.snapshots.get(&group);
                 alive.members[group].note_configurations(write, snapshot);
             }
