@@ -85,6 +85,17 @@ fn fixed_worlds_hold_and_everything_happens_in_them() {
     }
 }
 
+/// A segment that had left the log was damaged, and a torn batch said that the log began behind one that it still needed.
+#[test]
+fn what_a_torn_batch_says_of_the_beginning_of_the_log_does_not_count() {
+    let report = run(&Options {
+        minutes: 1,
+        groups: 3,
+        ..Options::new(100_255)
+    });
+    assert!(report.violation.is_none(), "{report}");
+}
+
 #[test]
 fn fresh_worlds_hold() {
     // The only thing in these tests that is not the same every time; a failure prints its seed.

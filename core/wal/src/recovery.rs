@@ -254,7 +254,9 @@ struct Beyond {
     batches: u64,
     bytes: u64,
     mark: Position,
-    head: u64,
+    /// The next segment with which the log has begun since, if there is one. Not the last one: that may be what a torn batch
+    /// says, and the log still need what lies before it.
+    head: Option<u64>,
     epoch: u64,
 }
 
@@ -288,24 +290,21 @@ pub(crate) fn replay<D: Directory>(
         let beyond = look_beyond(&index, end, chain.map_or(0, |chain| chain.epoch), expected)?;
         let at = end_segment(&index, end);
         if beyond.mark > end {
-            if beyond.head > end.segment {
+            if let Some(head) = beyond.head {
                 // The damage is in a segment that had left the log.
                 while let Some(mut segment) = index.segments.0.pop_front() {
                     segment.live_bytes = 0;
-                    if segment.sequence < beyond.head {
+                    if segment.sequence < head {
                         spares.push(segment);
                     } else {
                         run.insert(segment.sequence, segment);
                     }
                 }
-                if run.first_key_value().map(|(&first, _)| first) != Some(beyond.head) {
-                    let what = format!(
-                        "the log begins with segment {}, which is missing",
-                        beyond.head
-                    );
-                    return Err(corrupt("the directory", beyond.head, 0, what));
+                if run.first_key_value().map(|(&first, _)| first) != Some(head) {
+                    let what = format!("the log begins with segment {head}, which is missing");
+                    return Err(corrupt("the directory", head, 0, what));
                 }
-                first = beyond.head;
+                first = head;
                 continue;
             }
             let what = format!(
@@ -490,7 +489,10 @@ fn look_beyond<F: File>(
         let mut scan = Scan::new(segment);
         while let Some((at, header)) = scan.next_header(offset).map_err(reading(&segment.name))? {
             beyond.mark = beyond.mark.max(header.mark);
-            beyond.head = beyond.head.max(header.head);
+            if header.head > end.segment {
+                let head = beyond.head.unwrap_or(header.head).min(header.head);
+                beyond.head = Some(head);
+            }
             beyond.epoch = beyond.epoch.max(header.epoch);
             // What an earlier opening cut is not cut again.
             if header.epoch >= epoch && header.number >= expected {
