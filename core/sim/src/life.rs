@@ -98,6 +98,7 @@ impl World {
         config.inflight_messages_max = inflight;
         config.catch_up_margin = 50;
         config.quiesce_after = Duration::from_millis(200);
+        config.commit_delay = options.commit_delay;
         #[cfg(feature = "museum")]
         {
             config.bugs = options.bugs;

@@ -1,5 +1,7 @@
 //! What a world is like.
 
+use std::time::Duration;
+
 /// What a world is like.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -11,6 +13,8 @@ pub struct Options {
     pub nodes: usize,
     /// Groups that every node hosts, at least one. Where there are several they share each node's log, its disk and its packets.
     pub groups: usize,
+    /// Followers may learn so much later what is committed.
+    pub commit_delay: Duration,
     /// Whether leaders answer reads from their leases.
     pub lease_reads: bool,
     /// Whether elections go wrong all the time, and entries travel one by one.
@@ -34,11 +38,14 @@ pub struct Options {
 impl Options {
     /// A world as the tests use it: everything but the seed at its usual value.
     pub fn new(seed: u64) -> Self {
+        // As on Diwan's nodes, and as on JRaft's.
+        let (groups, commit_delay_ms) = if seed % 13 == 4 { (3, 2) } else { (1, 0) };
         Self {
             seed,
             minutes: 2,
             nodes: 6,
-            groups: if seed % 13 == 4 { 3 } else { 1 },
+            groups,
+            commit_delay: Duration::from_millis(commit_delay_ms),
             lease_reads: seed.is_multiple_of(3),
             hostile_elections: seed % 4 == 1,
             hostile_changes: seed % 8 == 3,
