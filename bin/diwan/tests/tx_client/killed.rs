@@ -103,6 +103,10 @@ async fn every_node_says_what_is_so_or_that_it_may_not_be() {
         "{listed}{note}"
     );
     assert_eq!(note, "");
+    if std::env::var_os("LOG_URL").is_some() {
+        // An engine lets the node go on that is left.
+        return;
+    }
     for other in &mut world.others {
         other.kill();
     }
