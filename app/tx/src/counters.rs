@@ -20,9 +20,9 @@ macro_rules! counters {
             $(#[doc = $what] pub $name: u64,)*
         }
 
-        impl Counters {
-            fn of(tally: &Tally) -> Self {
-                Self { $($name: tally.0[Count::$count as usize].load(Ordering::Relaxed),)* }
+        impl Tally {
+            pub(crate) fn read(&self) -> Counters {
+                Counters { $($name: self.0[Count::$count as usize].load(Ordering::Relaxed),)* }
             }
         }
 
@@ -74,9 +74,5 @@ impl Tally {
             BranchStatus::PhaseTwoRollbacked => Count::RolledBack,
             _ => Count::InVain,
         });
-    }
-
-    pub(crate) fn read(&self) -> Counters {
-        Counters::of(self)
     }
 }

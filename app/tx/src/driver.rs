@@ -261,32 +261,34 @@ impl Driver {
 
     fn note(&self, event: &Event) {
         let role = self.role;
-        match event {
-            Event::Registered { .. } => self.tally.add(Count::Connected),
-            Event::NotConnected { .. } => self.tally.add(Count::NotConnected),
-            Event::Held { .. } => self.tally.add(Count::InVain),
-            Event::Late { .. } | Event::Unexpected { .. } => self.tally.add(Count::Unexpected),
-        }
-        match event {
+        let count = match event {
             Event::Registered { server, version } => {
                 tracing::info!(role, server, version, "registered with a coordinator");
+                Count::Connected
             }
             Event::NotConnected { server, why } => {
                 tracing::warn!(role, server, why, "no connection to a coordinator");
+                Count::NotConnected
             }
             Event::Late { server, id } => {
                 tracing::debug!(role, server, id, "an answer that nobody waits for");
+                Count::Unexpected
             }
-            Event::Held { server, end } => tracing::warn!(
-                role,
-                server,
-                xid = end.xid,
-                branch = end.branch_id,
-                "a branch is told again while it does what it was told, or too many are told"
-            ),
+            Event::Held { server, end } => {
+                tracing::warn!(
+                    role,
+                    server,
+                    xid = end.xid,
+                    branch = end.branch_id,
+                    "a branch is told again while it does what it was told, or too many are told"
+                );
+                Count::InVain
+            }
             Event::Unexpected { server, message } => {
                 tracing::warn!(role, server, ?message, "not what a coordinator says");
+                Count::Unexpected
             }
-        }
+        };
+        self.tally.add(count);
     }
 }

@@ -40,8 +40,8 @@ pub(crate) use messages::{Reply, respond};
 
 /// How much longer the members of a node that starts wait for word of a leader, for each of them.
 const START_TIMEOUT: Duration = Duration::from_micros(400);
-/// Of a busy group's commits nearly all are told by entries within this time. Otherwise each commit costs two more messages to each
-/// follower, a third of what a group does for one command.
+/// Of a busy group's commits nearly all are told by entries within this time. Otherwise each commit costs a message to each follower and
+/// its answer, a tenth of a command's CPU time.
 const COMMIT_DELAY: Duration = Duration::from_millis(2);
 
 /// Something to do on the node's thread.

@@ -97,8 +97,7 @@ impl World {
         let Some(asked) = self.asks.get(&ask).copied() else {
             return;
         };
-        if self.nodes[node].paused_until > self.now {
-            let until = self.nodes[node].paused_until;
+        if let Some(until) = self.pause_of(node) {
             return self.at(until, Event::Arrive { ask, node });
         }
         let now = self.nodes[node].clock.local(self.now);

@@ -132,15 +132,15 @@ impl World {
 
     /// What has gathered at a node leaves.
     pub(crate) fn departs(&mut self, node: usize, life: u64) {
-        let it = &mut self.nodes[node];
-        if it.life != life {
+        if self.nodes[node].life != life {
             return;
         }
-        if it.paused_until > self.now {
-            let until = it.paused_until;
+        if let Some(until) = self.pause_of(node) {
             return self.at(until, Event::Departs { node, life });
         }
-        let Some(alive) = &mut it.alive else { return };
+        let Some(alive) = &mut self.nodes[node].alive else {
+            return;
+        };
         for ((to, _), outbox) in std::mem::take(&mut alive.outboxes) {
             let several = groups(&outbox.said).len() > 1;
             let content = Content::Batch {

@@ -19,7 +19,7 @@ impl World {
     /// Performs what a member wants done.
     pub(crate) fn turn(&mut self, node: usize, group: usize) {
         let now = self.nodes[node].clock.local(self.now);
-        if self.nodes[node].paused_until > self.now {
+        if self.pause_of(node).is_some() {
             return;
         }
         if let Some(member) = self.nodes[node].member_mut(group) {
@@ -106,36 +106,28 @@ impl World {
     }
 
     fn set_timer(&mut self, node: usize, group: usize) {
-        let it = &mut self.nodes[node];
-        let Some(alive) = &mut it.alive else { return };
-        let member = &mut alive.members[group];
+        let it = &self.nodes[node];
+        let Some(member) = it.member(group) else {
+            return;
+        };
         let deadline = member.group.next_deadline();
         if deadline == Time::NEVER {
             return;
         }
         let at = it.clock.world(deadline).max(self.now + 1);
         if at != member.timer {
-            member.timer = at;
-            let life = it.life;
-            self.at(
-                at,
-                Event::Timer {
-                    node,
-                    group,
-                    life,
-                    at,
-                },
-            );
+            self.arm(node, group, at);
         }
     }
 
-    /// A node that does nothing looks at its timers when it goes on.
-    pub(crate) fn put_timer_off(&mut self, node: usize, group: usize) {
+    /// Has a member look at its timers then.
+    pub(crate) fn arm(&mut self, node: usize, group: usize, at: u64) {
         let it = &mut self.nodes[node];
-        let (at, life) = (it.paused_until, it.life);
-        if let Some(member) = it.member_mut(group) {
-            member.timer = at;
-        }
+        let life = it.life;
+        let Some(member) = it.member_mut(group) else {
+            return;
+        };
+        member.timer = at;
         self.at(
             at,
             Event::Timer {

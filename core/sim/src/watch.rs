@@ -39,12 +39,10 @@ impl World {
 
     /// Time to look after the others.
     pub(crate) fn watch(&mut self, node: usize, life: u64) {
-        let it = &mut self.nodes[node];
-        if it.life != life {
+        if self.nodes[node].life != life {
             return;
         }
-        if it.paused_until > self.now {
-            let until = it.paused_until;
+        if let Some(until) = self.pause_of(node) {
             return self.at(until, Event::Watch { node, life });
         }
         self.after(TICK_MICROS, Event::Watch { node, life });
@@ -79,11 +77,10 @@ impl World {
             None => ping.to,
             Some(_) => ping.from,
         };
-        let it = &mut self.nodes[at];
-        if it.paused_until > self.now {
-            let until = it.paused_until;
+        if let Some(until) = self.pause_of(at) {
             return self.at(until, Event::Ping(ping));
         }
+        let it = &mut self.nodes[at];
         let now = it.clock.local(self.now);
         let Some(alive) = &mut it.alive else { return };
         let Some(incarnation) = ping.answer else {

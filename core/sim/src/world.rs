@@ -227,11 +227,10 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Arrives(packet) if self.paused(self.place_of(&packet.to)) => {
-                let until = self.nodes[self.place_of(&packet.to)].paused_until;
-                self.at(until, Event::Arrives(packet));
-            }
-            Event::Arrives(packet) => self.receive(packet),
+            Event::Arrives(packet) => match self.pause_of(self.place_of(&packet.to)) {
+                Some(until) => self.at(until, Event::Arrives(packet)),
+                None => self.receive(packet),
+            },
             Event::Departs { node, life } => self.departs(node, life),
             Event::Timer {
                 node,
@@ -241,10 +240,9 @@ impl World {
             } => {
                 let it = &self.nodes[node];
                 if it.life == life && it.member(group).is_some_and(|it| it.timer == at) {
-                    if self.paused(node) {
-                        self.put_timer_off(node, group);
-                    } else {
-                        self.turn(node, group);
+                    match self.pause_of(node) {
+                        Some(until) => self.arm(node, group, until),
+                        None => self.turn(node, group),
                     }
                 }
             }
@@ -350,8 +348,10 @@ impl World {
         }
     }
 
-    fn paused(&self, node: usize) -> bool {
-        self.nodes[node].paused_until > self.now
+    /// When a node that does nothing now goes on: what it should do meanwhile is put off until then.
+    pub(crate) fn pause_of(&self, node: usize) -> Option<u64> {
+        let until = self.nodes[node].paused_until;
+        (until > self.now).then_some(until)
     }
 
     /// Everything that happens goes into the digest.

@@ -430,7 +430,7 @@ async fn run(coordinator: &str) -> Result<bool, Error> {
 /// Until it is killed.
 async fn serve(coordinator: &str) -> Result<bool, Error> {
     let part = Part::start(coordinator, "mixed")?;
-    println!("bolt://{}", part.server.local_addr());
+    println!("listening on bolt://{}", part.server.local_addr());
     std::future::pending().await
 }
 

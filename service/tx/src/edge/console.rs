@@ -128,6 +128,12 @@ fn failed(code: StatusCode, text: &str, why: impl ToString) -> Response {
     (code, Json(said)).into_response()
 }
 
+fn succeeded(data: impl Into<Value>) -> Response {
+    let data = data.into();
+    Json(json!({ "code": "200", "message": "success", "success": true, "data": data }))
+        .into_response()
+}
+
 #[derive(Deserialize)]
 struct Login {
     username: String,
@@ -158,8 +164,7 @@ async fn login(State(console): State<Console>, Json(login): Json<Login>) -> Resp
         );
     }
     tokens.insert(token.clone(), now + TOKEN_LIFE);
-    Json(json!({ "code": "200", "message": "success", "success": true, "data": token }))
-        .into_response()
+    succeeded(token)
 }
 
 fn endpoint(address: &str) -> Value {
@@ -441,8 +446,7 @@ async fn branch_check(State(console): State<Console>, Query(of): Query<OneXid>) 
         let mut branches = global.branches.iter();
         branches.any(|branch| branch.id == of.branch_id)
     });
-    Json(json!({ "code": "200", "message": "success", "success": true, "data": is_there }))
-        .into_response()
+    succeeded(is_there)
 }
 
 /// Which of the console's orders are for which statuses.
@@ -466,18 +470,18 @@ async fn decide(
         let why = format!("that is not for a transaction that is {}", status.name());
         return failed(StatusCode::BAD_REQUEST, "400", why);
     }
-    let operate = Operate {
+    let mut operate = Operate {
         transaction: id,
         decision: decision as u32,
         branch: of.branch_id,
-        resource: of.resource_id.clone(),
-        row: format!("{}:{}", of.table_name, of.pk),
+        ..Operate::default()
     };
+    if decision == Decision::FreeRow {
+        operate.resource.clone_from(&of.resource_id);
+        operate.row = format!("{}:{}", of.table_name, of.pk);
+    }
     match console.handle.operate(operate).await {
-        Ok(data) => {
-            Json(json!({ "code": "200", "message": "success", "success": true, "data": data }))
-                .into_response()
-        }
+        Ok(status) => succeeded(status),
         Err((code, why)) => failed(code, code.as_str(), why),
     }
 }

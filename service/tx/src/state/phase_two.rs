@@ -215,10 +215,9 @@ impl Coordinator {
             branch.status = BranchStatus::Registered;
             branch.call = TO_BE_CALLED;
         }
-        match global.is_stuck() {
-            true => {}
-            false if global.due_us > 0 => self.try_again(id),
-            false => self.go_on(id),
+        match global.due_us > 0 {
+            true => self.try_again(id),
+            false => self.told(id),
         }
     }
 
